@@ -1,0 +1,35 @@
+"""Exact MAML meta-gradients, and attacks on the data behind them, as pure functions."""
+
+from mamljax.attacks import ATTACKS, Candidate, Knowledge, Observation
+from mamljax.defences import Defence, Gaussian
+from mamljax.errors import InputError
+from mamljax.learner import send_gradient
+from mamljax.maml import InnerLoop, adapt, meta_gradient, per_task_gradients, task_loss
+from mamljax.networks import CrossEntropy, init_params, make_network
+from mamljax.tasks import sample_task
+from mamljax.types import Batch, LossFn, Params, Pool, Task
+
+__all__ = [
+  'ATTACKS',
+  'Batch',
+  'Candidate',
+  'CrossEntropy',
+  'Defence',
+  'Gaussian',
+  'InnerLoop',
+  'InputError',
+  'Knowledge',
+  'LossFn',
+  'Observation',
+  'Params',
+  'Pool',
+  'Task',
+  'adapt',
+  'init_params',
+  'make_network',
+  'meta_gradient',
+  'per_task_gradients',
+  'sample_task',
+  'send_gradient',
+  'task_loss',
+]

@@ -1,0 +1,75 @@
+"""Files that are whole or absent, whatever interrupts their writing; damaged ones kept."""
+
+import contextlib
+import os
+import uuid
+from pathlib import Path
+
+from mamljax.errors import InputError
+
+
+class DamagedFile(InputError):
+  """A file whose content is not what was written; the message names the file."""
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+  """Writes `data` to `path` so that a reader finds the old file or the new, never a part.
+
+  The data go to a temporary file in the same folder, which is synced and then renamed. On
+  failure nothing is left behind and an earlier file stays as it was.
+
+  Raises:
+    InputError: if the folder cannot be written; it names the folder and the reason.
+  """
+  path = Path(path)
+  temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.tmp')
+  try:
+    with temporary.open('xb') as file:
+      file.write(data)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+  except OSError as error:
+    raise InputError(
+      f'cannot write {path.name} in the folder {path.parent}: {error.strerror}'
+    ) from error
+  finally:
+    with contextlib.suppress(OSError):
+      temporary.unlink()  # still there only on failure
+  _sync_folder(path.parent)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+  """`write_bytes` of the text in UTF-8, its line ends untouched."""
+  write_bytes(path, text.encode())
+
+
+def set_aside(path: str | os.PathLike[str]) -> Path:
+  """Renames a damaged file to `<name>.damaged` (or `.damaged.1`, ...); returns the new path.
+
+  Nothing is deleted or overwritten.
+
+  Raises:
+    InputError: if the file cannot be renamed.
+  """
+  path = Path(path)
+  aside = path.with_name(f'{path.name}.damaged')
+  number = 0
+  while aside.exists():
+    number += 1
+    aside = path.with_name(f'{path.name}.damaged.{number}')
+  try:
+    path.rename(aside)
+  except OSError as error:
+    raise InputError(f'cannot rename {path} to {aside.name}: {error.strerror}') from error
+  return aside
+
+
+def _sync_folder(folder: Path) -> None:
+  """Makes a rename survive a power cut, where the file system lets a folder be synced."""
+  with contextlib.suppress(OSError):
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+      os.fsync(descriptor)
+    finally:
+      os.close(descriptor)

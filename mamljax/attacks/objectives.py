@@ -1,0 +1,38 @@
+"""What a reconstruction minimises: how far a guess's gradient points from the received one."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mamljax.images import total_variation
+from mamljax.types import Batch, LossFn, Params
+
+
+def cosine_similarity(a: Params, b: Params) -> jax.Array:
+  """<a, b> / (|a| |b|) over whole pytrees; 0 where either is zero."""
+  squares = optax.tree.vdot(a, a) * optax.tree.vdot(b, b)
+  # The guard keeps the derivative finite as well: a dead network sends a zero gradient.
+  return optax.tree.vdot(a, b) * jax.lax.rsqrt(jnp.maximum(squares, 1e-30))
+
+
+def query_objective(
+  loss_fn: LossFn,
+  params: Params,
+  gradient: Params,
+  query: Batch,
+  *,
+  tv_weight: float | jax.Array,
+) -> jax.Array:
+  """Equation 9: 1 - cos(grad_w L(w; x), g) + a TV(x), a scalar.
+
+  The adversary does not know the adapted parameters theta and puts w in their place.
+
+  Args:
+    loss_fn: the task's loss.
+    params: the meta-knowledge w.
+    gradient: the received meta-gradient g.
+    query: the guess x with its slot labels.
+    tv_weight: a, the weight of the mean anisotropic total variation.
+  """
+  guessed = jax.grad(loss_fn)(params, query)
+  return 1 - cosine_similarity(guessed, gradient) + tv_weight * total_variation(query.images)

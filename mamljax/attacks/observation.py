@@ -1,0 +1,63 @@
+"""What the adversary knows and what it sees: never a Task.
+
+The adversary is the meta-learner, passive and white-box (section IV-A): it knows the
+protocol and the meta-knowledge it sent out (`Knowledge`), receives one gradient
+(`Observation`) and asks whether one image (`Candidate`) was in the task-learner's data.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+
+from mamljax.defences.defence import Defence
+from mamljax.maml import InnerLoop
+from mamljax.types import Batch, LossFn, Params, Pool
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Knowledge:
+  """What the adversary knows before any gradient arrives; shared by all trials at one w.
+
+  Attributes:
+    loss_fn: the task's loss. Static: equal losses share one compilation.
+    params: the meta-knowledge w.
+    inner: the inner loop that task-learners are told to run.
+    references: public images of the data's distribution, none of them a task's.
+  """
+
+  loss_fn: LossFn = dataclasses.field(metadata={'static': True})
+  params: Params
+  inner: InnerLoop
+  references: Pool | None = None
+
+
+class Observation(NamedTuple):
+  """What the adversary learns in one trial.
+
+  Attributes:
+    gradient: the received meta-gradient, a pytree like the parameters.
+    support_labels: integers [n], the slot of each support image.
+    query_labels: integers [n], the slot of each query image.
+    query_set: the query set itself, for the attacks that require 'query_set'.
+    defence: the defence's published parameters, for adaptive attacks.
+  """
+
+  gradient: Params
+  support_labels: jax.Array
+  query_labels: jax.Array
+  query_set: Batch | None = None
+  defence: Defence | None = None
+
+
+class Candidate(NamedTuple):
+  """The point (x, y) whose membership is asked.
+
+  Attributes:
+    image: float32 [height, width, channels] in [0, 1].
+    label: an integer, the slot of the image's class.
+  """
+
+  image: jax.Array
+  label: jax.Array

@@ -1,0 +1,121 @@
+"""The paper's attack: start a reconstruction at the candidate and see whether it stays.
+
+The images whose gradient matches the received one are sought by signed Adam (Geiping et
+al., 2020). The candidate is the first guess of one slot of its class, noise that of all
+others. A member is already right and hardly moves; a non-member is driven towards the
+image that was there. The score is SSIM(x_0, x*) of the candidate's slot (section IV-C).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mamljax.attacks.objectives import query_objective
+from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.images import ssim
+from mamljax.types import Batch
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """How the reconstruction is run.
+
+  Attributes:
+    iterations: optimiser steps (a length, so a change of it recompiles).
+    learning_rate: Adam's step before its decay, in units of the pixel range.
+    tv_weight: a in equation 9, the weight of the total variation.
+    noise_mean: mean of the Gaussian first guess of the slots without a candidate.
+    noise_scale: its standard deviation; guesses are clipped to [0, 1].
+  """
+
+  iterations: int = dataclasses.field(default=100, metadata={'static': True})
+  learning_rate: float | jax.Array = 0.1
+  tv_weight: float | jax.Array = 1e-3
+  noise_mean: float | jax.Array = 0.5
+  noise_scale: float | jax.Array = 0.25
+
+
+class Info(NamedTuple):
+  """What the attack saw on its way, for figures; no part of it knows the truth.
+
+  Attributes:
+    images: the reconstruction x*, [n, height, width, channels].
+    reconstruction: the candidate's slot of it, [height, width, channels].
+    losses: the objective before each step, [iterations].
+  """
+
+  images: jax.Array
+  reconstruction: jax.Array
+  losses: jax.Array
+
+
+REQUIRES: frozenset[str] = frozenset()
+
+
+def prepare(key: jax.Array, knowledge: Knowledge) -> Knowledge:
+  """Nothing to prepare: a reconstruction works from w and the gradient alone."""
+  del key
+  return knowledge
+
+
+def score(
+  key: jax.Array,
+  prepared: Knowledge,
+  observation: Observation,
+  candidate: Candidate,
+  *,
+  options: Options,
+) -> tuple[jax.Array, Info]:
+  """How little the candidate changed: SSIM(x_0, x*), higher for a member.
+
+  Args:
+    key: a random key, for the first guess of the other slots.
+    prepared: from `prepare`.
+    observation: the received gradient and its slot labels.
+    candidate: the image x_0 and its slot.
+    options: how the reconstruction is run.
+
+  Returns:
+    A scalar, at most 1, and an `Info`.
+  """
+  slot = jnp.argmax(observation.query_labels == candidate.label)
+  shape = (observation.query_labels.shape[0], *candidate.image.shape)
+  noise = options.noise_mean + options.noise_scale * jax.random.normal(key, shape)
+  start = jnp.clip(noise, 0, 1).at[slot].set(candidate.image)
+
+  def objective(images: jax.Array) -> jax.Array:
+    return query_objective(
+      prepared.loss_fn,
+      prepared.params,
+      observation.gradient,
+      Batch(images, observation.query_labels),
+      tv_weight=options.tv_weight,
+    )
+
+  images, losses = _descend(objective, start, options)
+  return ssim(candidate.image, images[slot]), Info(images, images[slot], losses)
+
+
+def _descend(objective, start: jax.Array, options: Options) -> tuple[jax.Array, jax.Array]:
+  """Signed Adam within the box [0, 1]; the step is cut to a tenth at 3/8, 5/8 and 7/8."""
+  cuts = {int(options.iterations * eighths / 8): 0.1 for eighths in (3, 5, 7)}
+  schedule = optax.piecewise_constant_schedule(options.learning_rate, cuts)
+  optimizer = optax.chain(
+    optax.stateless(lambda updates, _: jax.tree.map(jnp.sign, updates)),
+    optax.adam(schedule),
+  )
+
+  def step(carry, _):
+    images, state = carry
+    loss, slope = jax.value_and_grad(objective)(images)
+    updates, state = optimizer.update(slope, state, images)
+    images = optax.projections.projection_box(optax.apply_updates(images, updates), 0, 1)
+    return (images, state), loss
+
+  carry = (start, optimizer.init(start))
+  (images, _), losses = jax.lax.scan(step, carry, length=options.iterations)
+  return images, losses

@@ -1,0 +1,7 @@
+"""What a task-learner does to protect its data, at the paper's four points (section IV-E)."""
+
+from mamljax.defences.defence import Defence, Hook, identity
+from mamljax.defences.gaussian import Gaussian
+from mamljax.defences.named import DEFENCES, make_defence
+
+__all__ = ['DEFENCES', 'Defence', 'Gaussian', 'Hook', 'identity', 'make_defence']

@@ -1,0 +1,38 @@
+"""The contract of a defence: four hooks, each the identity unless something is put there."""
+
+from typing import NamedTuple, Protocol
+
+import jax
+
+from mamljax.types import Params
+
+
+class Hook(Protocol):
+  """Changes an array or a gradient before it is used; itself a pytree, so it can be traced."""
+
+  def __call__(self, key: jax.Array, value: Params, /) -> Params: ...
+
+
+def identity(key: jax.Array, value: Params, /) -> Params:
+  """The hook that protects nothing."""
+  del key
+  return value
+
+
+class Defence(NamedTuple):
+  """Where the paper lets a task-learner add noise; all four compose.
+
+  A hook is None, for the identity, or a pytree that is also a `Hook`, such as `Gaussian`:
+  its numbers may be traced, so that a change of noise scale does not recompile.
+
+  Attributes:
+    support: applied to the support images, before adaptation.
+    inner: applied to each gradient of the adaptation.
+    query: applied to the query images, before the loss.
+    outgoing: applied to the meta-gradient, before it is sent.
+  """
+
+  support: Hook | None = None
+  inner: Hook | None = None
+  query: Hook | None = None
+  outgoing: Hook | None = None

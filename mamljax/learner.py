@@ -1,0 +1,45 @@
+"""One task-learner: what it sends to the meta-learner, defended or not."""
+
+import jax
+
+from mamljax.defences import Defence, identity
+from mamljax.maml import InnerLoop, meta_gradient
+from mamljax.types import LossFn, Params, Task
+
+
+def send_gradient(
+  key: jax.Array,
+  loss_fn: LossFn,
+  params: Params,
+  task: Task,
+  inner: InnerLoop,
+  *,
+  defence: Defence,
+) -> Params:
+  """The meta-gradient that leaves the task-learner: all that the adversary receives.
+
+  Args:
+    key: a random key, for the defence's noise.
+    loss_fn: the task's loss.
+    params: the meta-knowledge w.
+    task: the private data.
+    inner: how the learner adapts.
+    defence: what it does at each of the four points of section IV-E.
+
+  Returns:
+    A pytree like `params`: exactly `meta_gradient` if the defence does nothing.
+  """
+  support, inner_gradient, query, outgoing = (hook or identity for hook in defence)
+  key_support, key_inner, key_query, key_outgoing = jax.random.split(key, 4)
+  noisy = Task(
+    task.support._replace(images=support(key_support, task.support.images)),
+    task.query._replace(images=query(key_query, task.query.images)),
+  )
+  gradient = meta_gradient(
+    loss_fn,
+    params,
+    noisy,
+    inner,
+    perturb=lambda step, g: inner_gradient(jax.random.fold_in(key_inner, step), g),
+  )
+  return outgoing(key_outgoing, gradient)

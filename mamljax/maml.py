@@ -1,0 +1,119 @@
+"""Adaptation and exact meta-gradients.
+
+A task-learner adapts the meta-knowledge w on its support set by gradient descent,
+
+    theta_0 = w,    theta_{k+1} = theta_k - alpha * grad L(theta_k; D_s),
+
+and sends the gradient of L(theta_K; D_q) with respect to w. (The printed equations 5
+and 6 of "Privacy Challenges in Meta-Learning" carry plus signs and no step size.) With
+one step the gradient is (I - alpha H_s(w)) grad L(theta; D_q); here it is exact for any
+number of steps, by differentiating through the loop.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from mamljax.types import Batch, LossFn, Params, Task
+
+Perturb = Callable[[jax.Array, Params], Params]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class InnerLoop:
+  """How a task-learner adapts.
+
+  Attributes:
+    steps: gradient steps on the support set; 0 leaves the parameters as they are.
+    learning_rate: alpha. A pytree leaf: changing it does not recompile.
+    order: 2 differentiates through the steps (MAML, equation 4); 1 treats the support
+      gradients as constants (first-order MAML, equation 7).
+    remat: recompute each step in the backward pass instead of storing it
+      (`jax.checkpoint`): memory independent of `steps`, same values.
+  """
+
+  steps: int = dataclasses.field(metadata={'static': True})
+  learning_rate: float | jax.Array
+  order: int = dataclasses.field(default=2, metadata={'static': True})
+  remat: bool = dataclasses.field(default=False, metadata={'static': True})
+
+  def __post_init__(self):
+    if self.steps < 0:
+      raise ValueError(f'inner steps must be 0 or more, not {self.steps}')
+    if self.order not in (1, 2):
+      raise ValueError(f'order must be 1 (first-order MAML) or 2, not {self.order}')
+
+
+def adapt(
+  loss_fn: LossFn,
+  params: Params,
+  support: Batch,
+  inner: InnerLoop,
+  *,
+  perturb: Perturb | None = None,
+) -> Params:
+  """The adapted parameters theta after `inner.steps` steps on the support set.
+
+  Args:
+    loss_fn: the task's loss.
+    params: the meta-knowledge w.
+    support: the support set.
+    inner: the inner loop.
+    perturb: `(step, gradient) -> gradient`, applied to each support gradient before it
+      is used: where a defence adds noise to the adaptation.
+
+  Returns:
+    A pytree like `params`, differentiable in `params` and in the support images
+    (through the steps if `inner.order` is 2).
+  """
+
+  def step(theta: Params, index: jax.Array):
+    gradient = jax.grad(loss_fn)(theta, support)
+    if perturb is not None:
+      gradient = perturb(index, gradient)
+    if inner.order == 1:
+      gradient = jax.lax.stop_gradient(gradient)
+    theta = jax.tree.map(lambda t, g: t - inner.learning_rate * g, theta, gradient)
+    return theta, None
+
+  step = jax.checkpoint(step) if inner.remat else step
+  return jax.lax.scan(step, params, jnp.arange(inner.steps))[0]
+
+
+def task_loss(
+  loss_fn: LossFn,
+  params: Params,
+  task: Task,
+  inner: InnerLoop,
+  *,
+  perturb: Perturb | None = None,
+) -> jax.Array:
+  """The query loss after adaptation, L(theta(w); D_q): a scalar. `perturb` as in `adapt`."""
+  theta = adapt(loss_fn, params, task.support, inner, perturb=perturb)
+  return loss_fn(theta, task.query)
+
+
+def meta_gradient(
+  loss_fn: LossFn,
+  params: Params,
+  task: Task,
+  inner: InnerLoop,
+  *,
+  perturb: Perturb | None = None,
+) -> Params:
+  """What the task-learner sends: the gradient of `task_loss` in `params` (equation 4).
+
+  Exact for any number of inner steps if `inner.order` is 2; the gradient of the query
+  loss at the adapted parameters (equation 7) if it is 1. `perturb` as in `adapt`.
+  """
+  return jax.grad(task_loss, argnums=1)(loss_fn, params, task, inner, perturb=perturb)
+
+
+def per_task_gradients(
+  loss_fn: LossFn, params: Params, tasks: Task, inner: InnerLoop
+) -> Params:
+  """The meta-gradients of many tasks: `tasks` and the result have a leading task axis."""
+  return jax.vmap(lambda task: meta_gradient(loss_fn, params, task, inner))(tasks)

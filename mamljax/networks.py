@@ -1,0 +1,211 @@
+"""The classifiers under attack, as flax modules that take any image size and channels.
+
+`conv4` is the usual few-shot network (Vinyals et al., 2016; Finn et al., 2017), `mlp` the
+fully connected one of MAML's Omniglot experiments, `lenet` the five-layer LeNet.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from mamljax.convolution import convolve
+from mamljax.errors import unknown
+from mamljax.types import Batch, Params
+
+
+def _softplus(z: jax.Array) -> jax.Array:
+  """A ReLU with a rounded corner: softplus(5 z) / 5."""
+  return nn.softplus(5 * z) / 5
+
+
+def _pytorch_uniform(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
+  """PyTorch's default for weights: uniform in +-1/sqrt(fan_in)."""
+  return nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')(key, shape, dtype)
+
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+  'relu': nn.relu,
+  'softplus': _softplus,
+  'sigmoid': nn.sigmoid,
+}
+INITIALIZATIONS: dict[str, nn.initializers.Initializer] = {
+  'he': nn.initializers.he_normal(),
+  'lecun': nn.initializers.lecun_normal(),
+  'glorot': nn.initializers.glorot_uniform(),
+  'pytorch': _pytorch_uniform,
+}
+NORMALIZATIONS = ('none', 'batch', 'group')
+DOWNSAMPLINGS = ('stride', 'max_pool')
+
+
+class Convolution(nn.Module):
+  """A biased convolution by patches and one matrix product (see mamljax.convolution)."""
+
+  features: int
+  window: int
+  kernel_init: nn.initializers.Initializer
+  stride: int = 1
+  padding: str = 'SAME'
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    shape = (self.window, self.window, images.shape[-1], self.features)
+    kernel = self.param('kernel', self.kernel_init, shape)
+    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    return convolve(images, kernel, stride=self.stride, padding=self.padding) + bias
+
+
+class Normalization(nn.Module):
+  """Nothing, the current batch's statistics (as MAML uses them) or groups of (up to) 8 channels.
+
+  Batch statistics mix the images of a batch, so they are themselves a leak to measure.
+  """
+
+  kind: str
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    if self.kind == 'batch':
+      # Only the running averages of nn.BatchNorm are state; MAML never uses them.
+      scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
+      bias = self.param('bias', nn.initializers.zeros, x.shape[-1:])
+      axes = tuple(range(x.ndim - 1))
+      return nn.standardize(x, axis=axes, epsilon=1e-5) * scale + bias
+    if self.kind == 'group':
+      return nn.GroupNorm(num_groups=None, group_size=math.gcd(8, x.shape[-1]))(x)
+    return x
+
+
+class Network(nn.Module):
+  """What all networks share.
+
+  Attributes:
+    ways: number of outputs.
+    activation: a name in `ACTIVATIONS`.
+    normalization: a name in `NORMALIZATIONS`, after every layer but the last.
+    initialization: a name in `INITIALIZATIONS`, for all weights; biases start at zero.
+    filters: channels of each convolution (conv4 only).
+    downsampling: 'stride' as for Omniglot, or 'max_pool' as for miniImageNet (conv4 only).
+  """
+
+  ways: int
+  activation: str = 'relu'
+  normalization: str = 'none'
+  initialization: str = 'he'
+  filters: int = 32
+  downsampling: str = 'stride'
+
+  def finish(self, x: jax.Array) -> jax.Array:
+    """Normalisation, then activation."""
+    return ACTIVATIONS[self.activation](Normalization(self.normalization)(x))
+
+  def dense(self, features: int) -> nn.Dense:
+    """A biased fully connected layer."""
+    return nn.Dense(features, kernel_init=INITIALIZATIONS[self.initialization])
+
+  def convolution(self, features: int, window: int, **options) -> Convolution:
+    """A biased convolution."""
+    init = INITIALIZATIONS[self.initialization]
+    return Convolution(features, window, kernel_init=init, **options)
+
+
+class Conv4(Network):
+  """Four 3 x 3 convolutions, each halving the image, and a linear classifier."""
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    x = images
+    for _ in range(4):
+      pool = self.downsampling == 'max_pool' and min(x.shape[1:3]) >= 2
+      stride = 2 if self.downsampling == 'stride' else 1
+      x = self.finish(self.convolution(self.filters, 3, stride=stride)(x))
+      x = max_pool(x) if pool else x
+    return self.dense(self.ways)(x.reshape(x.shape[0], -1))
+
+
+class MLP(Network):
+  """Fully connected: 256, 128, 64 and 64 hidden units."""
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    x = images.reshape(images.shape[0], -1)
+    for features in (256, 128, 64, 64):
+      x = self.finish(self.dense(features)(x))
+    return self.dense(self.ways)(x)
+
+
+class LeNet(Network):
+  """LeNet-5's shape: two 5 x 5 convolutions with pooling, then 120, 84 and the outputs."""
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    x = max_pool(self.finish(self.convolution(6, 5)(images)))
+    x = max_pool(self.finish(self.convolution(16, 5, padding='VALID')(x)))
+    x = x.reshape(x.shape[0], -1)
+    for features in (120, 84):
+      x = self.finish(self.dense(features)(x))
+    return self.dense(self.ways)(x)
+
+
+NETWORKS: dict[str, type[Network]] = {'conv4': Conv4, 'lenet': LeNet, 'mlp': MLP}
+
+
+def make_network(name: str, *, ways: int, **options) -> Network:
+  """The network of that name; `options` are the attributes of `Network`.
+
+  Raises:
+    InputError: if the name, or the name of one of its parts, is unknown.
+  """
+  if name not in NETWORKS:
+    raise unknown('network', name, NETWORKS)
+  network = NETWORKS[name](ways=ways, **options)
+  for part, known in (
+    ('activation', ACTIVATIONS),
+    ('normalization', NORMALIZATIONS),
+    ('initialization', INITIALIZATIONS),
+    ('downsampling', DOWNSAMPLINGS),
+  ):
+    if getattr(network, part) not in known:
+      raise unknown(part, getattr(network, part), known)
+  return network
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+  """The maximum over 2 x 2 blocks; an odd last row or column is dropped.
+
+  A reshape rather than `nn.max_pool`: its second derivatives are plain arithmetic.
+  """
+  n, height, width, channels = x.shape
+  blocks = x[:, : height // 2 * 2, : width // 2 * 2]
+  return blocks.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossEntropy:
+  """The mean softmax cross-entropy of a network, a `LossFn`.
+
+  Two of the same network are equal and hash alike, so that `jax.jit` compiles once for both.
+  """
+
+  network: Network
+
+  def __call__(self, params: Params, batch: Batch, /) -> jax.Array:
+    logits = self.network.apply({'params': params}, batch.images)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
+    return losses.mean()
+
+
+def init_params(key: jax.Array, network: Network, image_shape: tuple[int, int, int]) -> Params:
+  """Initial parameters of a network for images of one shape (height, width, channels)."""
+  return network.init(key, jnp.zeros((1, *image_shape)))['params']
+
+
+def accuracy(network: Network, params: Params, batch: Batch) -> jax.Array:
+  """The share of the batch that the network labels rightly, a scalar in [0, 1]."""
+  logits = network.apply({'params': params}, batch.images)
+  return (logits.argmax(axis=-1) == batch.labels).mean()

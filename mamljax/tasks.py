@@ -1,0 +1,83 @@
+"""Drawing w-way s-shot tasks: pure, for `jit` and `vmap`."""
+
+import jax
+import jax.numpy as jnp
+
+from mamljax.types import Batch, Pool, Task
+
+
+def sample_distinct(key: jax.Array, total: jax.Array, *, count: int) -> jax.Array:
+  """`count` different integers in 0..total-1, uniformly, in random order.
+
+  `total` may be traced, and the cost does not depend on it: the i-th draw is an index
+  among the total - i numbers that are left, and is moved past those already taken.
+  It must be at least `count`.
+
+  Returns:
+    int32 [count].
+  """
+  remaining = total - jnp.arange(count)
+  draws = jax.random.randint(key, (count,), 0, remaining)
+
+  def take(taken: jax.Array, draw: jax.Array):
+    # `taken` is sorted, with the largest integer where there is no number yet.
+    number = jax.lax.fori_loop(0, count, lambda i, x: x + (taken[i] <= x), draw)
+    return jnp.sort(taken.at[-1].set(number)), number
+
+  empty = jnp.full((count,), jnp.iinfo(jnp.int32).max, jnp.int32)
+  return jax.lax.scan(take, empty, draws)[1]
+
+
+def sample_images(
+  key: jax.Array, pool: Pool, *, ways: int, per_class: int
+) -> tuple[jax.Array, jax.Array]:
+  """Different images of `ways` different classes.
+
+  Classes and images are drawn uniformly without replacement; the classes stand in random
+  order, which is a random assignment of classes to slots.
+
+  Args:
+    key: a random key.
+    pool: where to draw from; each class must hold at least `per_class` images.
+    ways: number of classes.
+    per_class: number of images of each class.
+
+  Returns:
+    float32 images [ways, per_class, height, width, channels] in [0, 1], and the classes
+    int32 [ways].
+  """
+  key_classes, key_images = jax.random.split(key)
+  classes = jax.random.permutation(key_classes, pool.counts.shape[0])[:ways]
+  rows = jax.vmap(lambda k, c: sample_distinct(k, pool.counts[c], count=per_class))(
+    jax.random.split(key_images, ways), classes
+  )
+  rows = rows + pool.starts[classes][:, None]
+  return pool.images[rows].astype(jnp.float32) / 255, classes
+
+
+def slot_labels(*, ways: int, shots: int) -> jax.Array:
+  """The labels of a set that holds `shots` images of slot 0, then of slot 1, and so on."""
+  return jnp.repeat(jnp.arange(ways), shots)
+
+
+def sample_task(key: jax.Array, pool: Pool, *, ways: int, shots: int) -> Task:
+  """A task: disjoint support and query sets of `shots` images of each of `ways` classes.
+
+  Both sets are ordered by slot. The pool's classes must hold at least 2 * shots images.
+  """
+  images, _ = sample_images(key, pool, ways=ways, per_class=2 * shots)
+  return make_task(images, shots=shots)
+
+
+def make_task(images: jax.Array, *, shots: int) -> Task:
+  """The task whose support set is the first `shots` images of each slot, its query the next.
+
+  Args:
+    images: [ways, at least 2 * shots, height, width, channels].
+    shots: images of each slot in each set.
+  """
+  ways, shape = images.shape[0], images.shape[2:]
+  labels = slot_labels(ways=ways, shots=shots)
+  support = images[:, :shots].reshape(-1, *shape)
+  query = images[:, shots : 2 * shots].reshape(-1, *shape)
+  return Task(Batch(support, labels), Batch(query, labels))
