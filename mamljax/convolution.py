@@ -58,6 +58,6 @@ def convolve(
   Returns:
     [n, out_height, out_width, features].
   """
-  window, features = kernel.shape[:2], kernel.shape[-1]
-  rows = patches(images, window, stride=stride, padding=padding)
+  height, width, _, features = kernel.shape
+  rows = patches(images, (height, width), stride=stride, padding=padding)
   return jnp.dot(rows, kernel.reshape(-1, features))

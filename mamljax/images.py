@@ -3,6 +3,8 @@
 Images are float32 in [0, 1], NHWC, or HWC for a single one.
 """
 
+from typing import Any
+
 import dm_pix
 import jax
 import jax.numpy as jnp
@@ -34,12 +36,12 @@ def ssim(a: jax.Array, b: jax.Array) -> jax.Array:
     raise ValueError(f'SSIM needs images of at least 11 x 11 pixels, not {height} x {width}')
   rows, columns = _gaussian_band(height), _gaussian_band(width)
 
-  def blur(image: jax.Array) -> jax.Array:
+  def blur(image: Any) -> Any:
     return jnp.einsum(
       'yh,xw,...hwc->...yxc', rows, columns, image, precision=jax.lax.Precision.HIGHEST
     )
 
-  return dm_pix.ssim(a, b, filter_fn=blur)
+  return jnp.asarray(dm_pix.ssim(a, b, filter_fn=blur))
 
 
 def _gaussian_band(size: int) -> np.ndarray:

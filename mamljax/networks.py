@@ -7,6 +7,7 @@ fully connected one of MAML's Omniglot experiments, `lenet` the five-layer LeNet
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -61,7 +62,7 @@ class Convolution(nn.Module):
 
 
 class Normalization(nn.Module):
-  """Nothing, the current batch's statistics (as MAML uses them) or groups of (up to) 8 channels.
+  """Nothing, the current batch's statistics as MAML uses them, or groups of up to 8 channels.
 
   Batch statistics mix the images of a batch, so they are themselves a leak to measure.
   """
@@ -185,6 +186,11 @@ def max_pool(x: jax.Array) -> jax.Array:
   return blocks.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
 
 
+def predict(network: Network, params: Params, images: jax.Array) -> jax.Array:
+  """The logits [n, ways] of images [n, height, width, channels]."""
+  return cast(jax.Array, network.apply({'params': params}, images))
+
+
 @dataclasses.dataclass(frozen=True)
 class CrossEntropy:
   """The mean softmax cross-entropy of a network, a `LossFn`.
@@ -195,9 +201,8 @@ class CrossEntropy:
   network: Network
 
   def __call__(self, params: Params, batch: Batch, /) -> jax.Array:
-    logits = self.network.apply({'params': params}, batch.images)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels)
-    return losses.mean()
+    logits = predict(self.network, params, batch.images)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
 
 
 def init_params(key: jax.Array, network: Network, image_shape: tuple[int, int, int]) -> Params:
@@ -207,5 +212,5 @@ def init_params(key: jax.Array, network: Network, image_shape: tuple[int, int, i
 
 def accuracy(network: Network, params: Params, batch: Batch) -> jax.Array:
   """The share of the batch that the network labels rightly, a scalar in [0, 1]."""
-  logits = network.apply({'params': params}, batch.images)
-  return (logits.argmax(axis=-1) == batch.labels).mean()
+  predicted = predict(network, params, batch.images).argmax(axis=-1)
+  return (predicted == batch.labels).mean()

@@ -1,4 +1,10 @@
-"""Attacks: one a file, each with `Options`, `Info`, `REQUIRES`, `prepare` and `score`."""
+"""Attacks: one a file, each with the same public names in the same order.
+
+Options: its hyper-parameters. Info: what it saw on its way. TARGETS: the sets it can
+attack. REQUIRES: what it must know beyond the gradient. `prepare(key, knowledge)`, once for
+all trials at one w. `score(key, prepared, observation, candidate, options=...)`, a scalar
+that is higher for a member, and an Info.
+"""
 
 from types import ModuleType
 

@@ -10,9 +10,9 @@ from mamljax.types import Batch, LossFn, Params
 
 def cosine_similarity(a: Params, b: Params) -> jax.Array:
   """<a, b> / (|a| |b|) over whole pytrees; 0 where either is zero."""
-  squares = optax.tree.vdot(a, a) * optax.tree.vdot(b, b)
+  overlap, squares = optax.tree.vdot(a, b), optax.tree.vdot(a, a) * optax.tree.vdot(b, b)
   # The guard keeps the derivative finite as well: a dead network sends a zero gradient.
-  return optax.tree.vdot(a, b) * jax.lax.rsqrt(jnp.maximum(squares, 1e-30))
+  return jnp.asarray(overlap) / jnp.sqrt(jnp.maximum(squares, 1e-30))
 
 
 def query_objective(

@@ -28,15 +28,15 @@ class Options:
     iterations: optimiser steps (a length, so a change of it recompiles).
     learning_rate: Adam's step before its decay, in units of the pixel range.
     tv_weight: a in equation 9, the weight of the total variation.
-    noise_mean: mean of the Gaussian first guess of the slots without a candidate.
-    noise_scale: its standard deviation; guesses are clipped to [0, 1].
+    start_mean: mean of the Gaussian first guess of the slots without a candidate.
+    start_scale: its standard deviation; guesses are clipped to [0, 1].
   """
 
   iterations: int = dataclasses.field(default=100, metadata={'static': True})
   learning_rate: float | jax.Array = 0.1
   tv_weight: float | jax.Array = 1e-3
-  noise_mean: float | jax.Array = 0.5
-  noise_scale: float | jax.Array = 0.25
+  start_mean: float | jax.Array = 0.5
+  start_scale: float | jax.Array = 0.25
 
 
 class Info(NamedTuple):
@@ -53,6 +53,7 @@ class Info(NamedTuple):
   losses: jax.Array
 
 
+TARGETS = ('query',)
 REQUIRES: frozenset[str] = frozenset()
 
 
@@ -84,7 +85,7 @@ def score(
   """
   slot = jnp.argmax(observation.query_labels == candidate.label)
   shape = (observation.query_labels.shape[0], *candidate.image.shape)
-  noise = options.noise_mean + options.noise_scale * jax.random.normal(key, shape)
+  noise = options.start_mean + options.start_scale * jax.random.normal(key, shape)
   start = jnp.clip(noise, 0, 1).at[slot].set(candidate.image)
 
   def objective(images: jax.Array) -> jax.Array:

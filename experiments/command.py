@@ -1,0 +1,63 @@
+"""How every command starts, and how it ends when the user made a mistake: one clear line."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import jax
+from absl import app, flags, logging
+
+from mamljax.errors import InputError
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+  """Runs `main` on the command line.
+
+  A wrong flag, and an `InputError` that `main` raises, end as one line on standard error and
+  exit status 2.
+  """
+  program = Path(sys.argv[0]).stem
+  logging.set_verbosity(logging.WARNING)  # JAX tells at INFO of each backend that is not there
+
+  def guarded(argv: Sequence[str]) -> None:
+    try:
+      if argv[1:]:
+        raise InputError(f'unexpected argument {argv[1]!r}: options are given as --name=value')
+      main(argv)
+    except InputError as error:
+      _stop(program, error)
+
+  def parse(argv: Sequence[str]) -> list[str]:
+    try:
+      return flags.FLAGS(argv)
+    except flags.Error as error:
+      _stop(program, error)
+
+  app.run(guarded, flags_parser=parse)
+
+
+def _stop(program: str, error: Exception) -> NoReturn:
+  line = ' '.join(str(error).split())
+  print(f'{program}: {line}', file=sys.stderr)
+  sys.exit(2)
+
+
+def use_all_cores() -> None:
+  """Gives JAX one CPU device per core, over which trials are shared out.
+
+  XLA's own threads speed up one small network little; results do not depend on the number
+  of devices. Must be called before JAX is used. An explicit setting wins.
+  """
+  chosen = 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', '')
+  if not chosen and 'JAX_NUM_CPU_DEVICES' not in os.environ:
+    jax.config.update('jax_num_cpu_devices', len(os.sched_getaffinity(0)))
+
+
+def cache_compilations() -> None:
+  """Keeps XLA's compilations in the user's cache folder, unless JAX was told another."""
+  if jax.config.values['jax_compilation_cache_dir'] is None:
+    home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    jax.config.update('jax_compilation_cache_dir', str(home / 'mamljax' / 'xla'))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)

@@ -1,0 +1,135 @@
+"""The model of a cell: its data, its network and, from checkpoints, its trained parameters."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import logging
+
+from experiments.grid import Model
+from experiments.results import cell_hash
+from mamljax import atomic, checkpoints, training
+from mamljax.data import Splits, load_dataset, split_dataset
+from mamljax.defences import make_defence
+from mamljax.errors import InputError
+from mamljax.images import SSIM_WINDOW
+from mamljax.maml import InnerLoop
+from mamljax.networks import CrossEntropy, init_params, make_network
+
+META_TEST_TASKS = 400
+
+_train = jax.jit(training.train, static_argnames='rounds')
+_meta_test = jax.jit(training.meta_test, static_argnames=('tasks', 'batch'))
+
+
+@functools.lru_cache(maxsize=4)
+def load_splits(
+  dataset: str, seed: int, image_size: int, channels: int, data_dir: Path | None
+) -> Splits:
+  """The pools of a data set, read once."""
+  size, colours = image_size or None, channels or None
+  data = load_dataset(dataset, data_dir=data_dir, image_size=size, channels=colours)
+  return split_dataset(data, seed=seed)
+
+
+def splits_of(model: Model, data_dir: Path | None) -> Splits:
+  """The pools of a model's data set.
+
+  Raises:
+    InputError: if the data are not there, or too few for the model's tasks.
+  """
+  options = model.seed, model.image_size, model.channels, data_dir
+  splits = load_splits(model.dataset, *options)
+  _check_enough(model, splits)
+  return splits
+
+
+def _check_enough(model: Model, splits: Splits) -> None:
+  """Refuses tasks with more classes, more shots or smaller images than the data allow."""
+  height, width = splits.victims.images.shape[1:3]
+  if min(height, width) < SSIM_WINDOW:
+    raise InputError(
+      f'{model.dataset} has images of {height} x {width} pixels, and at least '
+      f'{SSIM_WINDOW} x {SSIM_WINDOW} are needed: give --image_size={SSIM_WINDOW} or more'
+    )
+  classes = len(splits.victims.counts)
+  if model.ways > classes:
+    raise InputError(f'{model.ways} ways, but {model.dataset} has only {classes} classes')
+  most = (min(int(np.min(pool.counts)) for pool in splits) - 1) // 2
+  if model.shots > most:
+    raise InputError(
+      f'{model.shots} shots, but {model.dataset} allows at most {most}: a trial takes '
+      f'2 x shots + 1 images of a class from one of its four pools'
+    )
+
+
+def describe_training(model: Model) -> training.Training:
+  """The meta-training of a model."""
+  network = make_network(model.network, ways=model.ways, **model.network_options())
+  return training.Training(
+    loss_fn=CrossEntropy(network),
+    inner=InnerLoop(model.inner_steps, model.inner_learning_rate, model.order),
+    defence=make_defence(model.defence, scale=model.noise_scale),
+    learning_rate=model.outer_learning_rate,
+    ways=model.ways,
+    shots=model.shots,
+    tasks_per_round=model.tasks_per_round,
+  )
+
+
+def initial_state(model: Model, splits: Splits) -> training.State:
+  """The untrained state of a model; it depends on the model and its seed alone."""
+  key = jax.random.fold_in(jax.random.key(model.seed), 0)
+  network = describe_training(model).loss_fn.network
+  height, width, channels = splits.training.images.shape[1:]
+  return training.init(init_params(key, network, (height, width, channels)))
+
+
+def trained_states(
+  model: Model, epochs: list[int], *, splits: Splits, output_dir: Path
+) -> Iterator[tuple[int, training.State]]:
+  """The states of a model after each of `epochs`, in rising order.
+
+  A state is read from OUT/checkpoints/<hash>/epoch_<n>.msgpack if it is there; otherwise
+  training goes on from the state before, and it is written. A damaged checkpoint is named
+  in a warning, set aside and trained again.
+  """
+  described, pool = describe_training(model), jax.device_put(splits.training)
+  key = jax.random.fold_in(jax.random.key(model.seed), 1)
+  state = initial_state(model, splits)
+  for epoch in sorted(set(epochs)):
+    path = _checkpoint(output_dir, model, epoch)
+    found = _read(path, state) if epoch else state
+    if found is None:
+      rounds = epoch * model.rounds_per_epoch - int(state.round)
+      found, _ = _train(key, state, pool, described, rounds=rounds)
+      checkpoints.save(path, found)
+    state = found
+    yield epoch, state
+
+
+def learning_accuracy(model: Model, state: training.State, splits: Splits) -> np.ndarray:
+  """The query accuracy after adaptation of tasks on images held out from training, [tasks]."""
+  key = jax.random.fold_in(jax.random.key(model.seed), 2)
+  pool = jax.device_put(splits.victims)
+  described = describe_training(model)
+  tested = _meta_test(key, state.params, pool, described, tasks=META_TEST_TASKS)
+  return np.asarray(tested)
+
+
+def _checkpoint(output_dir: Path, model: Model, epoch: int) -> Path:
+  return output_dir / 'checkpoints' / cell_hash(model) / f'epoch_{epoch}.msgpack'
+
+
+def _read(path: Path, like: training.State) -> training.State | None:
+  """The state in a checkpoint; None if there is none or it was damaged."""
+  if not path.exists():
+    return None
+  try:
+    return checkpoints.load(path, like)
+  except atomic.DamagedFile as error:
+    aside = atomic.set_aside(path)
+    logging.warning('%s: set aside as %s, and trained again', error, aside.name)
+    return None

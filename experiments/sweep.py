@@ -1,0 +1,60 @@
+"""Attack many cells: `python -m experiments.sweep --flagfile=...`.
+
+Finished cells are kept in the output folder; the same command on it resumes.
+"""
+
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from experiments import command, flags, models, results, tables
+from experiments.grid import Cell, describe
+from experiments.runner import run_cell
+
+
+def main(argv: Sequence[str]) -> None:
+  """Computes the cells that are not there yet, then prints the table of all of them."""
+  del argv
+  sweep = flags.read()
+  if sweep.dry_run:
+    print(*map(describe, sweep.cells), f'{len(sweep.cells)} cells', sep='\n')
+    return
+  results.check_output_dir(sweep.output_dir)
+  for cell in sweep.cells:
+    models.splits_of(cell, sweep.data_dir)  # a mistake in the last cell stops the first
+  found = _compute(sweep)
+  path = results.write_csv(sweep.output_dir, found)
+  print(tables.format_table(found), f'\n{len(found)} cells in {path}', sep='\n')
+
+
+def _compute(sweep: flags.Sweep) -> list[results.CellResult]:
+  """The results of the cells, those that are in the output folder read from there."""
+  kept = {cell: results.read_cell(sweep.output_dir, cell) for cell in sweep.cells}
+  missing = [cell for cell, result in kept.items() if result is None]
+  with tqdm(total=sum(map(_work, missing)), unit='step', unit_scale=True) as bar:
+    for cell in missing:
+      bar.set_description(describe(cell))
+      kept[cell] = result = run_cell(
+        cell,
+        data_dir=sweep.data_dir,
+        output_dir=sweep.output_dir,
+        advance=lambda trials, cell=cell: bar.update(trials * _steps(cell)),
+      )
+      results.write_cell(sweep.output_dir, result)
+      results.write_csv(sweep.output_dir, filter(None, kept.values()))
+  return [result for result in kept.values() if result]
+
+
+def _steps(cell: Cell) -> int:
+  """The work of a trial, for the time left: image updates of the reconstruction."""
+  return cell.ways * cell.shots * cell.iterations
+
+
+def _work(cell: Cell) -> int:
+  return _steps(cell) * (cell.trials + cell.calibration_trials)
+
+
+if __name__ == '__main__':
+  command.use_all_cores()
+  command.cache_compilations()
+  command.run(main)
