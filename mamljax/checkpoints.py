@@ -49,13 +49,12 @@ def load(path: str | os.PathLike[str], like: Params) -> Params:
   digest, payload = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
   if hashlib.sha256(payload).digest() != digest:
     raise atomic.DamagedFile(f'{path} is damaged, or is no checkpoint of mamljax')
-  state = serialization.msgpack_restore(payload)
+  state: Any = serialization.msgpack_restore(payload)
   found, expected = _leaves(state), _leaves(serialization.to_state_dict(like))
   for name in [*expected, *found]:
-    kinds = found.get(name, 'missing'), expected.get(name, 'no such parameter')
-    if kinds[0] != kinds[1]:
-      raise InputError(f'the checkpoint {path} does not fit: {name} is {kinds[0]}, '
-                       f'expected {kinds[1]}')  # fmt: skip
+    kind, right = found.get(name, 'missing'), expected.get(name, 'no such parameter')
+    if kind != right:
+      raise InputError(f'{path} does not fit: {name} is {kind}, expected {right}')
   return jax.tree.map(jnp.asarray, serialization.from_state_dict(like, state))
 
 

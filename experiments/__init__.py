@@ -1,0 +1,1 @@
+"""The commands: one cell is one configuration, one grid is one sweep."""

@@ -1,0 +1,288 @@
+"""What a cell found, on disk: OUT/cells/<hash>.json and OUT/results.csv.
+
+A cell file is named by the hash of its configuration and carries a checksum of its
+content; it is written whole or not at all. This module alone reads and writes them.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import logging
+
+from experiments import paper
+from mamljax import atomic
+from mamljax.audit.metrics import Metrics, Rate
+from mamljax.errors import InputError
+
+# The columns of results.csv, in order.
+# fmt: off
+COLUMNS: tuple[str, ...] = (
+  'dataset', 'network', 'ways', 'shots', 'target', 'attack', 'order', 'inner_steps',
+  'inner_learning_rate', 'epoch', 'defence', 'noise_scale', 'iterations', 'trials',
+  'accuracy', 'accuracy_low', 'accuracy_high', 'recall', 'precision',
+  'auc', 'auc_low', 'auc_high', 'tpr_at_fpr_1pct', 'tpr_at_fpr_0.1pct', 'threshold',
+  'seconds_per_trial', 'compile_seconds',
+  'paper_accuracy', 'paper_recall', 'paper_precision',
+  'recall_low', 'recall_high', 'precision_low', 'precision_high',
+  'calibration_trials', 'seed', 'hash',
+)
+# fmt: on
+
+_PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'mamljax')
+
+
+class Trials(NamedTuple):
+  """Trials of the game, in the order played: equally long lists of JSON scalars.
+
+  Attributes:
+    scores: what the attack said; finite, higher means 'member'.
+    members: the truth.
+    tasks: the id of the task each was played on.
+  """
+
+  scores: list[float]
+  members: list[bool]
+  tasks: list[int]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellResult:
+  """Everything kept about one finished cell.
+
+  Attributes:
+    configuration: the cell's fields, as `dataclasses.asdict` gives them.
+    seed: what all randomness came from.
+    versions: of Python and the packages that computed it; see `versions`.
+    git_revision: the commit of the code; see `git_revision`.
+    device_kind: what it ran on, as jax names it.
+    timings: in seconds; at least seconds_per_trial (computation only) and
+      compile_seconds.
+    metrics: of the reported trials.
+    trials: those reported.
+    calibration: those that chose the threshold; never reported.
+    extra: whatever else was measured, such as the learning accuracy.
+  """
+
+  configuration: dict[str, Any]
+  seed: int
+  versions: dict[str, str | None]
+  git_revision: str | None
+  device_kind: str
+  timings: dict[str, float]
+  metrics: Metrics
+  trials: Trials
+  calibration: Trials
+  extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def cell_hash(cell: Any) -> str:
+  """The 16 hexadecimal digits that name a cell: equal for equal configurations only.
+
+  Args:
+    cell: a dataclass of JSON scalars. Neither the order of its fields nor the process
+      matters; 1 and 1.0 are different values.
+
+  Raises:
+    ValueError: if a field is NaN or infinite.
+  """
+  return _configuration_hash(dataclasses.asdict(cell))
+
+
+def versions() -> dict[str, str | None]:
+  """The versions of Python and of the packages that a result depends on.
+
+  None for a package that is importable but not installed.
+  """
+  return {'python': platform.python_version()} | {name: _version(name) for name in _PACKAGES}
+
+
+def git_revision(folder: str | os.PathLike[str] = Path(__file__).parent) -> str | None:
+  """The commit that `folder` is at, with '-dirty' if tracked files differ; None outside git."""
+  command = ['git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
+  try:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return done.stdout.strip()
+
+
+def check_output_dir(path: str | os.PathLike[str]) -> None:
+  """Makes sure that results can be written under `path`; leaves nothing behind.
+
+  Raises:
+    InputError: if the folder, or its folder of cells, cannot be made or written.
+  """
+  try:
+    for folder in (Path(path), Path(path) / 'cells'):
+      tempfile.TemporaryFile(dir=_nearest(folder)).close()
+  except OSError as error:
+    raise InputError(f'cannot write to the output folder {path}: {error.strerror}') from error
+
+
+def write_cell(output_dir: str | os.PathLike[str], result: CellResult) -> Path:
+  """Writes OUT/cells/<hash>.json, whole or not at all, and returns its path.
+
+  Floats read back bit for bit.
+
+  Raises:
+    InputError: if the folder cannot be written.
+    ValueError: if a number is NaN or infinite, which JSON cannot hold.
+  """
+  rates = result.metrics._asdict().items()
+  content = dataclasses.asdict(result) | {
+    'metrics': {name: _plain(value) for name, value in rates},
+    'trials': _plain(result.trials),
+    'calibration': _plain(result.calibration),
+  }
+  path = _cell_path(output_dir, _configuration_hash(result.configuration))
+  _write(path, _document(content))
+  return path
+
+
+def read_cell(output_dir: str | os.PathLike[str], cell: Any) -> CellResult | None:
+  """The finished result of a cell, or None if it must be computed (again).
+
+  A damaged file is named in a warning and set aside as <hash>.json.damaged, not deleted.
+
+  Raises:
+    InputError: if a file is there but cannot be read or set aside.
+  """
+  path = _cell_path(output_dir, cell_hash(cell))
+  try:
+    return _parse(path.read_bytes(), path.stem)
+  except FileNotFoundError:
+    return None
+  except OSError as error:
+    raise InputError(f'cannot read {path}: {error.strerror}') from error
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    aside = atomic.set_aside(path)
+    logging.warning('%s is damaged (%s): set aside as %s', path, error, aside.name)
+    return None
+
+
+def row(result: CellResult) -> dict[str, Any]:
+  """The line of results.csv for a cell, in the order of `COLUMNS`; None where no value is.
+
+  The paper's numbers stand beside an undefended reconstruction of a second-order gradient
+  only: it prints no others.
+  """
+  cell, metrics = result.configuration, result.metrics
+  size = cell['target'], cell['dataset'], cell['ways'], cell['shots']
+  theirs = paper.printed(*size) if _as_in_paper(cell) else None
+  values = cell | result.timings | {'hash': _configuration_hash(cell), 'seed': result.seed}
+  for name in ('accuracy', 'recall', 'precision', 'auc'):
+    value, low, high = getattr(metrics, name) or (None, None, None)
+    values |= {name: value, f'{name}_low': low, f'{name}_high': high}
+    values |= {f'paper_{name}': getattr(theirs, name, None)}
+  values |= {
+    'tpr_at_fpr_1pct': metrics.tpr_at_fpr_1pct,
+    'tpr_at_fpr_0.1pct': metrics.tpr_at_fpr_01pct,
+    'threshold': metrics.threshold,
+  }
+  return {column: values[column] for column in COLUMNS}
+
+
+def write_csv(output_dir: str | os.PathLike[str], results: Iterable[CellResult]) -> Path:
+  """Writes OUT/results.csv, a row per result in the order given, and returns its path.
+
+  A field is empty where a value does not exist.
+
+  Raises:
+    InputError: if the folder cannot be written.
+  """
+  text = io.StringIO()
+  writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(row(result) for result in results)
+  path = Path(output_dir) / 'results.csv'
+  _write(path, text.getvalue())
+  return path
+
+
+def _parse(data: bytes, name: str) -> CellResult:
+  """The result in a cell file; an error of whatever kind if it is damaged."""
+  content = json.loads(data)
+  if not isinstance(content, dict) or 'checksum' not in content:
+    raise ValueError('it has no checksum')
+  del content['checksum']
+  # Byte for byte: the last digit of a float may change without changing its value.
+  if _document(content).encode() != data:
+    raise ValueError('its content does not match its checksum')
+  if _configuration_hash(content['configuration']) != name:
+    raise ValueError('it holds another configuration than its name says')
+  metrics: dict[str, Any] = {
+    key: Rate(**value) if isinstance(value, dict) else value
+    for key, value in content['metrics'].items()
+  }
+  typed = {
+    'metrics': Metrics(**metrics),
+    'trials': Trials(**content['trials']),
+    'calibration': Trials(**content['calibration']),
+  }
+  return CellResult(**content | typed)
+
+
+def _as_in_paper(cell: dict[str, Any]) -> bool:
+  """Whether the cell plays what Tables I and II report."""
+  undefended = cell['defence'] == 'none' or not cell['noise_scale']
+  return cell['attack'] == 'reconstruction' and cell['order'] == 2 and undefended
+
+
+def _plain(value: Any) -> Any:
+  """A NamedTuple as a dict; anything else as it is."""
+  return value._asdict() if isinstance(value, (Rate, Trials)) else value
+
+
+def _document(content: dict[str, Any]) -> str:
+  """The text of a cell file."""
+  return json.dumps({'checksum': _digest(content), **content}, indent=1, allow_nan=False)
+
+
+def _digest(content: Any) -> str:
+  """The SHA-256 of a JSON value, whatever its key order and layout; floats by repr."""
+  text = json.dumps(content, sort_keys=True, separators=(',', ':'), allow_nan=False)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _configuration_hash(configuration: dict[str, Any]) -> str:
+  return _digest(configuration)[:16]
+
+
+def _cell_path(output_dir: str | os.PathLike[str], name: str) -> Path:
+  return Path(output_dir) / 'cells' / f'{name}.json'
+
+
+def _write(path: Path, text: str) -> None:
+  """Writes a file in a folder that is made if need be."""
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise InputError(f'cannot make the folder {path.parent}: {error.strerror}') from error
+  atomic.write_text(path, text)
+
+
+def _nearest(folder: Path) -> Path:
+  """The folder, or the nearest of its parents that exists."""
+  try:
+    folder.lstat()
+  except FileNotFoundError:
+    return _nearest(folder.parent)
+  return folder
+
+
+def _version(package: str) -> str | None:
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return None

@@ -1,0 +1,292 @@
+"""Cell files come back exactly or are set aside; the CSV says what the cells say."""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import results
+from mamljax.audit.metrics import Metrics, Rate
+from mamljax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell:
+  """As `experiments.grid` defines one: JSON scalars only."""
+
+  dataset: str = 'mnist'
+  network: str = 'conv4'
+  ways: int = 3
+  shots: int = 1
+  target: str = 'query'
+  attack: str = 'reconstruction'
+  order: int = 2
+  inner_steps: int = 1
+  inner_learning_rate: float = 0.1
+  epoch: int = 0
+  defence: str = 'none'
+  noise_scale: float = 0.0
+  iterations: int = 100
+  trials: int = 4
+  calibration_trials: int = 2
+  seed: int = 0
+
+
+Small = dataclasses.make_dataclass('Small', [('a', int, 1), ('b', float, 0.1)])
+SmallReversed = dataclasses.make_dataclass('SmallReversed', [('b', float, 0.1), ('a', int, 1)])
+
+
+def make_result(cell=None, **changes):
+  cell = cell or Cell()
+  scores = np.random.default_rng(0).normal(size=6).astype(np.float32).tolist()
+  fields = {
+    'configuration': dataclasses.asdict(cell),
+    'seed': getattr(cell, 'seed', 0),
+    'versions': results.versions(),
+    'git_revision': None,
+    'device_kind': 'cpu',
+    'timings': {'seconds_per_trial': 0.1 + 0.2, 'compile_seconds': 12.5},
+    'metrics': Metrics(
+      Rate(0.95, 0.9, 0.98), Rate(0.9, 0.8, 0.97), None, Rate(0.99, 0.98, 1.0), 0.5, None, 1 / 3
+    ),
+    'trials': results.Trials(scores[:4], [True, False] * 2, [0, 1, 2, 3]),
+    'calibration': results.Trials(scores[4:], [True, False], [4, 5]),
+    'extra': {'learning_accuracy': 0.9},
+  }
+  return results.CellResult(**fields | changes)
+
+
+def warnings(caplog):
+  return [record.getMessage() for record in caplog.records]
+
+
+def test_a_result_comes_back_exactly(tmp_path):
+  """Scores that change their last bit on disk could change a decision on resume."""
+  result = make_result()
+  path = results.write_cell(tmp_path, result)
+  assert path == tmp_path / 'cells' / f'{results.cell_hash(Cell())}.json'
+  assert results.read_cell(tmp_path, Cell()) == result
+
+
+@pytest.mark.parametrize('value', [1 / 3, 5e-324, -0.0, 1.7976931348623157e308, 0.1 + 0.2])
+def test_every_float_comes_back_bit_for_bit(tmp_path, value):
+  """JSON written with too few digits would round."""
+  trials = results.Trials([value], [True], [0])
+  results.write_cell(tmp_path, make_result(trials=trials))
+  read = results.read_cell(tmp_path, Cell())
+  assert read is not None
+  assert read.trials.scores[0].hex() == value.hex()
+
+
+def test_a_missing_cell_is_none(tmp_path):
+  """A first run finds nothing, and must not warn."""
+  assert results.read_cell(tmp_path / 'never', Cell()) is None
+
+
+def test_hash_is_fixed():
+  """Resuming after an update of Python or of the code must find the old cells."""
+  canonical = b'{"a":1,"b":0.1}'
+  assert results.cell_hash(Small()) == hashlib.sha256(canonical).hexdigest()[:16]
+  assert results.cell_hash(Small()) == results.cell_hash(SmallReversed())
+
+
+def test_hash_is_the_same_in_another_process():
+  """Python's own hash of a string differs from run to run."""
+  code = (
+    'import dataclasses; from experiments.results import cell_hash;'
+    'print(cell_hash(dataclasses.make_dataclass("C", [("b", float), ("a", int)])(0.1, 1)))'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code],
+    cwd=Path(__file__).parents[2],
+    env=os.environ | {'PYTHONHASHSEED': '7'},
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert done.stdout.strip() == results.cell_hash(Small())
+
+
+@pytest.mark.parametrize('field', [field.name for field in dataclasses.fields(Cell)])
+def test_every_field_counts_in_the_hash(field):
+  """A field left out would let one cell pass for another."""
+  value = getattr(Cell(), field)
+  other = dataclasses.replace(Cell(), **{field: value + type(value)(1)})
+  assert results.cell_hash(other) != results.cell_hash(Cell())
+
+
+def test_nan_never_reaches_a_file(tmp_path):
+  """NaN is not JSON: other readers would fail on the file."""
+  trials = results.Trials([math.nan], [True], [0])
+  with pytest.raises(ValueError, match='not JSON compliant'):
+    results.write_cell(tmp_path, make_result(trials=trials))
+  assert not list(tmp_path.rglob('*.json'))
+
+
+def test_truncation_at_every_byte_is_damage(tmp_path):
+  """A half-written cell must be recomputed, never half-believed."""
+  small = results.Trials([0.5], [True], [0])
+  path = results.write_cell(tmp_path, make_result(trials=small, calibration=small))
+  data = path.read_bytes()
+  for size in range(len(data)):
+    path.write_bytes(data[:size])
+    assert results.read_cell(tmp_path, Cell()) is None
+    aside = path.with_name(f'{path.name}.damaged')
+    assert aside.read_bytes() == data[:size]
+    aside.unlink()
+
+
+def test_every_edited_digit_is_damage(tmp_path):
+  """A score edited by hand, or by a failing disk, must not enter a table."""
+  path = results.write_cell(tmp_path, make_result())
+  text = path.read_text()
+  for match in re.finditer(r'\d', text):
+    digit = str((int(match[0]) + 1) % 10)
+    path.write_text(text[: match.start()] + digit + text[match.end() :])
+    assert results.read_cell(tmp_path, Cell()) is None
+    (aside,) = path.parent.glob('*.damaged')
+    aside.unlink()
+
+
+def test_damage_is_named_once_and_set_aside(tmp_path, caplog):
+  """One line with the file and where it went; nothing deleted; the cell recomputed."""
+  path = results.write_cell(tmp_path, make_result())
+  text = path.read_text()
+  path.write_text(text.replace('0.95', '0.96'))
+  assert results.read_cell(tmp_path, Cell()) is None
+  (warning,) = warnings(caplog)
+  assert str(path) in warning
+  assert f'{path.name}.damaged' in warning
+  assert '\n' not in warning
+  assert results.read_cell(tmp_path, Cell()) is None  # now merely absent
+  assert len(warnings(caplog)) == 1
+  results.write_cell(tmp_path, make_result())
+  assert path.read_text() == text
+
+
+def rewrite(path, edit):
+  """Edits the file's content, and puts it under the checksum that is right for it."""
+  content = json.loads(path.read_text())
+  del content['checksum']
+  edit(content)
+  text = json.dumps(content, sort_keys=True, separators=(',', ':'))
+  checksum = hashlib.sha256(text.encode()).hexdigest()
+  path.write_text(json.dumps({'checksum': checksum, **content}, indent=1))
+
+
+@pytest.mark.parametrize(
+  'edit',
+  [
+    lambda content: content.pop('metrics'),
+    lambda content: content.pop('configuration'),
+    lambda content: content.pop('device_kind'),
+    lambda content: content['trials'].pop('tasks'),
+    lambda content: content['metrics'].pop('auc'),
+    lambda content: content['configuration'].update(ways=5),
+    lambda content: content.update(surprise=1),
+    lambda content: content.update(configuration=None),
+    lambda content: content.update(metrics=[]),
+  ],
+)
+def test_another_shape_of_file_is_damage(tmp_path, edit, caplog):
+  """A file of another version, or under another cell's name, must not end the sweep."""
+  path = results.write_cell(tmp_path, make_result())
+  rewrite(path, edit)
+  assert results.read_cell(tmp_path, Cell()) is None
+  assert path.with_name(f'{path.name}.damaged').exists()
+  assert len(warnings(caplog)) == 1
+
+
+@pytest.mark.parametrize('text', ['', 'null', '[]', '3', '{}', '\x80', '{"checksum": NaN}'])
+def test_any_json_that_is_no_cell_is_damage(tmp_path, text):
+  """Whatever the bytes, the sweep goes on."""
+  path = results.write_cell(tmp_path, make_result())
+  path.write_bytes(text.encode('latin-1'))
+  assert results.read_cell(tmp_path, Cell()) is None
+  assert not path.exists()
+
+
+def read_csv(path):
+  with path.open(newline='') as file:
+    return list(csv.DictReader(file))
+
+
+def test_csv_has_the_promised_columns_in_order(tmp_path):
+  """Scripts rely on these names and on their order."""
+  header = results.write_csv(tmp_path, []).read_text().splitlines()[0]
+  assert header.startswith(
+    'dataset,network,ways,shots,target,attack,order,inner_steps,inner_learning_rate,epoch,'
+    'defence,noise_scale,iterations,trials,accuracy,accuracy_low,accuracy_high,recall,'
+    'precision,auc,auc_low,auc_high,tpr_at_fpr_1pct,tpr_at_fpr_0.1pct,threshold,'
+    'seconds_per_trial,compile_seconds,paper_accuracy,paper_recall,paper_precision'
+  )
+  assert len(set(header.split(','))) == len(header.split(','))
+
+
+def test_csv_says_what_the_cell_says(tmp_path):
+  """Every number under its own name, exactly; an absent one empty, never 'None' or 0."""
+  (line,) = read_csv(results.write_csv(tmp_path, [make_result()]))
+  assert float(line['accuracy']) == 0.95
+  assert (line['auc_low'], line['auc_high']) == ('0.98', '1.0')
+  assert (line['precision'], line['precision_low'], line['tpr_at_fpr_0.1pct']) == ('', '', '')
+  assert line['tpr_at_fpr_1pct'] == '0.5'
+  assert float(line['threshold']) == 1 / 3
+  assert float(line['seconds_per_trial']) == 0.1 + 0.2
+  assert (line['paper_accuracy'], line['paper_recall']) == ('0.92', '0.98')
+  assert line['hash'] == results.cell_hash(Cell())
+
+
+def test_csv_rows_keep_the_order_given(tmp_path):
+  """Rows stand in grid order, whichever cell finished first."""
+  ways = [7, 3, 5]
+  rows = [make_result(Cell(ways=way)) for way in ways]
+  lines = read_csv(results.write_csv(tmp_path, rows))
+  assert [int(line['ways']) for line in lines] == ways
+
+
+@pytest.mark.parametrize(
+  ('change', 'shown'),
+  [
+    ({}, True),
+    ({'dataset': 'mnist_sample'}, True),
+    ({'defence': 'query_images', 'noise_scale': 0.0}, True),
+    ({'defence': 'query_images', 'noise_scale': 0.1}, False),
+    ({'attack': 'row_space'}, False),
+    ({'order': 1}, False),
+    ({'dataset': 'kmnist'}, False),
+    ({'ways': 4}, False),
+  ],
+)
+def test_the_papers_number_stands_only_beside_its_own_experiment(change, shown):
+  """Beside another attack or a defended model it would compare unlike things."""
+  value = results.row(make_result(Cell(**change)))['paper_accuracy']
+  assert value == (0.92 if shown else None)
+
+
+def test_a_cell_that_cannot_be_read_is_no_damage(tmp_path):
+  """Permissions, say: the content may be whole, so it is neither moved nor recomputed."""
+  (tmp_path / 'cells' / f'{results.cell_hash(Cell())}.json').mkdir(parents=True)
+  with pytest.raises(InputError, match=r'cannot read .*json: Is a directory'):
+    results.read_cell(tmp_path, Cell())
+
+
+@pytest.mark.parametrize('folder', ['file', 'file/deeper', 'occupied'])
+def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path, folder):
+  """One line that names the folder, however late it is found out."""
+  (tmp_path / 'file').write_text('kept')
+  (tmp_path / 'occupied' / 'results.csv').mkdir(parents=True)
+  (tmp_path / 'occupied' / 'cells').write_text('kept')
+  for write in (results.write_cell, lambda out, result: results.write_csv(out, [result])):
+    with pytest.raises(InputError, match=str(tmp_path / folder)) as caught:
+      write(tmp_path / folder, make_result())
+    assert '\n' not in str(caught.value)
+  assert not list(tmp_path.rglob('*.tmp'))
