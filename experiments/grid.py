@@ -12,6 +12,7 @@ from mamljax.errors import InputError, unknown
 from mamljax.networks import make_network
 
 TARGETS = ('query', 'support')
+POOLS = ('victims', 'calibration')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,7 @@ class Cell(Model):
     epoch: epochs of meta-training before the attack.
     iterations, attack_learning_rate, tv_weight, start_mean, start_scale: see
       `mamljax.attacks.reconstruction.Options`.
+    pool: 'victims', or 'calibration' to tune hyper-parameters on images never reported.
     trials: reported trials, half of them members.
     calibration_trials: other trials, on other images, that choose the threshold.
     chunk: trials computed together. Part of the configuration, since the signs of an
@@ -100,6 +102,7 @@ class Cell(Model):
   tv_weight: float = 1e-3
   start_mean: float = 0.5
   start_scale: float = 0.25
+  pool: str = 'victims'
   trials: int = 200
   calibration_trials: int = 100
   chunk: int = 2
@@ -110,6 +113,8 @@ class Cell(Model):
       raise unknown('target', self.target, TARGETS)
     if self.attack not in ATTACKS:
       raise unknown('attack', self.attack, ATTACKS)
+    if self.pool not in POOLS:
+      raise unknown('pool', self.pool, POOLS)
     attacked = ATTACKS[self.attack].TARGETS
     if self.target not in attacked:
       known = ', '.join(attacked)
@@ -151,12 +156,15 @@ def _without_idle_scale(point: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(cell: Cell) -> str:
-  """A short name of a cell for a person."""
-  parts = [cell.dataset, cell.network, f'{cell.ways}-way {cell.shots}-shot', cell.target]
-  parts += [cell.attack, f'order {cell.order}'] if cell.order == 1 else [cell.attack]
-  parts += [f'epoch {cell.epoch}'] if cell.epoch else []
-  parts += [f'{cell.defence} {cell.noise_scale:g}'] if cell.defence != 'none' else []
-  return ' '.join(parts)
+  """A short name of a cell for a person: its game, and what is not as by default."""
+  game = f'{cell.dataset} {cell.ways}-way {cell.shots}-shot {cell.target} {cell.attack}'
+  said = {'dataset', 'ways', 'shots', 'target', 'attack', 'chunk'}
+  unusual = [
+    f'{field.name}={getattr(cell, field.name)}'
+    for field in dataclasses.fields(cell)
+    if field.name not in said and getattr(cell, field.name) != field.default
+  ]
+  return ' '.join([game, *unusual])
 
 
 def _check_at_least(configuration: Model, least: int, *names: str) -> None:

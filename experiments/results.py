@@ -25,7 +25,7 @@ from mamljax import atomic
 from mamljax.audit.metrics import Metrics, Rate
 from mamljax.errors import InputError
 
-# The columns of results.csv, in order.
+# The first columns of results.csv, in order; the rest of the configuration follows.
 # fmt: off
 COLUMNS: tuple[str, ...] = (
   'dataset', 'network', 'ways', 'shots', 'target', 'attack', 'order', 'inner_steps',
@@ -172,7 +172,7 @@ def read_cell(output_dir: str | os.PathLike[str], cell: Any) -> CellResult | Non
 
 
 def row(result: CellResult) -> dict[str, Any]:
-  """The line of results.csv for a cell, in the order of `COLUMNS`; None where no value is.
+  """The line of results.csv for a cell, `COLUMNS` first; None where no value is.
 
   The paper's numbers stand beside an undefended reconstruction of a second-order gradient
   only: it prints no others.
@@ -190,7 +190,8 @@ def row(result: CellResult) -> dict[str, Any]:
     'tpr_at_fpr_0.1pct': metrics.tpr_at_fpr_01pct,
     'threshold': metrics.threshold,
   }
-  return {column: values[column] for column in COLUMNS}
+  rest = [name for name in cell if name not in COLUMNS]
+  return {column: values[column] for column in (*COLUMNS, *rest)}
 
 
 def write_csv(output_dir: str | os.PathLike[str], results: Iterable[CellResult]) -> Path:
@@ -201,10 +202,11 @@ def write_csv(output_dir: str | os.PathLike[str], results: Iterable[CellResult])
   Raises:
     InputError: if the folder cannot be written.
   """
+  rows = [row(result) for result in results]
   text = io.StringIO()
-  writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
+  writer = csv.DictWriter(text, rows[0] if rows else COLUMNS, lineterminator='\n')
   writer.writeheader()
-  writer.writerows(row(result) for result in results)
+  writer.writerows(rows)
   path = Path(output_dir) / 'results.csv'
   _write(path, text.getvalue())
   return path

@@ -20,6 +20,7 @@ from jax.sharding import PartitionSpec as P
 
 from experiments import models, results
 from experiments.compilation import compile_once
+from experiments.examples import Examples, make_examples
 from experiments.grid import Cell
 from mamljax import training
 from mamljax.attacks import ATTACKS, Knowledge, reconstruction
@@ -32,6 +33,7 @@ from mamljax.types import Params, Pool
 
 # Streams of randomness beside those of the model (see experiments.models).
 PREPARE, CALIBRATION, REPORTED = 3, 4, 5
+EXAMPLES = 8  # trials that are kept as pictures
 CHUNKS_PER_BLOCK = 4  # per device: long enough to hide dispatch, short enough to show progress
 
 
@@ -45,16 +47,17 @@ class Shared(NamedTuple):
 
 
 class Scored(NamedTuple):
-  """A phase of a cell: its trials, and what it took."""
+  """A phase of a cell: its trials, pictures of the first, and what it took."""
 
   trials: results.Trials
+  examples: Examples | None
   seconds: float
   compile_seconds: float
 
 
 def run_cell(
   cell: Cell, *, data_dir: Path | None, output_dir: Path, advance: Callable[[int], Any]
-) -> results.CellResult:
+) -> tuple[results.CellResult, Examples | None]:
   """Computes a cell.
 
   Args:
@@ -64,7 +67,8 @@ def run_cell(
     advance: called with the number of trials done since it was last called.
 
   Returns:
-    The result, on trials that are apart from those that chose the threshold.
+    The result, on trials that are apart from those that chose the threshold, and the
+    first reconstructions, if the attack makes any.
   """
   splits = models.splits_of(cell, data_dir)
   state = _trained(cell, splits, output_dir)
@@ -72,12 +76,12 @@ def run_cell(
     _play(cell, state.params, pool, stream, count, advance)
     for pool, stream, count in (
       (splits.calibration, CALIBRATION, cell.calibration_trials),
-      (splits.victims, REPORTED, cell.trials),
+      (getattr(splits, cell.pool), REPORTED, cell.trials),
     )
   )
   threshold = choose_threshold(calibrate.trials.scores, calibrate.trials.members)
   played = cell.trials + cell.calibration_trials
-  return results.CellResult(
+  result = results.CellResult(
     configuration=dataclasses.asdict(cell),
     seed=cell.seed,
     versions=results.versions(),
@@ -99,6 +103,7 @@ def run_cell(
     calibration=calibrate.trials,
     extra=_learning(cell, state, splits),
   )
+  return result, report.examples
 
 
 def _trained(cell: Cell, splits: Splits, output_dir: Path) -> training.State:
@@ -124,16 +129,18 @@ def _play(
   pool, shared = jax.device_put((pool, _share(cell, params)), everywhere)
   static = {'attack': cell.attack, 'chunk': cell.chunk, 'mesh': mesh}
   block = cell.chunk * CHUNKS_PER_BLOCK * jax.device_count()
-  scores, seconds, compiling = [], 0.0, 0.0
+  scores, examples, seconds, compiling = [], None, 0.0, 0.0
   for first in range(0, count, block):
     indices = jnp.arange(first, first + block)
     shape = {'ways': cell.ways, 'shots': cell.shots, 'target': cell.target}
     drawn = jax.device_put(_draw(key, pool, indices, **shape), split)
     attack, compile_seconds = compile_once(_attack, *drawn, shared, **static)
     start = time.perf_counter()
-    scores.append(np.asarray(attack(*drawn, shared)))
+    said, pictures = jax.block_until_ready(attack(*drawn, shared))
     seconds += time.perf_counter() - start
     compiling += compile_seconds
+    scores.append(np.asarray(said))
+    examples = examples or _examples(drawn[1], pictures)
     advance(min(block, count - first))
   indices = np.arange(count)
   trials = results.Trials(
@@ -142,7 +149,15 @@ def _play(
     tasks=indices.tolist(),
   )
   # The last block is full, whatever of it is needed.
-  return Scored(trials, seconds * count / (len(scores) * block), compiling)
+  return Scored(trials, examples, seconds * count / (len(scores) * block), compiling)
+
+
+def _examples(trials: Trial, pictures: jax.Array | None) -> Examples | None:
+  """The first trials in pictures."""
+  if pictures is None:
+    return None
+  shown = (trials.candidate.image, pictures)
+  return make_examples(*(np.asarray(images[:EXAMPLES]) for images in shown))
 
 
 def _is_member(indices):
@@ -189,11 +204,14 @@ def _attack(
   attack: str,
   chunk: int,
   mesh: jax.sharding.Mesh,
-) -> jax.Array:
-  """The scores of some trials, shared out over the devices of `mesh`."""
+) -> tuple[jax.Array, jax.Array | None]:
+  """The scores of some trials, and what the attack made of their candidates, if images.
+
+  Shared out over the devices of `mesh`.
+  """
   method = ATTACKS[attack]
 
-  def play(keyed: tuple[jax.Array, Trial]) -> jax.Array:
+  def play(keyed: tuple[jax.Array, Trial]):
     key, trial = keyed
     key_send, key_score = jax.random.split(key)
     observation = observe(
@@ -205,11 +223,12 @@ def _attack(
       defence=shared.defence,
       requires=method.REQUIRES,
     )
-    return method.score(
+    score, info = method.score(
       key_score, shared.prepared, observation, trial.candidate, options=shared.options
-    )[0]
+    )
+    return score, getattr(info, 'reconstruction', None)
 
-  def play_chunks(keys: jax.Array, trials: Trial) -> jax.Array:
+  def play_chunks(keys: jax.Array, trials: Trial):
     return jax.lax.map(play, (keys, trials), batch_size=chunk)
 
   split = P('trials')

@@ -4,10 +4,12 @@ Finished cells are kept in the output folder; the same command on it resumes.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tqdm import tqdm
 
-from experiments import command, flags, models, results, tables
+from experiments import command, figures, flags, models, results, tables
+from experiments.examples import read_examples, write_examples
 from experiments.grid import Cell, describe
 from experiments.runner import run_cell
 
@@ -22,27 +24,44 @@ def main(argv: Sequence[str]) -> None:
   results.check_output_dir(sweep.output_dir)
   for cell in sweep.cells:
     models.splits_of(cell, sweep.data_dir)  # a mistake in the last cell stops the first
-  found = _compute(sweep)
+  found = _resume(sweep)
   path = results.write_csv(sweep.output_dir, found)
-  print(tables.format_table(found), f'\n{len(found)} cells in {path}', sep='\n')
+  print(tables.format_table(found), '', sep='\n')
+  print(f'{len(found)} cells in {path}, the first pictured in {_draw(sweep, found)}')
 
 
-def _compute(sweep: flags.Sweep) -> list[results.CellResult]:
+def _resume(sweep: flags.Sweep) -> list[results.CellResult]:
   """The results of the cells, those that are in the output folder read from there."""
   kept = {cell: results.read_cell(sweep.output_dir, cell) for cell in sweep.cells}
   missing = [cell for cell, result in kept.items() if result is None]
   with tqdm(total=sum(map(_work, missing)), unit='step', unit_scale=True) as bar:
     for cell in missing:
-      bar.set_description(describe(cell))
-      kept[cell] = result = run_cell(
-        cell,
-        data_dir=sweep.data_dir,
-        output_dir=sweep.output_dir,
-        advance=lambda trials, cell=cell: bar.update(trials * _steps(cell)),
-      )
-      results.write_cell(sweep.output_dir, result)
+      kept[cell] = _compute(cell, sweep, bar)
       results.write_csv(sweep.output_dir, filter(None, kept.values()))
   return [result for result in kept.values() if result]
+
+
+def _compute(cell: Cell, sweep: flags.Sweep, bar: tqdm) -> results.CellResult:
+  """Computes a cell and keeps it; its numbers last, since they mark it as finished."""
+  bar.set_description(describe(cell))
+  result, examples = run_cell(
+    cell,
+    data_dir=sweep.data_dir,
+    output_dir=sweep.output_dir,
+    advance=lambda trials: bar.update(trials * _steps(cell)),
+  )
+  if examples:
+    write_examples(sweep.output_dir, cell, examples)
+  results.write_cell(sweep.output_dir, result)
+  return result
+
+
+def _draw(sweep: flags.Sweep, found: list[results.CellResult]) -> Path:
+  """Draws the first cell."""
+  path = sweep.output_dir / 'picture.png'
+  examples = read_examples(sweep.output_dir, sweep.cells[0])
+  figures.save(figures.picture(found[0], examples), path)
+  return path
 
 
 def _steps(cell: Cell) -> int:

@@ -182,6 +182,24 @@ def tpr_at_fpr(scores: ArrayLike, members: ArrayLike, fpr: float) -> float | Non
   return float(np.mean(scores[members] > threshold))
 
 
+def roc(scores: ArrayLike, members: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+  """The ROC curve: rising false-positive rates and the true-positive rate at each.
+
+  The rates of 'member' above each distinct score, from the highest down, and of always
+  'member': one more point than there are distinct scores, from (0, 0) to (1, 1).
+
+  >>> roc([0.9, 0.4, 0.5, 0.1], [True, True, False, False])
+  (array([0. , 0. , 0.5, 0.5, 1. ]), array([0. , 0.5, 0.5, 1. , 1. ]))
+  """
+  scores, members = paired(scores, members)
+  cuts = np.append(np.unique(scores)[::-1], -np.inf)
+  fpr, tpr = (
+    1 - np.searchsorted(np.sort(scores[truth]), cuts, side='right') / truth.sum()
+    for truth in (~members, members)
+  )
+  return fpr, tpr
+
+
 def _ranks(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """The rising order of the scores; in that order, how many are below and at most each."""
   order = np.argsort(scores)

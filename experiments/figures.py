@@ -1,0 +1,120 @@
+"""Pictures of results, drawn without a screen."""
+
+import io
+import itertools
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.examples import Examples
+from experiments.results import CellResult
+from mamljax import atomic
+from mamljax.audit.metrics import roc
+
+STYLE: dict[Any, Any] = {
+  'axes.spines.right': False,
+  'axes.spines.top': False,
+  'axes.grid': True,
+  'grid.alpha': 0.3,
+  'font.size': 9,
+  'savefig.bbox': 'tight',
+  'savefig.dpi': 150,
+}
+COLOURS = ('#0b6e99', '#c8553d', '#588157', '#7b5ea7', '#b08900')
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+  """Writes a figure as PNG, whole or not at all."""
+  data = io.BytesIO()
+  with mpl.rc_context(STYLE):
+    figure.savefig(data, format='png')
+  atomic.write_bytes(path, data.getvalue())
+
+
+def learning(rows: Sequence[dict[str, Any]]) -> Figure:
+  """Held-out accuracy against rounds of meta-training, a line for each model.
+
+  Args:
+    rows: as `experiments.train` writes them.
+  """
+  with mpl.rc_context(STYLE):
+    figure = Figure(figsize=(5, 3.2))
+    axes, colours = figure.subplots(), itertools.cycle(COLOURS)
+    models = itertools.groupby(rows, lambda r: (r['dataset'], r['ways'], r['shots']))
+    for (dataset, ways, shots), group in models:
+      colour, points = next(colours), list(group)
+      rounds, accuracy, low, high = (
+        np.array([point[name] for point in points])
+        for name in ('rounds', 'accuracy', 'accuracy_low', 'accuracy_high')
+      )
+      axes.plot(
+        rounds, accuracy, 'o-', color=colour, label=f'{dataset} {ways}-way {shots}-shot'
+      )
+      axes.fill_between(rounds, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.set(xlabel='rounds of meta-training', ylabel='accuracy on new tasks', ylim=(0, 1))
+    axes.legend(loc='lower right', frameon=False)
+  return figure
+
+
+def picture(result: CellResult, examples: Examples | None) -> Figure:
+  """A cell at a glance: candidates and what became of them, scores, ROC curve."""
+  scores, members = np.array(result.trials.scores), np.array(result.trials.members)
+  with mpl.rc_context(STYLE):
+    figure = Figure(figsize=(9, 2.8), layout='constrained')
+    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(1.2, 1.6), squeeze=False))
+    if examples is not None:
+      _draw_examples(left, examples, scores, members)
+    histogram, curve = right.subplots(1, 2)
+    _draw_scores(histogram, scores, members, result.metrics.threshold)
+    _draw_roc(curve, scores, members)
+  return figure
+
+
+def _draw_examples(figure, examples: Examples, scores: np.ndarray, members: np.ndarray) -> None:
+  """Pairs of candidate and reconstruction, members in the upper row."""
+  count = len(examples.candidates)
+  rows = [np.flatnonzero(members[:count] == truth) for truth in (True, False)]
+  columns = min(map(len, rows))
+  grid = figure.subplots(2, 2 * columns)
+  for axes, trials, colour in zip(grid, rows, COLOURS[:2], strict=True):
+    for pair, trial in zip(axes.reshape(-1, 2), trials, strict=False):
+      _show(pair[0], examples.candidates[trial], colour)
+      _show(pair[1], examples.reconstructions[trial], colour)
+      pair[1].set_title(f'{scores[trial]:.2f}', fontsize=8)
+  grid[0, 0].set_ylabel('members', color=COLOURS[0])
+  grid[1, 0].set_ylabel('non-members', color=COLOURS[1])
+  figure.suptitle('candidate, reconstruction and their SSIM', fontsize=9)
+
+
+def _show(axes, image: np.ndarray, colour: str) -> None:
+  """An image in a frame of a colour."""
+  axes.imshow(image.squeeze(), cmap='gray', vmin=0, vmax=255)
+  axes.set(xticks=[], yticks=[])
+  axes.grid(visible=False)
+  for spine in axes.spines.values():
+    spine.set(visible=True, color=colour, linewidth=1.5)
+
+
+def _draw_scores(axes, scores: np.ndarray, members: np.ndarray, threshold: float) -> None:
+  """Histograms of the scores of members and non-members, and the threshold."""
+  bins = np.linspace(scores.min(), scores.max(), 21)
+  for truth, name, colour in ((True, 'members', COLOURS[0]), (False, 'others', COLOURS[1])):
+    axes.hist(scores[members == truth], bins, color=colour, alpha=0.7, label=name)
+  axes.axvline(threshold, color='black', linewidth=1, linestyle='--')
+  axes.set(xlabel='score', ylabel='trials')
+  axes.legend(frameon=False)
+
+
+def _draw_roc(axes, scores: np.ndarray, members: np.ndarray) -> None:
+  """The ROC curve over a logarithmic axis of false positives."""
+  fpr, tpr = roc(scores, members)
+  lowest = 1 / np.sum(~members)
+  axes.step(np.maximum(fpr, lowest), tpr, color=COLOURS[0], where='post')
+  chance = np.geomspace(lowest, 1, 50)
+  axes.plot(chance, chance, color='grey', linewidth=1, linestyle=':')
+  axes.set(xscale='log', ylim=(0, 1.02), xlabel='false positive rate')
+  axes.set_ylabel('true positive rate')

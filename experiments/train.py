@@ -1,0 +1,81 @@
+"""How well a model learns: `python -m experiments.train --flagfile=...`.
+
+Meta-trains each model of the grid to each of `--epochs`, keeps a checkpoint of each, and
+writes the accuracy of new tasks, on images held out from training, to OUT/learning.csv and
+OUT/learning.png. The flags are those of the sweep; those of the attack are not used.
+"""
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.stats
+from tqdm import tqdm
+
+from experiments import command, figures, flags, models, results
+from experiments.grid import Model
+from mamljax import atomic
+
+COLUMNS = (
+  *('dataset', 'network', 'ways', 'shots', 'order', 'inner_steps', 'inner_learning_rate'),
+  *('defence', 'noise_scale', 'epoch', 'rounds', 'accuracy', 'accuracy_low', 'accuracy_high'),
+  *('tasks', 'seed'),
+)
+
+
+def main(argv: Sequence[str]) -> None:
+  """Trains and tests every model of the grid."""
+  del argv
+  sweep = flags.read()
+  epochs: dict[Model, list[int]] = {}
+  for cell in sweep.cells:
+    epochs.setdefault(cell.model, []).append(cell.epoch)
+  if sweep.dry_run:
+    print(*(f'{model}: epochs {at}' for model, at in epochs.items()), sep='\n')
+    return
+  results.check_output_dir(sweep.output_dir)
+  for model in epochs:
+    models.splits_of(model, sweep.data_dir)
+  rows: list[dict[str, Any]] = []
+  wanted = itertools.chain(*(_learn(model, at, sweep) for model, at in epochs.items()))
+  for row in tqdm(wanted, total=sum(len(set(at)) for at in epochs.values()), unit='epoch'):
+    rows.append(row)
+    _write(sweep, rows)
+  print((sweep.output_dir / 'learning.csv').read_text())
+
+
+def _learn(model: Model, epochs: list[int], sweep: flags.Sweep) -> Iterator[dict[str, Any]]:
+  """A row for each epoch, as training reaches it."""
+  splits = models.splits_of(model, sweep.data_dir)
+  states = models.trained_states(model, epochs, splits=splits, output_dir=sweep.output_dir)
+  for epoch, state in states:
+    tested = models.learning_accuracy(model, state, splits)
+    mean, error = tested.mean(), scipy.stats.sem(tested)
+    half = error * scipy.stats.t.ppf(0.975, len(tested) - 1)
+    yield {
+      'epoch': epoch,
+      'rounds': int(state.round),
+      'accuracy': float(mean),
+      'accuracy_low': float(mean - half),
+      'accuracy_high': float(np.minimum(mean + half, 1)),
+      'tasks': len(tested),
+    } | {name: getattr(model, name) for name in COLUMNS if hasattr(model, name)}
+
+
+def _write(sweep: flags.Sweep, rows: list[dict[str, Any]]) -> None:
+  """The rows so far, as a table and as a picture."""
+  text = io.StringIO()
+  writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(rows)
+  atomic.write_text(sweep.output_dir / 'learning.csv', text.getvalue())
+  figures.save(figures.learning(rows), sweep.output_dir / 'learning.png')
+
+
+if __name__ == '__main__':
+  command.use_all_cores()
+  command.cache_compilations()
+  command.run(main)
