@@ -115,7 +115,7 @@ class Cell(Model):
       raise unknown('attack', self.attack, ATTACKS)
     if self.pool not in POOLS:
       raise unknown('pool', self.pool, POOLS)
-    attacked = ATTACKS[self.attack].TARGETS
+    attacked = ATTACKS[self.attack].REQUIRES
     if self.target not in attacked:
       known = ', '.join(attacked)
       raise InputError(f'attack {self.attack!r} has no target {self.target!r}, only: {known}')

@@ -183,6 +183,7 @@ def _share(cell: Cell, params: Params) -> Shared:
   """What the trials of a cell share."""
   described = models.describe_training(cell)
   options = reconstruction.Options(
+    target=cell.target,
     iterations=cell.iterations,
     learning_rate=cell.attack_learning_rate,
     tv_weight=cell.tv_weight,
@@ -221,7 +222,7 @@ def _attack(
       trial.task,
       shared.knowledge.inner,
       defence=shared.defence,
-      requires=method.REQUIRES,
+      requires=method.REQUIRES[shared.options.target],
     )
     score, info = method.score(
       key_score, shared.prepared, observation, trial.candidate, options=shared.options

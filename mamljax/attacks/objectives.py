@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import optax
 
 from mamljax.images import total_variation
-from mamljax.types import Batch, LossFn, Params
+from mamljax.maml import InnerLoop, meta_gradient
+from mamljax.types import Batch, LossFn, Params, Task
 
 
 def cosine_similarity(a: Params, b: Params) -> jax.Array:
@@ -36,3 +37,29 @@ def query_objective(
   """
   guessed = jax.grad(loss_fn)(params, query)
   return 1 - cosine_similarity(guessed, gradient) + tv_weight * total_variation(query.images)
+
+
+def support_objective(
+  loss_fn: LossFn,
+  params: Params,
+  gradient: Params,
+  task: Task,
+  inner: InnerLoop,
+  *,
+  tv_weight: float | jax.Array,
+) -> jax.Array:
+  """Equation 10: 1 - cos(grad_w L(theta(x); D_q), g) + a TV(x), a scalar.
+
+  The adversary knows the query set, and adapts on the guess as the task-learner would.
+
+  Args:
+    loss_fn: the task's loss.
+    params: the meta-knowledge w.
+    gradient: the received meta-gradient g.
+    task: the guess x with its slot labels as support set, and the known query set.
+    inner: the inner loop that the adversary takes the task-learner to run.
+    tv_weight: a, the weight of the mean anisotropic total variation.
+  """
+  guessed = meta_gradient(loss_fn, params, task, inner)
+  smoothness = total_variation(task.support.images)
+  return 1 - cosine_similarity(guessed, gradient) + tv_weight * smoothness

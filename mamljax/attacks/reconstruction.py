@@ -4,6 +4,10 @@ The images whose gradient matches the received one are sought by signed Adam (Ge
 al., 2020). The candidate is the first guess of one slot of its class, noise that of all
 others. A member is already right and hardly moves; a non-member is driven towards the
 image that was there. The score is SSIM(x_0, x*) of the candidate's slot (section IV-C).
+
+The query set is sought with the meta-knowledge in place of the adapted parameters
+(equation 9); the support set by simulating the adaptation, with the query set known
+(equation 10).
 """
 
 import dataclasses
@@ -13,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mamljax.attacks.objectives import query_objective
+from mamljax.attacks.objectives import query_objective, support_objective
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.images import ssim
-from mamljax.types import Batch
+from mamljax.types import Batch, Task
 
 
 @jax.tree_util.register_dataclass
@@ -25,6 +29,7 @@ class Options:
   """How the reconstruction is run.
 
   Attributes:
+    target: the set that is sought, a key of `REQUIRES`.
     iterations: optimiser steps (a length, so a change of it recompiles).
     learning_rate: Adam's step before its decay, in units of the pixel range.
     tv_weight: a in equation 9, the weight of the total variation.
@@ -32,6 +37,7 @@ class Options:
     start_scale: its standard deviation; guesses are clipped to [0, 1].
   """
 
+  target: str = dataclasses.field(default='query', metadata={'static': True})
   iterations: int = dataclasses.field(default=100, metadata={'static': True})
   learning_rate: float | jax.Array = 0.1
   tv_weight: float | jax.Array = 1e-3
@@ -53,8 +59,7 @@ class Info(NamedTuple):
   losses: jax.Array
 
 
-TARGETS = ('query',)
-REQUIRES: frozenset[str] = frozenset()
+REQUIRES = {'query': frozenset[str](), 'support': frozenset({'query_set'})}
 
 
 def prepare(key: jax.Array, knowledge: Knowledge) -> Knowledge:
@@ -83,22 +88,31 @@ def score(
   Returns:
     A scalar, at most 1, and an `Info`.
   """
-  slot = jnp.argmax(observation.query_labels == candidate.label)
-  shape = (observation.query_labels.shape[0], *candidate.image.shape)
+  sought = {'query': observation.query_labels, 'support': observation.support_labels}
+  labels = sought[options.target]
+  slot = jnp.argmax(labels == candidate.label)
+  shape = (labels.shape[0], *candidate.image.shape)
   noise = options.start_mean + options.start_scale * jax.random.normal(key, shape)
   start = jnp.clip(noise, 0, 1).at[slot].set(candidate.image)
 
   def objective(images: jax.Array) -> jax.Array:
-    return query_objective(
-      prepared.loss_fn,
-      prepared.params,
-      observation.gradient,
-      Batch(images, observation.query_labels),
-      tv_weight=options.tv_weight,
-    )
+    return _objective(prepared, observation, Batch(images, labels), options)
 
   images, losses = _descend(objective, start, options)
   return ssim(candidate.image, images[slot]), Info(images, images[slot], losses)
+
+
+def _objective(
+  knowledge: Knowledge, observation: Observation, guess: Batch, options: Options
+) -> jax.Array:
+  """Equation 9 or 10."""
+  known = knowledge.loss_fn, knowledge.params, observation.gradient
+  if options.target == 'query':
+    return query_objective(*known, guess, tv_weight=options.tv_weight)
+  if observation.query_set is None:
+    raise ValueError('the support set cannot be sought without the query set')
+  task = Task(guess, observation.query_set)
+  return support_objective(*known, task, knowledge.inner, tv_weight=options.tv_weight)
 
 
 def _descend(objective, start: jax.Array, options: Options) -> tuple[jax.Array, jax.Array]:
