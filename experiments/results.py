@@ -107,7 +107,7 @@ def versions() -> dict[str, str | None]:
   return {'python': platform.python_version()} | {name: _version(name) for name in _PACKAGES}
 
 
-def git_revision(folder: str | os.PathLike[str] = Path(__file__).parent) -> str | None:
+def git_revision(*, folder: str | os.PathLike[str] = Path(__file__).parent) -> str | None:
   """The commit that `folder` is at, with '-dirty' if tracked files differ; None outside git."""
   command = ['git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
   try:

@@ -1,0 +1,56 @@
+"""Prepares TFDS data sets for the experiments.
+
+  python -m experiments.prepare_data --datasets=mnist,fashion_mnist [--idx_dir=DIR]
+
+downloads them, or takes them from IDX files in DIR/mnist and DIR/fashion_mnist, and prints
+how many images of each class each split holds.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags
+
+from experiments import command
+from mamljax.data.preparation import Prepared, prepare
+from mamljax.data.tfds_source import find_builder
+
+_DATASETS = flags.DEFINE_list('datasets', ['mnist', 'fashion_mnist'], 'TFDS names.')
+_DATA_DIR = flags.DEFINE_string(
+  'data_dir',
+  None,
+  'Where TFDS keeps its data; default $TFDS_DATA_DIR or ~/tensorflow_datasets.',
+)
+_IDX_DIR = flags.DEFINE_string(
+  'idx_dir', None, 'Folder with a folder of IDX files for each data set; default: download.'
+)
+
+MAX_ROWS = 100
+
+
+def main(argv: Sequence[str]) -> None:
+  """Prepares every data set asked for; a name that is none stops it before it starts."""
+  del argv
+  logging.getLogger('urllib3').setLevel(logging.ERROR)  # its retries are no news to the user
+  for name in _DATASETS.value:
+    find_builder(name, data_dir=_DATA_DIR.value)
+  for name in _DATASETS.value:
+    prepared = prepare(name, data_dir=_DATA_DIR.value, idx_dir=_IDX_DIR.value)
+    print(format_counts(name, prepared))
+
+
+def format_counts(name: str, prepared: Prepared) -> str:
+  """A table with a column for each split and a row for each class (or the extremes of many)."""
+  counts = np.stack([*prepared.counts.values()], axis=-1)
+  rows = [*enumerate(counts)]
+  if len(rows) > MAX_ROWS:
+    rows = [('fewest', counts.min(axis=0)), ('most', counts.max(axis=0))]
+  rows = [('class', [*prepared.counts]), *rows, ('total', counts.sum(axis=0))]
+  state = 'prepared in' if prepared.new else 'already in'
+  lines = [f'{label:>6}' + ''.join(f'{cell:>12}' for cell in row) for label, row in rows]
+  return '\n'.join([f'{name}: {len(counts)} classes, {state} {prepared.folder}', *lines, ''])
+
+
+if __name__ == '__main__':
+  command.run(main)

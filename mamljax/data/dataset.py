@@ -1,0 +1,172 @@
+"""Labelled images in an order of our own, and the pools that an experiment draws from."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mamljax.errors import InputError
+from mamljax.types import Pool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+  """Images sorted by class and, within a class, by a hash of their content.
+
+  The order depends on the images alone, not on the order in which a source gave them; no
+  two images are equal. Make one with `make_dataset`.
+
+  Attributes:
+    name: what `load_dataset` knows it by.
+    images: uint8 [n, height, width, channels], read-only.
+    labels: int32 [n], ascending, each of 0..num_classes-1 at least once; read-only.
+    duplicates: how many images of the source were left out as exact copies.
+  """
+
+  name: str
+  images: np.ndarray
+  labels: np.ndarray
+  duplicates: int
+
+  @property
+  def num_classes(self) -> int:
+    """How many classes there are."""
+    return len(self.counts)
+
+  @property
+  def counts(self) -> np.ndarray:
+    """Images of each class: integers [num_classes]."""
+    return np.bincount(self.labels)
+
+
+class Splits(NamedTuple):
+  """Disjoint parts of a data set, each with images of every class.
+
+  Attributes:
+    training: for meta-training.
+    references: public images that the adversary knows.
+    calibration: for choosing decision thresholds.
+    victims: the images that are attacked.
+  """
+
+  training: Pool
+  references: Pool
+  calibration: Pool
+  victims: Pool
+
+
+def make_dataset(name: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
+  """A data set from images and labels in any order.
+
+  Exact copies of an image are left out, so that none can stand in two pools; of copies
+  with different labels the one with the lowest label stays. Labels that no image has are
+  closed up: classes are numbered 0, 1, ... in the order of their labels.
+
+  Args:
+    name: for messages, and kept.
+    images: [n, height, width] or [n, height, width, 1 or 3]; integers in 0..255 or floats
+      in [0, 1], which are rounded to 255ths.
+    labels: [n], integers, not negative.
+
+  Raises:
+    InputError: if the images or labels are anything else.
+  """
+  images = check_images(name, images)
+  labels = _check_labels(name, labels, count=len(images))
+  high, low = _content_hashes(images).T
+  by_content = np.lexsort((labels, low, high))
+  first = np.ones(len(images), bool)
+  first[1:] = (np.diff(high[by_content]) != 0) | (np.diff(low[by_content]) != 0)
+  kept = by_content[first]
+  kept = kept[np.argsort(labels[kept], kind='stable')]
+  _, compact = np.unique(labels[kept], return_inverse=True)
+  sorted_images, sorted_labels = images[kept], compact.astype(np.int32)
+  sorted_images.flags.writeable = sorted_labels.flags.writeable = False
+  return Dataset(name, sorted_images, sorted_labels, len(images) - len(kept))
+
+
+def check_images(name: str, images: np.ndarray) -> np.ndarray:
+  """The images as uint8 [n, height, width, channels]; see `make_dataset`."""
+  if images.ndim == 3:
+    images = images[..., None]
+  if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.size == 0:
+    raise InputError(
+      f'{name}: images must be [n, height, width] or [n, height, width, 1 or 3], '
+      f'not {list(images.shape)}'
+    )
+  if images.dtype == np.uint8:
+    return images
+  if images.dtype.kind not in 'iuf':
+    raise InputError(f'{name}: images must be numbers, not {images.dtype}')
+  limit = 1 if images.dtype.kind == 'f' else 255
+  # Written so that NaN is outside too.
+  outside = ~((images >= 0) & (images <= limit))
+  if outside.any():
+    raise InputError(
+      f'{name}: {outside.sum()} pixels are outside 0..{limit}, as {images.dtype} must be; '
+      f'the first is {images[outside][0]}'
+    )
+  return np.rint(images * 255.0).astype(np.uint8) if limit == 1 else images.astype(np.uint8)
+
+
+def split_dataset(
+  dataset: Dataset, *, seed: int, fractions: Sequence[float] = (0.4, 0.2, 0.15, 0.25)
+) -> Splits:
+  """Disjoint pools, each with its fraction of every class, fixed by the seed.
+
+  The images of class c, in the data set's order, are ranked by the first raw 64-bit outputs
+  of NumPy's PCG64 seeded with [seed, c], and the ranks are cut at the fractions: a stream
+  that NumPy keeps for good, and that does not depend on the other classes.
+
+  Args:
+    dataset: what to divide.
+    seed: not negative.
+    fractions: of training, references, calibration and victims; at most 1 together.
+
+  Returns:
+    Pools of NumPy arrays. Cuts are rounded, so a pool may be empty of a class that has
+    fewer images than 1 / fraction.
+
+  Raises:
+    InputError: if the fractions or the seed are not as above.
+  """
+  if len(fractions) != 4 or min(fractions) < 0 or sum(fractions) > 1 + 1e-9:
+    raise InputError(f'fractions must be 4, none negative, at most 1 together: {fractions}')
+  if seed < 0:
+    raise InputError(f'seed must be 0 or more, not {seed}')
+  parts: list[list[np.ndarray]] = [[] for _ in fractions]
+  ends = np.cumsum(dataset.counts)
+  for label, (count, end) in enumerate(zip(dataset.counts, ends, strict=True)):
+    ranks = np.argsort(np.random.PCG64([seed, label]).random_raw(count), kind='stable')
+    cuts = np.rint(np.cumsum(fractions) * count).astype(int)
+    for part, rows in zip(parts, np.split(end - count + ranks, cuts), strict=False):
+      part.append(rows)
+  return Splits(*(_pool(dataset.images, rows) for rows in parts))
+
+
+def _pool(images: np.ndarray, rows: list[np.ndarray]) -> Pool:
+  """The pool of these rows, given class by class."""
+  counts = np.array([len(x) for x in rows], np.int32)
+  # Declared as jax.Array: callers put them on a device.
+  arrays: Any = images[np.concatenate(rows)], np.cumsum(counts, dtype=np.int32) - counts, counts
+  return Pool(*arrays)
+
+
+def _check_labels(name: str, labels: np.ndarray, *, count: int) -> np.ndarray:
+  """The labels, if they are integers from 0 on, one for each image."""
+  if labels.shape != (count,):
+    raise InputError(f'{name}: {count} images need labels [{count}], not {list(labels.shape)}')
+  if labels.dtype.kind not in 'iu':
+    raise InputError(f'{name}: labels must be integers, not {labels.dtype}')
+  if labels.min() < 0:
+    raise InputError(f'{name}: labels must be 0 or more, found {labels.min()}')
+  return labels
+
+
+def _content_hashes(images: np.ndarray) -> np.ndarray:
+  """128 bits of BLAKE2b of each image's bytes, as two integers: uint64 [n, 2]."""
+  rows = np.ascontiguousarray(images).reshape(len(images), -1)
+  digests = b''.join(hashlib.blake2b(row.data, digest_size=16).digest() for row in rows)
+  return np.frombuffer(digests, '>u8').reshape(-1, 2).astype(np.uint64)

@@ -1,0 +1,95 @@
+"""IDX, the format in which MNIST and its successors are published: read strictly."""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from mamljax.errors import InputError
+
+_UNSIGNED_BYTES = 0x08
+
+
+def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
+  """The array in an IDX file of unsigned bytes, gzipped or plain.
+
+  Args:
+    path: the file; its first bytes tell whether it is gzipped, whatever its name says.
+    dimensions: how many the array must have: 3 for images, 1 for labels.
+
+  Returns:
+    uint8, of the shape that the header states.
+
+  Raises:
+    InputError: if the file cannot be read, is not an IDX file of unsigned bytes with that
+      many dimensions, or holds fewer or more bytes than its header announces.
+  """
+  data = _uncompressed(path)
+  header = 4 + 4 * dimensions
+  if len(data) < header:
+    raise InputError(f'{path} is truncated: its header needs {header} bytes, found {len(data)}')
+  magic, expected = data[:4], bytes([0, 0, _UNSIGNED_BYTES, dimensions])
+  if magic != expected:
+    raise InputError(
+      f'{path} is not the IDX file it should be: '
+      f'expected the magic bytes {expected.hex()}, found {magic.hex()}'
+    )
+  shape = np.frombuffer(data, '>u4', count=dimensions, offset=4).tolist()
+  expected_size = header + math.prod(shape)
+  if len(data) != expected_size:
+    state = 'is truncated' if len(data) < expected_size else 'is too long'
+    raise InputError(
+      f'{path} {state}: {" x ".join(map(str, shape))} bytes and the header '
+      f'make {expected_size}, found {len(data)}'
+    )
+  return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def read_labelled_images(
+  folder: Path, *, stem: str, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """The images and labels of one split, from two files that belong together.
+
+  Args:
+    folder: where `<stem>-images-idx3-ubyte` and `<stem>-labels-idx1-ubyte` are, each with
+      or without `.gz`.
+    stem: 'train' or 't10k' in the published files.
+    classes: how many classes there are.
+
+  Returns:
+    uint8 images [n, height, width] and uint8 labels [n] in 0..classes-1.
+
+  Raises:
+    InputError: as `read_idx`, and if the two files do not fit each other or a label is
+      out of range.
+  """
+  image_file = _find(folder, f'{stem}-images-idx3-ubyte')
+  label_file = _find(folder, f'{stem}-labels-idx1-ubyte')
+  images = read_idx(image_file, dimensions=3)
+  labels = read_idx(label_file, dimensions=1)
+  if len(images) != len(labels):
+    raise InputError(
+      f'{image_file} has {len(images)} images, {label_file} {len(labels)} labels'
+    )
+  if labels.size and labels.max() >= classes:
+    raise InputError(f'{label_file} has the label {labels.max()}: expected 0..{classes - 1}')
+  return images, labels
+
+
+def _find(folder: Path, name: str) -> Path:
+  """The file `name.gz` or else `name`."""
+  for path in (folder / f'{name}.gz', folder / name):
+    if path.is_file():
+      return path
+  raise InputError(f'no {name}.gz and no {name} in the folder {folder}')
+
+
+def _uncompressed(path: Path) -> bytes:
+  """The file's bytes, inflated if they are gzip's."""
+  try:
+    data = path.read_bytes()
+    return gzip.decompress(data) if data.startswith(b'\x1f\x8b') else data
+  except (OSError, EOFError, zlib.error) as error:
+    raise InputError(f'cannot read {path}: {error}') from error

@@ -1,0 +1,192 @@
+"""Data sets of TensorFlow Datasets, read without TensorFlow: the only module to import it.
+
+Nothing here touches the network: a data set that is not on disk is an error at once, where
+TFDS itself would first try to download it.
+"""
+
+import contextlib
+import difflib
+import hashlib
+import io
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+from tensorflow_datasets.core import constants
+
+from mamljax.data import conversion
+from mamljax.data.samples import SAMPLES
+from mamljax.errors import InputError, unknown
+
+# Omniglot's small1 and small2, for one, repeat images of its train split.
+_SPLITS = ('train', 'validation', 'test')
+_CHUNK = 1024  # records read at once: reading them one by one takes four times as long
+
+
+def default_data_dir() -> Path:
+  """TFDS's own: $TFDS_DATA_DIR or ~/tensorflow_datasets."""
+  return Path(constants.get_default_data_dir())
+
+
+def find_builder(name: str, *, data_dir: str | os.PathLike[str] | None) -> Any:
+  """The official builder (`tfds.core.DatasetBuilder`) of an image-classification data set.
+
+  Args:
+    name: as TFDS writes it, `name` or `name/configuration`.
+    data_dir: where TFDS keeps its data sets; None for `default_data_dir()`.
+
+  Raises:
+    InputError: if TFDS has no such data set, with the nearest names, or if it is not one of
+      images with one class each.
+  """
+  if name in SAMPLES:
+    raise InputError(f'{name!r} ships with the package: there is nothing to prepare')
+  base, _, config = name.partition('/')
+  names = tfds.list_builders(with_community_datasets=False)
+  with in_one_line(f'TFDS cannot open dataset {name!r} here'):
+    cls = tfds.builder_cls(base) if base in names else None
+    if cls is None or (config and not cls.builder_configs):
+      near = difflib.get_close_matches(base, names)
+      raise unknown('dataset', name, {*near, 'mnist', 'fashion_mnist', *SAMPLES, 'npz:PATH'})
+    if config and config not in cls.builder_configs:
+      raise unknown(f'configuration of {base}', config, cls.builder_configs)
+    root = Path(data_dir) if data_dir else default_data_dir()
+    builder = cls(data_dir=root.expanduser(), config=config or None)
+    if not _is_image_classification(builder.info):
+      raise InputError(f'dataset {name!r} is not one of 8-bit images with one class each')
+    return builder
+
+
+@contextlib.contextmanager
+def in_one_line(problem: str) -> Iterator[None]:
+  """Within it TFDS prints nothing on standard output, and its errors become an InputError.
+
+  TFDS, its builders, archives and the network fail in more ways than can be listed.
+  """
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      yield
+  except InputError:
+    raise
+  except Exception as error:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    raise InputError(f'{problem}: {reason}') from error
+
+
+def is_prepared(builder: Any) -> bool:
+  """Whether the whole data set is on disk."""
+  # TFDS logs a warning when the folder is not there.
+  return builder.data_path.exists() and builder.is_prepared()
+
+
+def require_prepared(
+  builder: Any, *, name: str, data_dir: str | os.PathLike[str] | None
+) -> None:
+  """Raises an InputError that says what to run unless the data set can be read."""
+  if not is_prepared(builder):
+    option = f' --data_dir={data_dir}' if data_dir else ''
+    raise InputError(
+      f'dataset {name!r} is not in {builder.data_path}: '
+      f'run `python -m experiments.prepare_data --datasets={name}{option}`'
+    )
+  if (found := builder.info.file_format.value) != 'array_record':
+    raise InputError(
+      f'{builder.data_path} holds {name!r} as {found}, which only TensorFlow reads: '
+      'prepare it in another --data_dir'
+    )
+
+
+def fingerprint(builder: Any) -> str:
+  """Changes whenever the prepared files do: a hash of their names, sizes and times."""
+  files = [(p.name, p.stat()) for p in sorted(Path(builder.data_path).iterdir())]
+  state = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
+  return hashlib.sha256(repr(state).encode()).hexdigest()
+
+
+def cache_path(builder: Any, *, image_size: int | None, channels: int | None) -> Path:
+  """Where the decoded images of a data set are kept."""
+  size = [f'{image_size}px'] if image_size else []
+  depth = [f'{channels}ch'] if channels else []
+  name = '-'.join([*builder.info.full_name.split('/'), *size, *depth])
+  return Path(builder.data_dir_root) / 'mamljax' / f'{name}.npz'
+
+
+def read_images(
+  builder: Any, *, image_size: int | None, channels: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+  """Every image of the train, validation and test splits (or of all, if there is none).
+
+  Args:
+    builder: of a prepared data set; images without a class are left out.
+    image_size: see `conversion.convert`; None keeps the size, which must then be the same
+      for all.
+    channels: 1 or 3; None keeps 1 as it is and makes 3 of all else.
+
+  Returns:
+    uint8 images [n, height, width, channels] and integer labels [n], in TFDS's order.
+
+  Raises:
+    InputError: if the images differ in size, or the files are damaged.
+  """
+  image_key, label_key = builder.info.supervised_keys
+  channels = channels or (1 if builder.info.features[image_key].shape[-1] == 1 else 3)
+  images, labels = [], []
+  for example in itertools.chain.from_iterable(_examples(builder, x) for x in _splits(builder)):
+    # Pillow, not TFDS's decoder: that one reads 1-bit images (Omniglot's) as 0 and 1.
+    image = Image.open(io.BytesIO(example[image_key]))
+    images.append(conversion.convert(image, image_size=image_size, channels=channels))
+    labels.append(example[label_key])
+  if len(shapes := {image.shape for image in images}) > 1:
+    raise InputError(f'images of {builder.name!r} have {len(shapes)} sizes: give an image_size')
+  return np.stack(images), np.array(labels)
+
+
+def num_classes(builder: Any) -> int:
+  """How many classes the data set has; 0 if only its preparation can tell."""
+  return builder.info.features[builder.info.supervised_keys[1]].num_classes or 0
+
+
+def count_labels(builder: Any) -> dict[str, np.ndarray]:
+  """How many images of each class each split holds, all splits, counted on disk."""
+  key, classes = builder.info.supervised_keys[1], num_classes(builder)
+  return {
+    split: np.bincount([x[key] for x in _examples(builder, split)], minlength=classes)
+    for split in builder.info.splits
+  }
+
+
+def _is_image_classification(info: tfds.core.DatasetInfo) -> bool:
+  """Whether an example is a uint8 image and its class."""
+  match info.supervised_keys:
+    case (str(image), str(label)) if isinstance(info.features, tfds.features.FeaturesDict):
+      kinds = type(info.features[image]), type(info.features[label])
+      wanted = tfds.features.Image, tfds.features.ClassLabel
+      return kinds == wanted and info.features[image].np_dtype == np.uint8
+    case _:
+      return False
+
+
+def _splits(builder: Any) -> list[str]:
+  """The splits that are read."""
+  return [split for split in _SPLITS if split in builder.info.splits] or [*builder.info.splits]
+
+
+def _examples(builder: Any, split: str) -> Iterator[dict[str, Any]]:
+  """The records of a split that have a class (-1 is none), their images still encoded."""
+  image_key, label_key = builder.info.supervised_keys
+  decoders = {image_key: tfds.decode.SkipDecoding()}
+  try:
+    source = builder.as_data_source(split, decoders=decoders)
+    for start in range(0, len(source), _CHUNK):
+      records = source.__getitems__(range(start, min(start + _CHUNK, len(source))))
+      yield from (record for record in records if record[label_key] >= 0)
+  except RuntimeError as error:  # array_record, for a file that is missing or damaged
+    reason = str(error).splitlines()[0]
+    raise InputError(
+      f'{builder.data_path} is damaged: remove it and prepare it again ({reason})'
+    ) from error
