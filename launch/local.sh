@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# One sweep on this machine: on its GPUs or TPU where JAX finds them, else on every core.
+#
+#   launch/local.sh --flagfile=experiments/flagfiles/table2.flags --output_dir=out/table2
+#
+# Takes the flags of experiments.sweep. Works from any folder; relative paths in the flags
+# are taken from the root of the repository.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if (($# == 0)); then
+  echo "usage: launch/local.sh --flagfile=FLAGFILE [--flag=value ...]" >&2
+  exit 2
+fi
+make --silent .venv/.installed
+exec .venv/bin/python -m experiments.sweep "$@"
