@@ -7,7 +7,7 @@ fully connected one of MAML's Omniglot experiments, `lenet` the five-layer LeNet
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import cast
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -24,9 +24,23 @@ def _softplus(z: jax.Array) -> jax.Array:
   return nn.softplus(5 * z) / 5
 
 
-def _pytorch_uniform(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
-  """PyTorch's default for weights: uniform in +-1/sqrt(fan_in)."""
-  return nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')(key, shape, dtype)
+class Initialization(NamedTuple):
+  """How a layer starts.
+
+  Attributes:
+    kernel: of the weights.
+    bias_bound: fan_in -> biases are uniform in +- this; 0 for zero biases.
+  """
+
+  kernel: nn.initializers.Initializer
+  bias_bound: Callable[[int], float] = lambda fan_in: 0.0
+
+  def bias(self, fan_in: int) -> nn.initializers.Initializer:
+    """The initialiser of the biases of a layer with `fan_in` inputs to a unit."""
+    bound = self.bias_bound(fan_in)
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(
+      key, shape, dtype, minval=-bound, maxval=bound
+    )
 
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -34,11 +48,14 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
   'softplus': _softplus,
   'sigmoid': nn.sigmoid,
 }
-INITIALIZATIONS: dict[str, nn.initializers.Initializer] = {
-  'he': nn.initializers.he_normal(),
-  'lecun': nn.initializers.lecun_normal(),
-  'glorot': nn.initializers.glorot_uniform(),
-  'pytorch': _pytorch_uniform,
+INITIALIZATIONS = {
+  'he': Initialization(nn.initializers.he_normal()),
+  'lecun': Initialization(nn.initializers.lecun_normal()),
+  'glorot': Initialization(nn.initializers.glorot_uniform()),
+  # PyTorch's default for both: uniform in +-1/sqrt(fan_in).
+  'pytorch': Initialization(
+    nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform'), lambda fan_in: fan_in**-0.5
+  ),
 }
 NORMALIZATIONS = ('none', 'batch', 'group')
 DOWNSAMPLINGS = ('stride', 'max_pool')
@@ -49,15 +66,16 @@ class Convolution(nn.Module):
 
   features: int
   window: int
-  kernel_init: nn.initializers.Initializer
+  initialization: Initialization
   stride: int = 1
   padding: str = 'SAME'
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
     shape = (self.window, self.window, images.shape[-1], self.features)
-    kernel = self.param('kernel', self.kernel_init, shape)
-    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    kernel = self.param('kernel', self.initialization.kernel, shape)
+    bias_init = self.initialization.bias(math.prod(shape[:-1]))
+    bias = self.param('bias', bias_init, (self.features,))
     return convolve(images, kernel, stride=self.stride, padding=self.padding) + bias
 
 
@@ -89,7 +107,7 @@ class Network(nn.Module):
     ways: number of outputs.
     activation: a name in `ACTIVATIONS`.
     normalization: a name in `NORMALIZATIONS`, after every layer but the last.
-    initialization: a name in `INITIALIZATIONS`, for all weights; biases start at zero.
+    initialization: a name in `INITIALIZATIONS`, for all weights and biases.
     filters: channels of each convolution (conv4 only).
     downsampling: 'stride' as for Omniglot, or 'max_pool' as for miniImageNet (conv4 only).
   """
@@ -105,14 +123,15 @@ class Network(nn.Module):
     """Normalisation, then activation."""
     return ACTIVATIONS[self.activation](Normalization(self.normalization)(x))
 
-  def dense(self, features: int) -> nn.Dense:
+  def dense(self, x: jax.Array, features: int) -> jax.Array:
     """A biased fully connected layer."""
-    return nn.Dense(features, kernel_init=INITIALIZATIONS[self.initialization])
-
-  def convolution(self, features: int, window: int, **options) -> Convolution:
-    """A biased convolution."""
     init = INITIALIZATIONS[self.initialization]
-    return Convolution(features, window, kernel_init=init, **options)
+    return nn.Dense(features, kernel_init=init.kernel, bias_init=init.bias(x.shape[-1]))(x)
+
+  def convolution(self, x: jax.Array, features: int, window: int, **options) -> jax.Array:
+    """A biased convolution; `options` are those of `Convolution`."""
+    init = INITIALIZATIONS[self.initialization]
+    return Convolution(features, window, init, **options)(x)
 
 
 class Conv4(Network):
@@ -124,9 +143,9 @@ class Conv4(Network):
     for _ in range(4):
       pool = self.downsampling == 'max_pool' and min(x.shape[1:3]) >= 2
       stride = 2 if self.downsampling == 'stride' else 1
-      x = self.finish(self.convolution(self.filters, 3, stride=stride)(x))
+      x = self.finish(self.convolution(x, self.filters, 3, stride=stride))
       x = max_pool(x) if pool else x
-    return self.dense(self.ways)(x.reshape(x.shape[0], -1))
+    return self.dense(x.reshape(x.shape[0], -1), self.ways)
 
 
 class MLP(Network):
@@ -136,8 +155,8 @@ class MLP(Network):
   def __call__(self, images: jax.Array) -> jax.Array:
     x = images.reshape(images.shape[0], -1)
     for features in (256, 128, 64, 64):
-      x = self.finish(self.dense(features)(x))
-    return self.dense(self.ways)(x)
+      x = self.finish(self.dense(x, features))
+    return self.dense(x, self.ways)
 
 
 class LeNet(Network):
@@ -145,12 +164,12 @@ class LeNet(Network):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
-    x = max_pool(self.finish(self.convolution(6, 5)(images)))
-    x = max_pool(self.finish(self.convolution(16, 5, padding='VALID')(x)))
+    x = max_pool(self.finish(self.convolution(images, 6, 5)))
+    x = max_pool(self.finish(self.convolution(x, 16, 5, padding='VALID')))
     x = x.reshape(x.shape[0], -1)
     for features in (120, 84):
-      x = self.finish(self.dense(features)(x))
-    return self.dense(self.ways)(x)
+      x = self.finish(self.dense(x, features))
+    return self.dense(x, self.ways)
 
 
 NETWORKS: dict[str, type[Network]] = {'conv4': Conv4, 'lenet': LeNet, 'mlp': MLP}
