@@ -99,7 +99,7 @@ class Cell(Model):
   epoch: int = 0
   iterations: int = 100
   attack_learning_rate: float = 0.1
-  tv_weight: float = 0.01
+  tv_weight: float = 0.03
   start_mean: float = 0.5
   start_scale: float = 0.25
   pool: str = 'victims'

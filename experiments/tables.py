@@ -6,7 +6,7 @@ from typing import Any
 from experiments.results import CellResult, row
 
 _RATES = ('accuracy', 'recall', 'precision', 'auc')
-_ALWAYS = ('dataset', 'ways', 'shots', 'target')
+_ALWAYS = ('dataset', 'ways', 'shots', 'target', 'chunk')
 
 
 def format_table(results: Sequence[CellResult]) -> str:

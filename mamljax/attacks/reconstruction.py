@@ -40,7 +40,7 @@ class Options:
   target: str = dataclasses.field(default='query', metadata={'static': True})
   iterations: int = dataclasses.field(default=100, metadata={'static': True})
   learning_rate: float | jax.Array = 0.1
-  tv_weight: float | jax.Array = 0.01
+  tv_weight: float | jax.Array = 0.03
   start_mean: float | jax.Array = 0.5
   start_scale: float | jax.Array = 0.25
 
