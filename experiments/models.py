@@ -1,7 +1,7 @@
 """The model of a cell: its data, its network and, from checkpoints, its trained parameters."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import jax
@@ -88,26 +88,46 @@ def initial_state(model: Model, splits: Splits) -> training.State:
 
 
 def trained_states(
-  model: Model, epochs: list[int], *, splits: Splits, output_dir: Path
+  model: Model, epochs: Iterable[int], *, splits: Splits, output_dir: Path
 ) -> Iterator[tuple[int, training.State]]:
   """The states of a model after each of `epochs`, in rising order.
 
-  A state is read from OUT/checkpoints/<hash>/epoch_<n>.msgpack if it is there; otherwise
-  training goes on from the state before, and it is written. A damaged checkpoint is named
-  in a warning, set aside and trained again.
+  Training goes on from the latest checkpoint in OUT/checkpoints/<hash>/ that is not past
+  the epoch, and leaves epoch_<n>.msgpack there. A damaged checkpoint is named in a warning,
+  set aside and trained again.
   """
   described, pool = describe_training(model), jax.device_put(splits.training)
   key = jax.random.fold_in(jax.random.key(model.seed), 1)
+  folder = output_dir / 'checkpoints' / cell_hash(model)
   state = initial_state(model, splits)
   for epoch in sorted(set(epochs)):
-    path = _checkpoint(output_dir, model, epoch)
-    found = _read(path, state) if epoch else state
-    if found is None:
-      rounds = epoch * model.rounds_per_epoch - int(state.round)
-      found, _ = _train(key, state, pool, described, rounds=rounds)
-      checkpoints.save(path, found)
-    state = found
+    state = _latest(folder, epoch, state)
+    behind = epoch - int(state.round) // model.rounds_per_epoch
+    for _ in range(behind):
+      state, _ = _train(key, state, pool, described, rounds=model.rounds_per_epoch)
+    if behind:
+      checkpoints.save(folder / f'epoch_{epoch}.msgpack', state)
     yield epoch, state
+
+
+def _latest(folder: Path, epoch: int, state: training.State) -> training.State:
+  """The latest checkpoint that is whole and not past `epoch`; `state` if there is none."""
+  kept = {
+    int(path.stem.removeprefix('epoch_')): path for path in folder.glob('epoch_*.msgpack')
+  }
+  usable = (_read(kept[at], state) for at in sorted(kept, reverse=True) if at <= epoch)
+  found = next((candidate for candidate in usable if candidate), state)
+  return max(found, state, key=lambda candidate: int(candidate.round))
+
+
+def _read(path: Path, like: training.State) -> training.State | None:
+  """The state in a checkpoint; None if it was damaged."""
+  try:
+    return checkpoints.load(path, like)
+  except atomic.DamagedFile as error:
+    aside = atomic.set_aside(path)
+    logging.warning('%s: set aside as %s, and trained again', error, aside.name)
+    return None
 
 
 def learning_accuracy(model: Model, state: training.State, splits: Splits) -> np.ndarray:
@@ -117,19 +137,3 @@ def learning_accuracy(model: Model, state: training.State, splits: Splits) -> np
   described = describe_training(model)
   tested = _meta_test(key, state.params, pool, described, tasks=META_TEST_TASKS)
   return np.asarray(tested)
-
-
-def _checkpoint(output_dir: Path, model: Model, epoch: int) -> Path:
-  return output_dir / 'checkpoints' / cell_hash(model) / f'epoch_{epoch}.msgpack'
-
-
-def _read(path: Path, like: training.State) -> training.State | None:
-  """The state in a checkpoint; None if there is none or it was damaged."""
-  if not path.exists():
-    return None
-  try:
-    return checkpoints.load(path, like)
-  except atomic.DamagedFile as error:
-    aside = atomic.set_aside(path)
-    logging.warning('%s: set aside as %s, and trained again', error, aside.name)
-    return None
