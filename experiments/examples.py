@@ -33,7 +33,6 @@ def make_examples(candidates: np.ndarray, reconstructions: np.ndarray) -> Exampl
 def write_examples(output_dir: str | os.PathLike[str], cell: Cell, examples: Examples) -> None:
   """Writes the file, whole or not at all."""
   path = _path(output_dir, cell)
-  path.parent.mkdir(parents=True, exist_ok=True)
   data = io.BytesIO()
   np.savez_compressed(data, **examples._asdict())
   atomic.write_bytes(path, data.getvalue())

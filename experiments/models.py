@@ -112,11 +112,10 @@ def trained_states(
 
 def _latest(folder: Path, epoch: int, state: training.State) -> training.State:
   """The latest checkpoint that is whole and not past `epoch`; `state` if there is none."""
-  kept = {
-    int(path.stem.removeprefix('epoch_')): path for path in folder.glob('epoch_*.msgpack')
-  }
+  paths = folder.glob('epoch_*.msgpack')
+  kept = {int(path.stem.removeprefix('epoch_')): path for path in paths}
   usable = (_read(kept[at], state) for at in sorted(kept, reverse=True) if at <= epoch)
-  found = next((candidate for candidate in usable if candidate), state)
+  found = next((candidate for candidate in usable if candidate is not None), state)
   return max(found, state, key=lambda candidate: int(candidate.round))
 
 
@@ -136,4 +135,4 @@ def learning_accuracy(model: Model, state: training.State, splits: Splits) -> np
   pool = jax.device_put(splits.victims)
   described = describe_training(model)
   tested = _meta_test(key, state.params, pool, described, tasks=META_TEST_TASKS)
-  return np.asarray(tested)
+  return np.asarray(tested, np.float64)

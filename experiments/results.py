@@ -146,7 +146,7 @@ def write_cell(output_dir: str | os.PathLike[str], result: CellResult) -> Path:
     'calibration': _plain(result.calibration),
   }
   path = _cell_path(output_dir, _configuration_hash(result.configuration))
-  _write(path, _document(content))
+  atomic.write_text(path, _document(content))
   return path
 
 
@@ -208,7 +208,7 @@ def write_csv(output_dir: str | os.PathLike[str], results: Iterable[CellResult])
   writer.writeheader()
   writer.writerows(rows)
   path = Path(output_dir) / 'results.csv'
-  _write(path, text.getvalue())
+  atomic.write_text(path, text.getvalue())
   return path
 
 
@@ -263,15 +263,6 @@ def _configuration_hash(configuration: dict[str, Any]) -> str:
 
 def _cell_path(output_dir: str | os.PathLike[str], name: str) -> Path:
   return Path(output_dir) / 'cells' / f'{name}.json'
-
-
-def _write(path: Path, text: str) -> None:
-  """Writes a file in a folder that is made if need be."""
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise InputError(f'cannot make the folder {path.parent}: {error.strerror}') from error
-  atomic.write_text(path, text)
 
 
 def _nearest(folder: Path) -> Path:

@@ -15,8 +15,8 @@ class DamagedFile(InputError):
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
   """Writes `data` to `path` so that a reader finds the old file or the new, never a part.
 
-  The data go to a temporary file in the same folder, which is synced and then renamed. On
-  failure nothing is left behind and an earlier file stays as it was.
+  The data go to a temporary file in the same folder, which is made if need be; the file is
+  synced and then renamed. On failure no part of it is left, and an earlier file stays.
 
   Raises:
     InputError: if the folder cannot be written; it names the folder and the reason.
@@ -24,6 +24,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
   path = Path(path)
   temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.tmp')
   try:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with temporary.open('xb') as file:
       file.write(data)
       file.flush()

@@ -142,12 +142,18 @@ def test_the_data_are_synced_before_they_are_named(tmp_path, monkeypatch):
   assert calls == ['fsync', 'replace', 'fsync']  # the last one is the folder's
 
 
-@pytest.mark.parametrize('folder', ['missing', 'file'])
+@pytest.mark.parametrize('folder', ['file', 'file/below'])
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, folder):
   """The user must learn which folder, in one line."""
   (tmp_path / 'file').write_text('not a folder')
   with pytest.raises(InputError, match=f'in the folder {tmp_path / folder}: '):
     atomic.write_bytes(tmp_path / folder / 'x', b'')
+
+
+def test_a_missing_folder_is_made(tmp_path):
+  """A first result would be lost for want of its folder."""
+  atomic.write_bytes(tmp_path / 'new' / 'below' / 'x', b'data')
+  assert (tmp_path / 'new' / 'below' / 'x').read_bytes() == b'data'
 
 
 def test_setting_aside_never_overwrites(tmp_path):
