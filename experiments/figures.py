@@ -64,8 +64,8 @@ def picture(result: CellResult, examples: Examples | None) -> Figure:
   """A cell at a glance: candidates and what became of them, scores, ROC curve."""
   scores, members = np.array(result.trials.scores), np.array(result.trials.members)
   with mpl.rc_context(STYLE):
-    figure = Figure(figsize=(9, 2.8), layout='constrained')
-    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(1.2, 1.6), squeeze=False))
+    figure = Figure(figsize=(9, 3.2), layout='constrained')
+    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(1, 1.9), squeeze=False))
     if examples is not None:
       _draw_examples(left, examples, scores, members)
     histogram, curve = right.subplots(1, 2)
@@ -75,24 +75,25 @@ def picture(result: CellResult, examples: Examples | None) -> Figure:
 
 
 def _draw_examples(figure, examples: Examples, scores: np.ndarray, members: np.ndarray) -> None:
-  """Pairs of candidate and reconstruction, members in the upper row."""
-  count = len(examples.candidates)
-  rows = [np.flatnonzero(members[:count] == truth) for truth in (True, False)]
-  columns = min(map(len, rows))
-  grid = figure.subplots(2, 2 * columns)
-  for axes, trials, colour in zip(grid, rows, COLOURS[:2], strict=True):
-    for pair, trial in zip(axes.reshape(-1, 2), trials, strict=False):
+  """Pairs of candidate and reconstruction, two in a row, members above."""
+  shown = members[: len(examples.candidates)]
+  kinds = (('members', True, COLOURS[0]), ('non-members', False, COLOURS[1]))
+  rows = max(np.sum(shown == truth) + 1 for _, truth, _ in kinds) // 2
+  grid = figure.subplots(2 * rows, 4)
+  for axes in grid.flat:
+    axes.set_axis_off()
+  for (name, truth, colour), half in zip(kinds, np.split(grid, 2), strict=True):
+    half[0, 0].set_title(name, color=colour, fontsize=9, loc='left', pad=9)
+    for pair, trial in zip(half.reshape(-1, 2), np.flatnonzero(shown == truth), strict=False):
       _show(pair[0], examples.candidates[trial], colour)
       _show(pair[1], examples.reconstructions[trial], colour)
-      pair[1].set_title(f'{scores[trial]:.2f}', fontsize=8)
-  grid[0, 0].set_ylabel('members', color=COLOURS[0])
-  grid[1, 0].set_ylabel('non-members', color=COLOURS[1])
-  figure.suptitle('candidate, reconstruction and their SSIM', fontsize=9)
+      pair[1].set_title(f'SSIM {scores[trial]:.2f}', fontsize=7, pad=2)
 
 
 def _show(axes, image: np.ndarray, colour: str) -> None:
   """An image in a frame of a colour."""
   axes.imshow(image.squeeze(), cmap='gray', vmin=0, vmax=255)
+  axes.set_axis_on()
   axes.set(xticks=[], yticks=[])
   axes.grid(visible=False)
   for spine in axes.spines.values():
@@ -102,11 +103,16 @@ def _show(axes, image: np.ndarray, colour: str) -> None:
 def _draw_scores(axes, scores: np.ndarray, members: np.ndarray, threshold: float) -> None:
   """Histograms of the scores of members and non-members, and the threshold."""
   bins = np.linspace(scores.min(), scores.max(), 21)
-  for truth, name, colour in ((True, 'members', COLOURS[0]), (False, 'others', COLOURS[1])):
+  for truth, name, colour in (
+    (True, 'members', COLOURS[0]),
+    (False, 'non-members', COLOURS[1]),
+  ):
     axes.hist(scores[members == truth], bins, color=colour, alpha=0.7, label=name)
   axes.axvline(threshold, color='black', linewidth=1, linestyle='--')
   axes.set(xlabel='score', ylabel='trials')
-  axes.legend(frameon=False)
+  axes.margins(y=0.25)
+  axes.locator_params(axis='y', integer=True)
+  axes.legend(edgecolor='none', framealpha=1, loc='upper right')
 
 
 def _draw_roc(axes, scores: np.ndarray, members: np.ndarray) -> None:
