@@ -1,0 +1,99 @@
+"""Many trials of the game on real images and a small smooth network, compiled once."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from mamljax.attacks import Candidate, Knowledge, Observation, reconstruction
+from mamljax.audit.game import Trial, draw_trial, observe
+from mamljax.data import load_dataset, split_dataset
+from mamljax.defences import Defence
+from mamljax.maml import InnerLoop
+from mamljax.types import Batch, Params, Pool
+
+WAYS, SHOTS, HIDDEN, TRIALS = 2, 1, 64, 64
+MEMBERS = np.arange(TRIALS) % 2 == 0
+OPTIONS = reconstruction.Options(iterations=60, tv_weight=1e-3)
+
+traced: list[str] = []  # the target of each compilation of `attack`
+
+
+def loss_fn(params: Params, batch: Batch, /) -> jax.Array:
+  """One hidden layer of rounded ReLUs: small enough to compile in seconds."""
+  flat = batch.images.reshape(len(batch.labels), -1)
+  logits = jax.nn.softplus(5 * flat @ params['first']) / 5 @ params['second']
+  return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
+
+
+@functools.cache
+def victims() -> Pool:
+  """Real images of digits."""
+  return jax.device_put(split_dataset(load_dataset('mnist_sample'), seed=0).victims)
+
+
+@functools.cache
+def knowledge() -> Knowledge:
+  """A network with He's initial weights, and one inner step."""
+  first, second = jax.random.split(jax.random.key(0))
+  params = {
+    'first': jax.random.normal(first, (784, HIDDEN)) * (2 / 784) ** 0.5,
+    'second': jax.random.normal(second, (HIDDEN, WAYS)) * (2 / HIDDEN) ** 0.5,
+  }
+  return Knowledge(loss_fn, params, InnerLoop(1, 0.1))
+
+
+@functools.partial(jax.jit, static_argnames='target')
+def draw(key: jax.Array, pool: Pool, members: jax.Array, *, target: str) -> Trial:
+  """A trial for each truth in `members`."""
+
+  def one(key: jax.Array, member: jax.Array) -> Trial:
+    return draw_trial(key, pool, member, ways=WAYS, shots=SHOTS, target=target)
+
+  return jax.vmap(one)(jax.random.split(key, len(members)), members)
+
+
+@functools.partial(jax.jit, static_argnames='target')
+def observed(trials: Trial, known: Knowledge, *, target: str) -> Observation:
+  """What the adversary sees of each trial."""
+
+  def one(trial: Trial) -> Observation:
+    return observe(
+      jax.random.key(0),
+      known.loss_fn,
+      known.params,
+      trial.task,
+      known.inner,
+      defence=Defence(),
+      requires=reconstruction.REQUIRES[target],
+    )
+
+  return jax.vmap(one)(trials)
+
+
+@jax.jit
+def attack(
+  key: jax.Array,
+  known: Knowledge,
+  observations: Observation,
+  candidates: Candidate,
+  options: reconstruction.Options,
+) -> tuple[jax.Array, reconstruction.Info]:
+  """The score of every trial, and what the attack saw on its way."""
+  traced.append(options.target)
+  prepared = reconstruction.prepare(key, known)
+
+  def one(trial: tuple[jax.Array, Observation, Candidate]):
+    return reconstruction.score(trial[0], prepared, *trial[1:], options=options)
+
+  keys = jax.random.split(key, len(candidates.label))
+  return jax.lax.map(one, (keys, observations, candidates), batch_size=8)
+
+
+@functools.cache
+def played(target: str) -> tuple[Trial, Observation]:
+  """`TRIALS` trials, every other one with a member, and what was seen of them."""
+  trials = draw(jax.random.key(5), victims(), jnp.asarray(MEMBERS), target=target)
+  return trials, observed(trials, knowledge(), target=target)

@@ -1,0 +1,118 @@
+"""Every attack has the same public names, and none can reach what it is to guess."""
+
+import ast
+import dataclasses
+import inspect
+import typing
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mamljax.attacks import ATTACKS, Candidate, Knowledge, Observation
+from mamljax.attacks.observation import Pool
+from mamljax.audit.game import Trial
+from mamljax.types import Task
+from tests.attacks.plays import MEMBERS, OPTIONS, attack, knowledge, observed, played
+
+NAMES = ['Options', 'Info', 'REQUIRES', 'prepare', 'score']
+ALL = [pytest.param(module, id=name) for name, module in ATTACKS.items()]
+KEY = jax.random.key(3)
+
+
+def types_within(kind: typing.Any) -> set[typing.Any]:
+  """A type and all that it is made of: fields, members of unions, arguments."""
+  parts = list(typing.get_args(kind))
+  if isinstance(kind, type) and (hasattr(kind, '_fields') or dataclasses.is_dataclass(kind)):
+    parts += typing.get_type_hints(kind).values()
+  return {kind}.union(*map(types_within, parts))
+
+
+def public_names(module: ModuleType) -> list[str]:
+  """What a module itself defines, in the order written."""
+  names = []
+  for node in ast.parse(Path(str(module.__file__)).read_text()).body:
+    match node:
+      case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+        names.append(name)
+      case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+        names.append(name)
+  return [name for name in names if not name.startswith('_')]
+
+
+@pytest.mark.parametrize('name', ATTACKS)
+def test_an_attack_is_known_by_its_files_name(name):
+  """The names on the command line lead a reader to the code."""
+  assert ATTACKS[name].__name__ == f'mamljax.attacks.{name}'
+
+
+@pytest.mark.parametrize('module', ALL)
+def test_every_attack_has_the_same_names_in_the_same_order(module):
+  """Who has read one attack has read the shape of all; others are private."""
+  assert [name for name in public_names(module) if name in NAMES] == NAMES
+
+
+@pytest.mark.parametrize('module', ALL)
+def test_what_an_attack_is_given(module):
+  """Stages of other arguments could not be run by the same runner, or would be told more."""
+  prepare, score = (inspect.signature(getattr(module, name)) for name in NAMES[-2:])
+  assert list(prepare.parameters) == ['key', 'knowledge']
+  expected = ['key', 'prepared', 'observation', 'candidate', 'options']
+  assert list(score.parameters) == expected
+  assert score.parameters['options'].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+@pytest.mark.parametrize('module', ALL)
+def test_what_an_attack_is_given_holds_no_truth(module):
+  """A Task or a Trial among its arguments, however deep, would let it look up the answer."""
+  given = set()
+  for function in (module.prepare, module.score):
+    hints = typing.get_type_hints(function)
+    given |= set().union(*(types_within(hints[name]) for name in hints if name != 'return'))
+  assert {Knowledge, Observation, Candidate} <= given
+  assert Pool in given  # public references; the walk does go deep
+  assert not {Task, Trial} & given
+
+
+@pytest.mark.parametrize('module', ALL)
+def test_what_an_attack_requires_is_declared_for_each_target(module):
+  """An undeclared need would be met with None in the middle of a sweep."""
+  assert set(module.REQUIRES) <= {'query', 'support'}
+  assert all(needs <= {'query_set'} for needs in module.REQUIRES.values())
+
+
+def test_an_observation_holds_no_images_but_the_query_set():
+  """A field for the support set would be an invitation."""
+  fields = ('gradient', 'support_labels', 'query_labels', 'query_set', 'defence')
+  assert Observation._fields == fields
+
+
+@pytest.mark.parametrize('target', ['query', 'support'])
+def test_what_is_not_in_the_gradient_is_not_in_the_score(target):
+  """Members and non-members whose gradients agree must score alike, bit for bit.
+
+  A network of zeros that does not adapt sends the same gradient whatever its images are: the
+  truth is then nowhere to be had but by a leak around the gradient.
+  """
+  known = knowledge()
+  blind = dataclasses.replace(
+    known,
+    params=jax.tree.map(jnp.zeros_like, known.params),
+    inner=dataclasses.replace(known.inner, learning_rate=0.0),
+  )
+  trials, _ = played(target)
+  order = np.arange(len(MEMBERS)) ^ 1  # trades the places of members and non-members
+  other = jax.tree.map(lambda leaf: leaf[order], trials.task)
+  if target == 'support':  # whose attack is shown the query set
+    other = other._replace(query=trials.task.query)
+  traded = trials._replace(task=other, member=trials.member[order])
+  options = dataclasses.replace(OPTIONS, target=target)
+  before, after = (
+    attack(KEY, blind, observed(told, blind, target=target), trials.candidate, options)[0]
+    for told in (trials, traded)
+  )
+  assert not np.array_equal(trials.task.support.images, traded.task.support.images)
+  np.testing.assert_array_equal(before, after)

@@ -1,0 +1,8 @@
+"""Settings that must be in place before JAX starts, here and in the commands under test."""
+
+import os
+from pathlib import Path
+
+_CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(_CACHE / 'mamljax' / 'xla'))
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')

@@ -1,0 +1,139 @@
+"""The same command on the same folder goes on where it was, and ends where it would have."""
+
+import time
+
+import pytest
+
+from experiments import sweep
+from tests.experiments.tiny import (
+  GRID,
+  arguments,
+  cells,
+  finish,
+  rows,
+  run,
+  scores,
+  start,
+)
+
+
+@pytest.fixture
+def computed(monkeypatch) -> list[str]:
+  """The noise scale and TV weight of each cell that is computed, in order."""
+  seen, real = [], sweep.run_cell
+
+  def spy(cell, **options):
+    seen.append(cell)
+    return real(cell, **options)
+
+  monkeypatch.setattr(sweep, 'run_cell', spy)
+  return seen
+
+
+def again(sweep_run, **options):
+  """The same command as the finished sweep's, perhaps with other options."""
+  ended = run(arguments(sweep_run.npz, sweep_run.folder, **GRID | options))
+  assert ended.status == 0, ended.err
+  return ended
+
+
+def ages(folder) -> dict[str, int]:
+  """When each cell file was written."""
+  return {path.name: path.stat().st_mtime_ns for path in (folder / 'cells').iterdir()}
+
+
+def test_a_finished_sweep_is_not_computed_again(copied, computed):
+  """A day of computing must not be repeated because its table is wanted once more."""
+  csv, before = (copied.folder / 'results.csv').read_bytes(), ages(copied.folder)
+  ended = again(copied)
+  assert computed == []
+  assert ages(copied.folder) == before
+  assert (copied.folder / 'results.csv').read_bytes() == csv
+  assert ended.out.splitlines()[:-1] == copied.ended.out.splitlines()[:-1]
+
+
+def test_a_lost_cell_is_computed_again_and_it_alone(copied, computed):
+  """Bit for bit the same: a result is a function of configuration and seed."""
+  before, written = scores(copied.folder), ages(copied.folder)
+  expected = rows(copied.folder)
+  (copied.folder / 'cells' / f'{expected[3]["hash"]}.json').unlink()
+  again(copied)
+  assert [str(cell.tv_weight) for cell in computed] == [expected[3]['tv_weight']]
+  assert scores(copied.folder) == before
+  assert rows(copied.folder) == expected
+  changed = {name for name, age in ages(copied.folder).items() if age != written[name]}
+  assert changed == {f'{expected[3]["hash"]}.json'}
+
+
+def test_a_damaged_cell_is_named_set_aside_and_computed_again(copied, computed, caplog):
+  """A flipped digit must neither be reported nor destroy the evidence."""
+  expected, before = rows(copied.folder), scores(copied.folder)
+  path = copied.folder / 'cells' / f'{expected[5]["hash"]}.json'
+  damaged = path.read_text().replace('"accuracy"', '"accuracx"', 1).encode()
+  path.write_bytes(damaged)
+  again(copied)
+  assert len(computed) == 1
+  assert f'{path} is damaged' in caplog.text
+  assert path.with_name(f'{path.name}.damaged').read_bytes() == damaged
+  assert rows(copied.folder) == expected
+  assert scores(copied.folder) == before
+
+
+def test_a_larger_grid_computes_only_what_is_new(copied, computed):
+  """Results are kept by configuration, not by command."""
+  again(copied, tv_weight='0.001,0.1', noise_scales='0.1')
+  assert [(cell.noise_scale, cell.tv_weight) for cell in computed] == [(0.1, 0.1)] * 2
+  assert [row['tv_weight'] for row in rows(copied.folder)] == ['0.001', '0.1'] * 2
+
+
+def test_an_interrupted_sweep_keeps_what_is_finished(finished, tmp_path, monkeypatch):
+  """After Ctrl-C the cells done so far are in results.csv, and the rest is all there is to do."""
+  folder, real, done = tmp_path / 'out', sweep.run_cell, []
+
+  def interrupt(cell, **options):
+    if len(done) == 2:
+      raise KeyboardInterrupt
+    done.append(cell)
+    return real(cell, **options)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(sweep, 'run_cell', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+      run(arguments(finished.npz, folder, **GRID))
+  assert rows(folder) == rows(finished.folder)[:2]
+  again(finished._replace(folder=folder))
+  assert rows(folder) == rows(finished.folder)
+  assert scores(folder) == scores(finished.folder)
+
+
+def test_a_failing_cell_leaves_no_trace_of_itself(finished, tmp_path, monkeypatch):
+  """Half a cell under a finished cell's name would be taken for a result."""
+  folder = tmp_path / 'out'
+
+  def fail(*_, **__):
+    raise MemoryError
+
+  monkeypatch.setattr(sweep, 'run_cell', fail)
+  with pytest.raises(MemoryError):
+    run(arguments(finished.npz, folder, **GRID))
+  assert [path for path in folder.rglob('*') if path.is_file()] == []
+
+
+def test_a_killed_sweep_resumes_on_other_devices(finished, tmp_path):
+  """SIGKILL leaves whole cells only, and two devices give the bits that one gives."""
+  folder = tmp_path / 'out'
+  process = start(arguments(finished.npz, folder, **GRID), devices=2)
+  try:
+    while not list(folder.glob('cells/*.json')) and process.poll() is None:
+      time.sleep(0.005)
+  finally:
+    process.kill()
+  ended = finish(process)
+  assert ended.status == -9, ended.err
+  kept = cells(folder)
+  assert 0 < len(kept) < 8
+  assert all(content['timings']['devices'] == 2 for content in kept.values())
+  again(finished._replace(folder=folder))
+  assert rows(folder) == rows(finished.folder)
+  assert scores(folder) == scores(finished.folder)
+  assert not list(folder.rglob('*.damaged'))

@@ -1,0 +1,126 @@
+"""Sweeps small enough to run many of: noise images of 11 x 11 pixels, three steps, 12 trials."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+from absl.testing import flagsaver
+
+from experiments import command, sweep
+
+ROOT = Path(__file__).parents[2]
+CLASSES, PER_CLASS = 4, 20
+TIMINGS = ('seconds_per_trial', 'compile_seconds')
+
+# Eight cells that differ in numbers only, so that all of them are compiled once.
+GRID = {
+  'inner_learning_rates': '0.1,0.2',
+  'noise_scales': '0.01,0.1',
+  'tv_weight': '0.001,0.01',
+}
+OPTIONS = {
+  'networks': 'mlp',
+  'ways': 2,
+  'defences': 'outgoing_gradient_noise',
+  'noise_scales': 0.1,
+  'iterations': 3,
+  'chunk': 2,
+  'trials': 8,
+  'calibration_trials': 4,
+}
+
+
+class Ended(NamedTuple):
+  """How a command ended, and what it printed."""
+
+  status: int
+  out: str
+  err: str
+
+
+class Finished(NamedTuple):
+  """A sweep that has run."""
+
+  npz: Path
+  folder: Path
+  ended: Ended
+
+
+def write_npz(path: Path, *, size: int = 11, classes: int = CLASSES) -> Path:
+  """Images of noise, 20 of each class."""
+  images = np.random.default_rng(0).integers(
+    0, 256, (classes * PER_CLASS, size, size), dtype=np.uint8
+  )
+  np.savez(path, images=images, labels=np.arange(len(images)) % classes)
+  return path
+
+
+def arguments(npz: Path, folder: Path, **options: Any) -> list[str]:
+  """The command line of a tiny sweep on those images into that folder."""
+  paths = {'datasets': f'npz:{npz}', 'output_dir': folder}
+  return [f'--{name}={value}' for name, value in (OPTIONS | paths | options).items()]
+
+
+def run(argv: Sequence[str], *, main: Callable[[Sequence[str]], None] = sweep.main) -> Ended:
+  """Runs a command as its module does, in this process; the flags are as before afterwards."""
+  out, err = io.StringIO(), io.StringIO()
+  with (
+    flagsaver.flagsaver(),
+    mock.patch.object(sys, 'argv', ['sweep.py', *argv]),
+    contextlib.redirect_stdout(out),
+    contextlib.redirect_stderr(err),
+  ):
+    try:
+      command.run(main)
+    except SystemExit as ended:
+      return Ended(int(ended.code or 0), out.getvalue(), err.getvalue())
+  raise AssertionError('a command ends by exiting')
+
+
+def start(argv: Sequence[str], *, module: str = 'sweep', devices: int = 1) -> subprocess.Popen:
+  """The command in a process of its own, with this many CPU devices."""
+  flags = f'--xla_force_host_platform_device_count={devices}'
+  return subprocess.Popen(
+    [sys.executable, '-m', f'experiments.{module}', *argv],
+    cwd=ROOT,
+    env=os.environ | {'XLA_FLAGS': flags},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def finish(process: subprocess.Popen) -> Ended:
+  """Waits for it."""
+  out, err = process.communicate(timeout=300)
+  return Ended(process.returncode, out, err)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+  """The lines of results.csv, without what differs between two runs of the same."""
+  with (folder / 'results.csv').open(newline='') as file:
+    lines = list(csv.DictReader(file))
+  return [{name: line[name] for name in line if name not in TIMINGS} for line in lines]
+
+
+def cells(folder: Path) -> dict[str, dict[str, Any]]:
+  """The content of every cell file, by the hash in its name."""
+  paths = sorted((folder / 'cells').glob('*.json'))
+  return {path.stem: json.loads(path.read_bytes()) for path in paths}
+
+
+def scores(folder: Path) -> dict[str, list[list[float]]]:
+  """The scores of the calibration and of the reported trials of every cell."""
+  return {
+    name: [content[phase]['scores'] for phase in ('calibration', 'trials')]
+    for name, content in cells(folder).items()
+  }

@@ -1,0 +1,252 @@
+"""The networks are the usual ones, take any image, and keep a batch's images apart."""
+
+import functools
+import itertools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mamljax import Batch, CrossEntropy, InputError, init_params, make_network
+from mamljax.networks import (
+  ACTIVATIONS,
+  NETWORKS,
+  NORMALIZATIONS,
+  Normalization,
+  accuracy,
+  max_pool,
+  predict,
+)
+
+WAYS = 4
+SHAPES = list(itertools.product([(28, 28), (32, 32), (16, 16), (12, 20)], [1, 3]))
+
+
+def weights(network, shape):
+  """He-scaled weights of a network, drawn by numpy: a fraction of the time of `init`."""
+  rng = np.random.default_rng(0)
+  leaves = jax.eval_shape(lambda key: init_params(key, network, shape), jax.random.key(0))
+
+  def leaf(shape):
+    return jnp.asarray(rng.normal(size=shape) * np.sqrt(2 / np.prod(shape[:-1] or (50,))), 'f4')
+
+  return jax.tree.map(lambda s: leaf(s.shape), leaves)
+
+
+def noise(n, shape):
+  """Uniform images."""
+  return jnp.asarray(np.random.default_rng(1).uniform(size=(n, *shape)), 'f4')
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_logits_of_any_image(name):
+  """Else a data set of another size or colour would need another network."""
+  for (size, channels), activation in itertools.product(SHAPES, ACTIVATIONS):
+    network = make_network(name, ways=WAYS, activation=activation)
+    images = jax.ShapeDtypeStruct((5, *size, channels), jnp.float32)
+    logits, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), images)
+    assert logits.shape == (5, WAYS)
+    assert logits.dtype == jnp.float32
+
+
+# Every network with every normalisation, in different activations, sizes and colours.
+COVERING = [
+  (name, normalization, list(ACTIVATIONS)[(i + j) % 3], *SHAPES[(5 * i + 3 * j) % 8])
+  for (i, name), (j, normalization) in itertools.product(
+    enumerate(NETWORKS), enumerate(NORMALIZATIONS)
+  )
+]
+
+
+@pytest.mark.parametrize(('name', 'normalization', 'activation', 'size', 'channels'), COVERING)
+def test_only_batch_statistics_mix_the_images_of_a_batch(
+  name, normalization, activation, size, channels
+):
+  """Else an attack would see members through logits that are not theirs, unannounced."""
+  network = make_network(
+    name, ways=WAYS, normalization=normalization, activation=activation, filters=4
+  )
+  shape = (*size, channels)
+  params = weights(network, shape)
+  images = noise(3, shape)
+  compiled = jax.jit(functools.partial(predict, network))
+  logits = compiled(params, images)
+  others_black = compiled(params, images.at[1:].set(0))
+  assert np.isfinite(logits).all()
+  assert np.isfinite(others_black).all()
+  moved = np.abs(logits - others_black)[0].max() / np.abs(logits[0]).max()
+  assert moved > 1e-3 if normalization == 'batch' else moved < 1e-5
+
+
+@pytest.mark.parametrize(
+  ('name', 'normalization', 'activation'),
+  [
+    ('conv4', 'batch', 'relu'),
+    ('lenet', 'group', 'softplus'),
+    ('mlp', 'none', 'sigmoid'),
+    ('mlp', 'batch', 'softplus'),
+    ('mlp', 'group', 'relu'),
+  ],
+)
+def test_gradients_are_finite_at_a_black_image(name, normalization, activation):
+  """Without variance or at a kink, one NaN would spread to every parameter."""
+  network = make_network(
+    name, ways=WAYS, activation=activation, normalization=normalization, filters=4
+  )
+  batch = Batch(noise(3, (12, 14, 1)).at[0].set(0), jnp.arange(3))
+  slope = jax.jit(jax.grad(CrossEntropy(network)))(weights(network, (12, 14, 1)), batch)
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
+  assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(slope['Dense_0']))
+
+
+@pytest.mark.parametrize(
+  ('name', 'options', 'parameters'),
+  [
+    ('conv4', {}, 320 + 3 * 9_248 + (2 * 2 * 32 * 5 + 5)),
+    ('conv4', {'downsampling': 'max_pool'}, 320 + 3 * 9_248 + (1 * 1 * 32 * 5 + 5)),
+    ('conv4', {'filters': 64}, 640 + 3 * 36_928 + (2 * 2 * 64 * 5 + 5)),
+    ('conv4', {'normalization': 'batch'}, 320 + 3 * 9_248 + 645 + 4 * 64),
+    ('mlp', {}, 200_960 + 32_896 + 8_256 + 4_160 + 325),
+    ('lenet', {}, 156 + 2_416 + 48_120 + 10_164 + 425),
+  ],
+)
+def test_number_of_parameters_counted_by_hand(name, options, parameters):
+  """28 x 28, 5 ways: else it is another network than the literature's."""
+  network = make_network(name, ways=5, **options)
+  shapes = jax.eval_shape(lambda key: init_params(key, network, (28, 28, 1)), jax.random.key(0))
+  assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == parameters
+
+
+class FlaxConv4(nn.Module):
+  """Conv4 as one would write it with flax's own layers."""
+
+  pool: bool
+
+  @nn.compact
+  def __call__(self, x):
+    for _ in range(4):
+      x = nn.relu(nn.Conv(8, (3, 3), strides=1 if self.pool else 2)(x))
+      x = nn.max_pool(x, (2, 2), strides=(2, 2)) if self.pool else x
+    return nn.Dense(WAYS)(x.reshape(len(x), -1))
+
+
+@pytest.mark.parametrize('downsampling', ['stride', 'max_pool'])
+def test_conv4_is_flaxs(downsampling):
+  """Weights trained elsewhere must mean the same here."""
+  network = make_network('conv4', ways=WAYS, filters=8, downsampling=downsampling)
+  params = weights(network, (20, 17, 3))
+  renamed = {name.replace('Convolution', 'Conv'): leaf for name, leaf in params.items()}
+  images = noise(3, (20, 17, 3))
+  reference = FlaxConv4(pool=downsampling == 'max_pool')
+  expected = jax.jit(reference.apply)({'params': renamed}, images)
+  found = jax.jit(predict, static_argnums=0)(network, params, images)
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('shape', [(2, 6, 8, 3), (1, 7, 5, 2), (1, 3, 2, 1)])
+def test_max_pool_is_flaxs(shape):
+  """Odd rows and columns are dropped, as everywhere."""
+  x = jnp.asarray(np.random.default_rng(2).normal(size=shape))
+  np.testing.assert_array_equal(max_pool(x), nn.max_pool(x, (2, 2), strides=(2, 2)))
+
+
+def test_batch_normalization_is_flaxs_on_the_current_batch():
+  """Else 'batch' is another leak than the one that MAML has."""
+  x = jnp.asarray(np.random.default_rng(3).normal(2, 3, size=(5, 4, 4, 3)))
+  params = {'scale': jnp.array([1.0, 2.0, 0.5]), 'bias': jnp.array([0.0, 1.0, -1.0])}
+  flax = nn.BatchNorm(use_running_average=False, use_fast_variance=False)
+  state = {'params': params, 'batch_stats': {'mean': jnp.zeros(3), 'var': jnp.ones(3)}}
+  expected, _ = flax.apply(state, x, mutable=['batch_stats'])
+  found = Normalization('batch').apply({'params': params}, x)
+  np.testing.assert_allclose(jnp.asarray(found), expected, rtol=1e-5, atol=1e-5)
+
+
+def drawn_layers(name, initialization):
+  """Kernel, biases and fan-in of each layer of a new network."""
+  network = make_network(name, ways=5, initialization=initialization)
+  params = jax.jit(init_params, static_argnums=(1, 2))(jax.random.key(0), network, (28, 28, 1))
+  for layer in params.values():
+    kernel = np.asarray(layer['kernel'])
+    yield kernel, np.asarray(layer['bias']), int(np.prod(kernel.shape[:-1]))
+
+
+def test_he_initialization():
+  """Variance 2 / fan_in: else logits hardly vary, and every attack looks weaker than it is."""
+  for kernel, bias, fan_in in drawn_layers('conv4', 'he'):
+    assert kernel.var() * fan_in / 2 == pytest.approx(1, abs=6 * np.sqrt(2 / kernel.size))
+    np.testing.assert_array_equal(bias, 0)
+
+
+def test_pytorch_initialization():
+  """Weights and biases uniform in +-1/sqrt(fan_in): else 'pytorch' is not PyTorch's."""
+  for kernel, bias, fan_in in drawn_layers('lenet', 'pytorch'):
+    for drawn in (kernel, bias):
+      assert np.abs(drawn).max() * np.sqrt(fan_in) <= 1 + 1e-6
+      assert drawn.var() * fan_in * 3 == pytest.approx(1, abs=6 / np.sqrt(drawn.size))
+    assert np.abs(kernel).max() * np.sqrt(fan_in) > 0.95
+
+
+@pytest.mark.parametrize(
+  ('name', 'options', 'message'),
+  [
+    ('conv5', {}, "unknown network 'conv5': did you mean 'conv4'?"),
+    ('mlp', {'activation': 'Relu'}, "unknown activation 'Relu': did you mean 'relu'?"),
+    ('mlp', {'normalization': 'bach'}, "unknown normalization 'bach': did you mean 'batch'?"),
+    (
+      'mlp',
+      {'initialization': 'torch'},
+      "unknown initialization 'torch': did you mean 'pytorch'",
+    ),
+    (
+      'conv4',
+      {'downsampling': 'maxpool'},
+      "unknown downsampling 'maxpool': did you mean 'max_po",
+    ),
+  ],
+)
+def test_misspelt_names_are_met_with_the_nearest(name, options, message):
+  """One line that says what to type instead."""
+  with pytest.raises(InputError) as caught:
+    make_network(name, ways=2, **options)
+  assert str(caught.value).startswith(message)
+  assert '\n' not in str(caught.value)
+
+
+def test_equal_losses_compile_once():
+  """Else each cell of a sweep compiles its network anew."""
+  traces = []
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def loss_of(loss_fn, params, batch):
+    traces.append(loss_fn)
+    return loss_fn(params, batch)
+
+  params = weights(make_network('mlp', ways=WAYS), (4, 4, 1))
+  batch = Batch(noise(2, (4, 4, 1)), jnp.arange(2))
+  for activation in ('relu', 'relu', 'sigmoid'):
+    loss_of(CrossEntropy(make_network('mlp', ways=WAYS, activation=activation)), params, batch)
+  one, same, other = (
+    CrossEntropy(make_network('conv4', ways=ways, filters=8)) for ways in (2, 2, 3)
+  )
+  assert len(traces) == 2
+  assert one == same != other
+  assert hash(one) == hash(same)
+
+
+def test_cross_entropy_and_accuracy_are_means_over_the_batch():
+  """Contracts and learning rates rest on it: a sum would grow with the shots."""
+  network = make_network('mlp', ways=WAYS)
+  params = weights(network, (4, 4, 1))
+  images, labels = noise(6, (4, 4, 1)), np.array([0, 1, 2, 3, 0, 1])
+  logits = np.asarray(jax.jit(predict, static_argnums=0)(network, params, images), float)
+  shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+  batch = Batch(images, jnp.asarray(labels))
+  np.testing.assert_allclose(
+    CrossEntropy(network)(params, batch),
+    -np.log(shares[np.arange(6), labels]).mean(),
+    rtol=1e-5,
+  )
+  right = (logits.argmax(axis=1) == labels).mean()
+  np.testing.assert_allclose(accuracy(network, params, batch), right, rtol=1e-6)

@@ -1,0 +1,48 @@
+"""What README and BUILD promise: their commands exist and their Python runs as printed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXT = {name: (ROOT / name).read_text() for name in ('README.md', 'BUILD.md')}
+FLAGFILES = sorted((ROOT / 'experiments' / 'flagfiles').glob('*.flags'))
+
+
+def blocks(language: str) -> list[str]:
+  """The fenced blocks of README in a language."""
+  return re.findall(rf'```{language}\n(.*?)```', TEXT['README.md'], re.DOTALL)
+
+
+@pytest.mark.parametrize('name', TEXT)
+def test_every_command_and_file_named_exists(name: str):
+  """Else a reader's first command fails."""
+  modules = set(re.findall(r'python -m (experiments\.\w+|mamljax\.[\w.]+)', TEXT[name]))
+  files = set(re.findall(r'experiments/flagfiles/\w+\.flags', TEXT[name]))
+  linked = set(re.findall(r'\]\((?!https?:)([^)#]+)\)', TEXT[name]))
+  targets = set(re.findall(r'^make (?:PYTHON=\S+ )?(\w+)', TEXT[name], re.MULTILINE))
+  assert modules
+  assert all((ROOT / f'{module.replace(".", "/")}.py').exists() for module in modules)
+  assert all((ROOT / path).exists() for path in files | linked)
+  makefile = (ROOT / 'Makefile').read_text()
+  assert all(re.search(rf'^{target}:', makefile, re.MULTILINE) for target in targets)
+
+
+@pytest.mark.parametrize('code', blocks('python'))
+def test_python_in_readme_runs(code: str):
+  """Else the first thing that a JAX researcher tries is broken."""
+  subprocess.run([sys.executable, '-W', 'error', '-c', code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize('path', FLAGFILES, ids=lambda path: path.stem)
+def test_every_flagfile_starts_with_its_command(path: Path):
+  """Else a flagfile does not say how it is run, how long it takes and what comes out."""
+  head = path.read_text().split('\n--')[0]
+  command = re.match(r'# (python -m experiments\.\w+ --flagfile=(\S+))\n', head)
+  assert command
+  assert ROOT / command[2] == path
+  assert 'Expected time:' in head
+  assert 'Expected result:' in head
