@@ -52,7 +52,8 @@ def use_all_cores() -> None:
   """
   chosen = 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', '')
   if not chosen and 'JAX_NUM_CPU_DEVICES' not in os.environ:
-    jax.config.update('jax_num_cpu_devices', len(os.sched_getaffinity(0)))
+    usable = getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)
+    jax.config.update('jax_num_cpu_devices', len(usable))
 
 
 def cache_compilations() -> None:
