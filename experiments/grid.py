@@ -58,6 +58,8 @@ class Model:
 
   def __post_init__(self):
     make_network(self.network, ways=self.ways, **self.network_options())
+    if self.seed >= 2**63:
+      raise InputError(f'seed must be below 2**63, not {self.seed}')
     if self.defence not in DEFENCES:
       raise unknown('defence', self.defence, DEFENCES)
     if self.order not in (1, 2):
@@ -122,6 +124,7 @@ class Cell(Model):
     _check_at_least(self, 0, 'epoch', 'attack_learning_rate', 'tv_weight', 'start_scale')
     _check_at_least(self, 1, 'iterations', 'chunk')
     _check_at_least(self, 2, 'trials', 'calibration_trials')
+    _check_at_least(self, -math.inf, 'start_mean')
 
   @property
   def model(self) -> Model:
@@ -167,9 +170,10 @@ def describe(cell: Cell) -> str:
   return ' '.join([game, *unusual])
 
 
-def _check_at_least(configuration: Model, least: int, *names: str) -> None:
+def _check_at_least(configuration: Model, least: float, *names: str) -> None:
   """Refuses numbers that are too small, infinite or NaN."""
   for name in names:
     value = getattr(configuration, name)
-    if not least <= value < math.inf:
-      raise InputError(f'{name} must be a number of at least {least}, not {value}')
+    if not (math.isfinite(value) and value >= least):
+      bound = f' of at least {least}' if least > -math.inf else ''
+      raise InputError(f'{name} must be a number{bound}, not {value}')

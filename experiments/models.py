@@ -16,7 +16,7 @@ from mamljax.defences import make_defence
 from mamljax.errors import InputError
 from mamljax.images import SSIM_WINDOW
 from mamljax.maml import InnerLoop
-from mamljax.networks import CrossEntropy, init_params, make_network
+from mamljax.networks import NETWORKS, CrossEntropy, init_params, make_network
 
 META_TEST_TASKS = 400
 
@@ -49,10 +49,11 @@ def splits_of(model: Model, data_dir: Path | None) -> Splits:
 def _check_enough(model: Model, splits: Splits) -> None:
   """Refuses tasks with more classes, more shots or smaller images than the data allow."""
   height, width = splits.victims.images.shape[1:3]
-  if min(height, width) < SSIM_WINDOW:
+  least = max(SSIM_WINDOW, NETWORKS[model.network].smallest_image)
+  if min(height, width) < least:
     raise InputError(
-      f'{model.dataset} has images of {height} x {width} pixels, and at least '
-      f'{SSIM_WINDOW} x {SSIM_WINDOW} are needed: give --image_size={SSIM_WINDOW} or more'
+      f'{model.dataset} has images of {height} x {width} pixels, and at least {least} x {least} '
+      f'are needed for SSIM and {model.network}: give --image_size={least} or more'
     )
   classes = len(splits.victims.counts)
   if model.ways > classes:

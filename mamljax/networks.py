@@ -7,7 +7,7 @@ fully connected one of MAML's Omniglot experiments, `lenet` the five-layer LeNet
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from mamljax.convolution import convolve
-from mamljax.errors import unknown
+from mamljax.errors import InputError, unknown
 from mamljax.types import Batch, Params
 
 
@@ -110,7 +110,10 @@ class Network(nn.Module):
     initialization: a name in `INITIALIZATIONS`, for all weights and biases.
     filters: channels of each convolution (conv4 only).
     downsampling: 'stride' as for Omniglot, or 'max_pool' as for miniImageNet (conv4 only).
+    smallest_image: the side, in pixels, that images must have at least.
   """
+
+  smallest_image: ClassVar[int] = 1
 
   ways: int
   activation: str = 'relu'
@@ -161,6 +164,8 @@ class MLP(Network):
 
 class LeNet(Network):
   """LeNet-5's shape: two 5 x 5 convolutions with pooling, then 120, 84 and the outputs."""
+
+  smallest_image: ClassVar[int] = 12
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -225,7 +230,18 @@ class CrossEntropy:
 
 
 def init_params(key: jax.Array, network: Network, image_shape: tuple[int, int, int]) -> Params:
-  """Initial parameters of a network for images of one shape (height, width, channels)."""
+  """Initial parameters of a network for images of one shape (height, width, channels).
+
+  Raises:
+    InputError: if the images are too small for the network.
+  """
+  height, width, _ = image_shape
+  if min(height, width) < network.smallest_image:
+    side = network.smallest_image
+    raise InputError(
+      f'{type(network).__name__.lower()} needs images of at least {side} x {side} pixels, '
+      f'not {height} x {width}'
+    )
   return network.init(key, jnp.zeros((1, *image_shape)))['params']
 
 

@@ -16,8 +16,8 @@ def sample_distinct(key: jax.Array, total: jax.Array, *, count: int) -> jax.Arra
   Returns:
     int32 [count].
   """
-  remaining = total - jnp.arange(count)
-  draws = jax.random.randint(key, (count,), 0, remaining)
+  remaining = jnp.asarray(total, jnp.int32) - jnp.arange(count, dtype=jnp.int32)
+  draws = jax.random.randint(key, (count,), 0, remaining, jnp.int32)
 
   def take(taken: jax.Array, draw: jax.Array):
     # `taken` is sorted, with the largest integer where there is no number yet.

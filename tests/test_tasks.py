@@ -75,7 +75,6 @@ def test_draws_are_uniform_over_ordered_tuples(total, count):
   assert_uniform(np.asarray(draw(keys, total)).tolist(), cells)
 
 
-@pytest.mark.xfail(reason='int64 draws are scattered into int32', raises=FutureWarning)
 def test_draws_in_double_precision():
   """Else a certificate in float64 cannot use real tasks."""
   with jax.enable_x64(True):

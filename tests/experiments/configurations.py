@@ -1,0 +1,37 @@
+"""A second valid value of every field of a cell but its attack."""
+
+from typing import Any
+
+OTHER: dict[str, Any] = {
+  'dataset': 'fashion_mnist_sample',
+  'image_size': 14,
+  'channels': 1,
+  'network': 'mlp',
+  'filters': 8,
+  'activation': 'softplus',
+  'normalization': 'batch',
+  'initialization': 'glorot',
+  'downsampling': 'max_pool',
+  'ways': 4,
+  'shots': 2,
+  'order': 1,
+  'inner_steps': 3,
+  'inner_learning_rate': 0.2,
+  'defence': 'query_noise',
+  'noise_scale': 0.25,
+  'tasks_per_round': 4,
+  'rounds_per_epoch': 10,
+  'outer_learning_rate': 0.01,
+  'seed': 7,
+  'target': 'support',
+  'epoch': 2,
+  'iterations': 10,
+  'attack_learning_rate': 0.2,
+  'tv_weight': 0.5,
+  'start_mean': 0.25,
+  'start_scale': 0.125,
+  'pool': 'calibration',
+  'trials': 20,
+  'calibration_trials': 10,
+  'chunk': 5,
+}

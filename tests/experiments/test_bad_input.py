@@ -1,0 +1,186 @@
+"""A mistake ends as one clear line and exit status 2: no traceback, nothing written or lost."""
+
+import re
+
+import numpy as np
+import pytest
+
+from experiments import train
+from tests.experiments.tiny import CLASSES, Ended, arguments, finish, run, start, write_npz
+
+# What was typed, and what the line must say.
+NAMES = [
+  ('datasets=mnits', r"unknown dataset 'mnits': did you mean 'mnist'"),
+  ('datasets=npz', r"unknown dataset 'npz'"),
+  ('networks=conv5', r"unknown network 'conv5': did you mean 'conv4'\? \(known: conv4, lenet"),
+  ('attacks=reconstrution', r"unknown attack .* did you mean 'reconstruction'"),
+  ('defences=support_nois', r"unknown defence .* did you mean 'support_noise'"),
+  ('targets=qeury', r"unknown target 'qeury': did you mean 'query'"),
+  ('activation=rleu', r"unknown activation 'rleu': did you mean 'relu'"),
+  ('normalization=bach', r"unknown normalization 'bach': did you mean 'batch'"),
+  ('initialization=pytroch', r"unknown initialization .* did you mean 'pytorch'"),
+  ('downsampling=maxpool', r"unknown downsampling 'maxpool': did you mean 'max_pool'"),
+  ('pool=victim', r"unknown pool 'victim': did you mean 'victims'"),
+  ('no_such_flag=1', r"'no_such_flag'"),
+  ('way=2', r"'way'. Did you mean: ways"),
+]
+SIZES = [
+  (f'ways={CLASSES + 1}', rf'{CLASSES + 1} ways, but .*tiny.npz has only {CLASSES} classes'),
+  ('shots=2', r'2 shots, but .*tiny.npz allows at most 1: .*2 x shots \+ 1'),
+  ('ways=1', r'ways must be .* at least 2, not 1'),
+  *((f'{name}=0', r'must be .* at least [12], not 0') for name in ('ways', 'shots', 'filters')),
+  *((f'{name}=0', f'{name} must') for name in ('iterations', 'trials', 'calibration_trials')),
+  *((f'{name}=0', f'{name} must') for name in ('tasks_per_round', 'rounds_per_epoch')),
+  *((f'{name}=-1', f'{name} must') for name in ('shots', 'inner_steps', 'seed', 'chunk')),
+  ('epochs=-1', r'epoch must be .*, not -1'),
+  ('trials=1', r'trials must be .* at least 2, not 1'),
+  ('image_size=10', r'10 x 10 pixels, and at least 11 x 11 are needed'),
+  ('image_size=-1', r'image_size must be .*, not -1'),
+  ('orders=3', r'orders: 3 is neither 1 .* nor 2'),
+  ('channels=2', r'channels: 2 is not'),
+  ('networks=lenet', r'lenet'),  # two windows of five pixels do not fit into eleven
+]
+NUMBERS = [
+  ('ways=two', r"--ways=two: every item must be a number .*'two'"),
+  ('ways=2.5', r'--ways=2.5: every item must be a number without a fraction'),
+  ('ways=2,,3', r'--ways=2,,3: every item must be a number'),
+  ('noise_scales=0.1,big', r'--noise_scales=0.1,big: every item must be a number'),
+  ('ways=', r'no value is given for ways'),
+  ('datasets=', r'no value is given for dataset'),
+  ('trials=many', r"--trials=many: .*'many'"),
+  ('trials=4,8', r"--trials=4,8: .*'4,8'"),
+  *((f'{name}=nan', f'{name}.*nan') for name in ('tv_weight', 'start_mean', 'start_scale')),
+  *((f'{name}=inf', f'{name}.*inf') for name in ('attack_learning_rate', 'start_mean')),
+  ('noise_scales=nan', r'noise_scale.*nan'),
+  ('inner_learning_rates=inf', r'inner_learning_rate.*inf'),
+  ('inner_learning_rates=-0.1', r'inner_learning_rate.*-0.1'),
+  ('noise_scales=0', r"defence 'outgoing_gradient_noise' needs a positive scale"),
+  ('noise_scales=-1', r"defence 'outgoing_gradient_noise' needs a positive scale"),
+  (f'seed={2**70}', r'seed'),
+  ('dry_run=maybe', r'--dry_run=maybe'),
+]
+ARRAYS = {
+  'shape': ({'images': np.zeros((80, 11), np.uint8)}, r'images must be \[n, height, width\]'),
+  'lengths': ({'labels': np.arange(79) % 4}, r'80 images need labels \[80\], not \[79\]'),
+  'pickled': ({'images': np.array([{}] * 80, object)}, r'allow_pickle=False'),
+  'nan': ({'images': np.full((80, 11, 11), np.nan)}, r'pixels are outside 0..1, .* nan'),
+  'bright': ({'images': np.full((80, 11, 11), 256)}, r'pixels are outside 0..255, .* 256'),
+  'negative': ({'labels': np.arange(80) % 4 - 1}, r'labels must be 0 or more, found -1'),
+  'fractions': ({'labels': np.arange(80) / 4}, r'labels must be integers'),
+  'small': ({'images': np.zeros((80, 10, 12), np.uint8)}, r'images of 10 x 12 pixels'),
+}
+
+
+@pytest.fixture
+def npz(tmp_path):
+  return write_npz(tmp_path / 'tiny.npz')
+
+
+def refused(ended: Ended, message: str) -> None:
+  """One clear line, and nothing else."""
+  assert ended.status == 2
+  assert ended.out == ''
+  assert ended.err.count('\n') == 1
+  assert ended.err.startswith('sweep: ')
+  assert 'Traceback' not in ended.err
+  assert re.search(message, ended.err), ended.err
+
+
+@pytest.mark.parametrize(('typed', 'message'), NAMES + SIZES + NUMBERS)
+def test_a_wrong_option_is_refused(npz, tmp_path, typed, message):
+  """A user must see what to type instead, and find no half-made results."""
+  refused(run([*arguments(npz, tmp_path / 'out'), f'--{typed}']), message)
+  assert list(tmp_path.iterdir()) == [npz]
+
+
+@pytest.mark.parametrize('name', ARRAYS)
+def test_a_wrong_npz_is_refused(npz, tmp_path, name):
+  """Images that are not what they should be would be attacked all the same."""
+  changed, message = ARRAYS[name]
+  good = dict(np.load(npz))
+  # The small images must differ, or all but one are left out as copies.
+  if name == 'small':
+    changed = {'images': good['images'][:, :10, :].repeat(2, axis=2)[:, :, :12]}
+  np.savez(npz, **good | changed)
+  refused(run(arguments(npz, tmp_path / 'out')), message)
+  assert list(tmp_path.iterdir()) == [npz]
+
+
+def test_an_unreadable_npz_is_refused(tmp_path):
+  """Missing, a folder, no archive, cut short, without labels."""
+  folder, text, cut, bare = (tmp_path / name for name in ('folder', 'text', 'cut', 'bare.npz'))
+  folder.mkdir()
+  text.write_text('not an archive')
+  whole = write_npz(tmp_path / 'tiny.npz').read_bytes()
+  cut.write_bytes(whole[: len(whole) // 2])
+  np.savez(bare, images=np.zeros((80, 11, 11), np.uint8))
+  for path in (tmp_path / 'missing', folder, text, cut):
+    refused(run(arguments(path, tmp_path / 'out')), f'cannot read {path} as .npz')
+  refused(run(arguments(bare, tmp_path / 'out')), r"bare.npz has no 'labels'")
+  assert not (tmp_path / 'out').exists()
+
+
+def test_a_data_set_that_is_not_prepared_says_what_to_run(npz, tmp_path):
+  """And at once, without asking the network."""
+  options = {'datasets': 'mnist', 'data_dir': tmp_path / 'data'}
+  command = rf'python -m experiments.prepare_data --datasets=mnist --data_dir={tmp_path}/data'
+  refused(run(arguments(npz, tmp_path / 'out', **options)), command)
+  assert list(tmp_path.iterdir()) == [npz]
+
+
+def test_an_output_folder_that_cannot_be_is_refused(npz, tmp_path):
+  """Before anything is computed, and without touching the file that is in the way."""
+  npz_bytes = npz.read_bytes()
+  refused(run(arguments(npz, npz)), f'cannot write to the output folder {npz}')
+  refused(run(arguments(npz, npz / 'out')), 'cannot write to the output folder')
+  assert npz.read_bytes() == npz_bytes
+
+
+def test_a_mistake_in_the_last_cell_stops_the_first(npz, tmp_path):
+  """Found out after a night of computing, it would have cost the night."""
+  refused(run(arguments(npz, tmp_path / 'out', ways='2,3,9')), '9 ways')
+  assert list(tmp_path.iterdir()) == [npz]
+
+
+def test_flagfiles(npz, tmp_path):
+  """A missing one is named; in one, a mistake is the same mistake."""
+  typed = arguments(npz, tmp_path / 'out')
+  missing, wrong = tmp_path / 'missing.flags', tmp_path / 'wrong.flags'
+  wrong.write_text('# comment\n--networks=conv5\n')
+  refused(run([*typed, f'--flagfile={missing}']), f"No such file or directory: '{missing}'")
+  refused(run([*typed, f'--flagfile={wrong}']), r"unknown network 'conv5'")
+  assert not (tmp_path / 'out').exists()
+
+
+def test_an_argument_that_is_no_flag_is_refused(npz, tmp_path):
+  """`--ways 3 5` means 3 ways and a forgotten comma, not 3 ways."""
+  refused(run([*arguments(npz, tmp_path / 'out'), '--ways', '2', '3']), r"argument '3'")
+  assert list(tmp_path.iterdir()) == [npz]
+
+
+def test_nothing_is_lost_by_a_mistake(copied):
+  """Finished results stay, byte for byte."""
+  before = {path: path.read_bytes() for path in copied.folder.rglob('*') if path.is_file()}
+  refused(run(arguments(copied.npz, copied.folder, ways=99)), '99 ways')
+  refused(run([*arguments(copied.npz, copied.folder), '--way=2']), "'way'")
+  after = {path: path.read_bytes() for path in copied.folder.rglob('*') if path.is_file()}
+  assert after == before
+
+
+@pytest.mark.parametrize('typed', ['networks=conv5', 'ways=99', 'no_such_flag=1'])
+def test_training_refuses_the_same_mistakes(npz, tmp_path, typed):
+  """The flags are the same, and so is the way out."""
+  ended = run([*arguments(npz, tmp_path / 'out'), f'--{typed}'], main=train.main)
+  refused(ended, typed.partition('=')[2] if 'flag' not in typed else 'no_such_flag')
+  assert list(tmp_path.iterdir()) == [npz]
+
+
+@pytest.mark.parametrize(
+  ('typed', 'message'),
+  [('--no_such_flag=1', r'no_such_flag'), ('--ways=9', r'9 ways, but .* only 4 classes')],
+)
+def test_a_users_own_terminal(npz, tmp_path, typed, message):
+  """As above, in a process of its own: nothing else is printed by any library."""
+  process = start([*arguments(npz, tmp_path / 'out'), typed])
+  refused(finish(process), message)
+  assert list(tmp_path.iterdir()) == [npz]

@@ -1,0 +1,117 @@
+"""A cell is one configuration: checked, named by its content, and in its place in the grid."""
+
+import dataclasses
+import itertools
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+
+from experiments.grid import Cell, Model, describe, expand
+from experiments.results import cell_hash
+from mamljax.defences import DEFENCES
+from mamljax.errors import InputError
+from tests.experiments.configurations import OTHER
+from tests.experiments.tiny import ROOT
+
+FIELDS = [field.name for field in dataclasses.fields(Cell)]
+BASE = Cell(defence='support_noise', noise_scale=0.5)
+
+
+def test_the_last_axis_varies_fastest():
+  """Rows stand where a reader of the command line expects them."""
+  axes = {'dataset': ['b', 'a'], 'ways': [5, 3], 'iterations': [10, 30, 20]}
+  cells = expand(axes, {'seed': 4})
+  found = [(cell.dataset, cell.ways, cell.iterations) for cell in cells]
+  assert found == list(itertools.product(*axes.values()))
+  assert {cell.seed for cell in cells} == {4}
+
+
+def test_scales_without_a_defence_are_one_cell():
+  """The undefended baseline must not be computed once for every scale."""
+  names = ['none', 'query_noise']
+  cells = expand({'defence': names, 'noise_scale': [0.1, 0.2], 'shots': [1, 2]}, {})
+  found = [(cell.defence, cell.noise_scale, cell.shots) for cell in cells]
+  defended = itertools.product(['query_noise'], [0.1, 0.2], [1, 2])
+  assert found == [('none', 0.0, 1), ('none', 0.0, 2), *defended]
+
+
+def test_the_same_cell_twice_is_one():
+  """A value typed twice costs nothing."""
+  assert expand({'ways': [3, 5, 3]}, {}) == [Cell(ways=3), Cell(ways=5)]
+
+
+def test_an_axis_without_values_is_named():
+  """A grid of no cells would end at once, in silence."""
+  with pytest.raises(InputError, match='ways'):
+    expand({'dataset': ['mnist'], 'ways': []}, {})
+
+
+@pytest.mark.parametrize('name', FIELDS)
+def test_every_field_is_part_of_the_name(name):
+  """Two configurations under one hash: the second would be given the first one's result."""
+  if name in OTHER:  # a second attack comes with later work
+    other = dataclasses.replace(BASE, **{name: OTHER[name]})
+    assert cell_hash(other) != cell_hash(BASE)
+    assert OTHER[name] != getattr(BASE, name)
+
+
+def test_the_name_is_the_same_in_every_process():
+  """A hash salted per process would never find a finished cell again."""
+  code = (
+    'from experiments.grid import Cell; from experiments.results import cell_hash;'
+    "print(cell_hash(Cell(defence='support_noise', noise_scale=0.5)))"
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code],
+    cwd=ROOT,
+    env=os.environ | {'PYTHONHASHSEED': '12345'},
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert done.stdout.strip() == cell_hash(BASE)
+
+
+def test_a_model_is_what_the_parameters_depend_on():
+  """Attacks on one model share its training; nothing about the attack may retrain it."""
+  of_model = {field.name for field in dataclasses.fields(Model)}
+  for name, value in OTHER.items():
+    other = dataclasses.replace(BASE, **{name: value})
+    assert (other.model == BASE.model) == (name not in of_model)
+  attacker = ['target', 'attack', 'epoch', 'iterations', 'attack_learning_rate', 'tv_weight']
+  attacker += ['start_mean', 'start_scale', 'pool', 'trials', 'calibration_trials', 'chunk']
+  assert set(FIELDS) - of_model == set(attacker)
+
+
+@pytest.mark.parametrize('name', [name for name in FIELDS if name in OTHER and name != 'chunk'])
+def test_a_cells_description_says_what_is_unusual_about_it(name):
+  """The progress bar and --dry_run must tell the cells of a grid apart."""
+  cell = dataclasses.replace(BASE, **{name: OTHER[name]})
+  assert describe(cell) != describe(BASE)
+  assert describe(Cell()) == 'mnist_sample 3-way 1-shot query reconstruction'
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    *('inner_learning_rate', 'noise_scale', 'outer_learning_rate'),
+    *('attack_learning_rate', 'tv_weight', 'start_scale'),
+  ],
+)
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf, -0.5])
+def test_a_number_that_cannot_be_is_named(name, value):
+  """NaN compares false with everything: a careless check lets it through."""
+  with pytest.raises(InputError, match=name) as error:
+    Cell(**{name: value})
+  assert '\n' not in str(error.value)
+  assert str(value) in str(error.value)
+
+
+@pytest.mark.parametrize('name', sorted(set(DEFENCES) - {'none'}))
+def test_a_defence_needs_a_scale(name):
+  """Noise of scale 0 under a defence's name would be reported as a defence that fails."""
+  with pytest.raises(InputError, match=rf"'{name}' needs a positive scale"):
+    Cell(defence=name)

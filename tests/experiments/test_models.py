@@ -1,0 +1,131 @@
+"""Checkpoints: training taken up again is training that was never interrupted."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import models
+from experiments.grid import Model
+from mamljax.errors import InputError
+from tests.experiments.tiny import write_npz
+
+MODEL = Model(network='mlp', ways=2, tasks_per_round=2, rounds_per_epoch=2)
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory) -> Model:
+  npz = write_npz(tmp_path_factory.mktemp('models') / 'tiny.npz')
+  return dataclasses.replace(MODEL, dataset=f'npz:{npz}')
+
+
+def train(model: Model, epochs, folder) -> dict:
+  """The states after these epochs."""
+  splits = models.splits_of(model, None)
+  return dict(models.trained_states(model, epochs, splits=splits, output_dir=folder))
+
+
+def equal(one, other) -> bool:
+  """Bit for bit, with the optimiser's state and the round."""
+  return jax.tree.all(jax.tree.map(np.array_equal, one, other))
+
+
+def checkpoint(folder, epoch: int):
+  """The file of an epoch; there is one model."""
+  (path,) = folder.glob(f'checkpoints/*/epoch_{epoch}.msgpack')
+  return path
+
+
+@pytest.fixture
+def rounds(monkeypatch) -> list[int]:
+  """The rounds of each call of the training loop."""
+  seen, real = [], models._train
+
+  def spy(*positional, rounds: int):
+    seen.append(rounds)
+    return real(*positional, rounds=rounds)
+
+  monkeypatch.setattr(models, '_train', spy)
+  return seen
+
+
+def test_resumed_training_is_uninterrupted_training(model, tmp_path, rounds):
+  """Bit for bit: a table over epochs must not depend on how often the machine was lent."""
+  whole = train(model, [1, 2], tmp_path / 'whole')
+  assert sum(rounds) == 4
+  train(model, [1], tmp_path / 'parts')
+  rounds.clear()
+  resumed = train(model, [2], tmp_path / 'parts')
+  assert sum(rounds) == 2
+  assert equal(resumed[2], whole[2])
+  assert int(resumed[2].round) == 4
+  paths = [checkpoint(tmp_path / name, 2) for name in ('whole', 'parts')]
+  assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_what_is_kept_is_not_trained_again(model, tmp_path, rounds):
+  """Read back, it is what was written."""
+  first = train(model, [0, 1, 2], tmp_path)
+  rounds.clear()
+  again = train(model, [2, 0, 1, 1], tmp_path)
+  assert rounds == []
+  assert list(again) == [0, 1, 2]
+  assert all(equal(first[epoch], again[epoch]) for epoch in first)
+
+
+def test_epoch_0_is_the_initial_model_and_needs_no_file(model, tmp_path):
+  """An untrained model is a function of its seed."""
+  (state,) = train(model, [0], tmp_path).values()
+  assert equal(state, models.initial_state(model, models.splits_of(model, None)))
+  assert int(state.round) == 0
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_checkpoint_is_named_set_aside_and_trained_again(model, tmp_path, caplog):
+  """A flipped bit in a weight would go unseen into every attack on the model."""
+  before = train(model, [1, 2], tmp_path)
+  path, kept = checkpoint(tmp_path, 2), checkpoint(tmp_path, 1).read_bytes()
+  whole = path.read_bytes()
+  damaged = whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]
+  path.write_bytes(damaged)
+  after = train(model, [1, 2], tmp_path)
+  assert equal(before[2], after[2])
+  assert f'{path} is damaged' in caplog.text
+  assert path.read_bytes() == whole
+  assert path.with_name(f'{path.name}.damaged').read_bytes() == damaged
+  assert checkpoint(tmp_path, 1).read_bytes() == kept
+
+
+def test_models_do_not_share_checkpoints(model, tmp_path):
+  """Another seed or rate under the same name would be attacked as this one."""
+  others = [{'seed': 1}, {'outer_learning_rate': 0.5}]
+  trained = [train(dataclasses.replace(model, **c), [1], tmp_path) for c in ({}, *others)]
+  assert len(list(tmp_path.glob('checkpoints/*/epoch_1.msgpack'))) == 3
+  assert not equal(trained[0][1].params, trained[1][1].params)
+  assert not equal(trained[0][1].params, trained[2][1].params)
+
+
+def test_the_seed_fixes_pools_and_parameters(model):
+  """Two runs of one configuration start alike; another seed starts elsewhere."""
+  other = dataclasses.replace(model, seed=1)
+  first, again, different = (models.splits_of(m, None) for m in (model, model, other))
+  assert np.array_equal(first.victims.images, again.victims.images)
+  assert not np.array_equal(first.victims.images, different.victims.images)
+  states = [models.initial_state(m, first).params for m in (model, model, other)]
+  assert equal(states[0], states[1])
+  assert not equal(states[0], states[2])
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'ways': 5}, r'5 ways, but .* has only 4 classes'),
+    ({'shots': 2}, r'2 shots, but .* allows at most 1'),
+    ({'image_size': 10}, r'10 x 10 pixels, and at least 11 x 11'),
+  ],
+)
+def test_tasks_that_the_data_do_not_allow_are_refused(model, change, message):
+  """Drawn all the same, an image would stand in a task twice."""
+  with pytest.raises(InputError, match=message):
+    models.splits_of(dataclasses.replace(model, **change), None)

@@ -1,0 +1,144 @@
+"""One cell: its trials are its own, on images of their own, whatever else is computed."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from experiments import models
+from experiments.grid import Cell
+from experiments.runner import run_cell
+from tests.experiments.tiny import CLASSES, write_npz
+
+# The shapes of the tiny sweep's, so that both compile once in a process.
+CELL = Cell(
+  network='mlp',
+  ways=2,
+  defence='outgoing_gradient_noise',
+  noise_scale=0.1,
+  iterations=3,
+  chunk=2,
+  trials=8,
+  calibration_trials=4,
+)
+
+
+@pytest.fixture(scope='module')
+def cell(tmp_path_factory) -> Cell:
+  npz = write_npz(tmp_path_factory.mktemp('runner') / 'tiny.npz')
+  return dataclasses.replace(CELL, dataset=f'npz:{npz}')
+
+
+def compute(cell: Cell, folder, **changes):
+  """The result of a cell, its examples, and the steps that its progress bar took."""
+  steps: list[int] = []
+  cell = dataclasses.replace(cell, **changes)
+  found = run_cell(cell, data_dir=None, output_dir=folder, advance=steps.append)
+  return *found, steps
+
+
+def scores(result) -> tuple[list[float], list[float]]:
+  return result.calibration.scores, result.trials.scores
+
+
+def test_more_trials_are_the_same_trials_and_more(cell, tmp_path):
+  """A trial depends on its number alone: 200 trials are the first 200 of 1,000."""
+  few, _, _ = compute(cell, tmp_path)
+  more, _, _ = compute(cell, tmp_path, trials=13, calibration_trials=5)
+  for short, long in zip(scores(few), scores(more), strict=True):
+    assert long[: len(short)] == short
+  assert [len(part) for part in scores(more)] == [5, 13]
+  assert more.trials.members == [i % 2 == 0 for i in range(13)]
+
+
+def test_progress_adds_up_to_the_trials(cell, tmp_path):
+  """The time left is told from it."""
+  _, _, steps = compute(cell, tmp_path, trials=13, calibration_trials=5)
+  assert sum(steps) == 18
+  assert min(steps) > 0
+
+
+def test_nothing_is_kept_of_an_untrained_cell(cell, tmp_path):
+  """The runner computes; what is written, and when, is the sweep's to say."""
+  result, _, _ = compute(cell, tmp_path)
+  assert list(tmp_path.iterdir()) == []
+  assert result.extra == {}
+  assert result.configuration == dataclasses.asdict(cell)
+
+
+@pytest.mark.parametrize('change', [{'seed': 1}, {'tv_weight': 0.5}, {'start_mean': 0.2}])
+def test_the_configuration_decides_the_scores(cell, tmp_path, change):
+  """All of them, in both phases."""
+  before, after = (scores(compute(cell, tmp_path, **c)[0]) for c in ({}, change))
+  for old, new in zip(before, after, strict=True):
+    assert not set(old) & set(new)
+
+
+def test_examples_are_the_first_candidates(cell, tmp_path):
+  """A picture of other trials than its caption says would mislead."""
+  result, examples, _ = compute(cell, tmp_path, attack_learning_rate=0.0)
+  assert examples.candidates.shape == (8, 11, 11, 1)
+  np.testing.assert_array_equal(examples.candidates, examples.reconstructions)
+  np.testing.assert_allclose(result.trials.scores, 1, atol=1e-6)
+  splits = models.splits_of(cell, None)
+  victims = {image.tobytes() for image in splits.victims.images}
+  assert {image.tobytes() for image in examples.candidates} <= victims
+
+
+@pytest.mark.parametrize(('pool', 'phase'), [('victims', 1), ('calibration', 0)])
+def test_the_threshold_comes_from_other_images_than_the_report(
+  cell, tmp_path, monkeypatch, pool, phase
+):
+  """Each phase must change with its own pool and with no other."""
+  before, real = scores(compute(cell, tmp_path)[0]), models.splits_of
+
+  def changed(model, data_dir):
+    splits = real(model, data_dir)
+    images = 255 - getattr(splits, pool).images
+    return splits._replace(**{pool: getattr(splits, pool)._replace(images=images)})
+
+  monkeypatch.setattr(models, 'splits_of', changed)
+  after = scores(compute(cell, tmp_path)[0])
+  assert after[1 - phase] == before[1 - phase]
+  assert not set(after[phase]) & set(before[phase])
+
+
+def test_tuning_stays_off_the_reported_images(cell, tmp_path, monkeypatch):
+  """With --pool=calibration the victims must not even be looked at."""
+  before, real = scores(compute(cell, tmp_path, pool='calibration')[0]), models.splits_of
+
+  def without_victims(model, data_dir):
+    splits = real(model, data_dir)
+    blank = splits.victims._replace(images=np.zeros_like(splits.victims.images))
+    return splits._replace(victims=blank)
+
+  monkeypatch.setattr(models, 'splits_of', without_victims)
+  assert scores(compute(cell, tmp_path, pool='calibration')[0]) == before
+  assert not set(before[0]) & set(before[1])
+
+
+def test_a_trained_cell_attacks_the_trained_model(cell, tmp_path, monkeypatch):
+  """And says how well that model had learned."""
+  monkeypatch.setattr(models, 'META_TEST_TASKS', 10)
+  training = {'tasks_per_round': 2, 'rounds_per_epoch': 2, 'outer_learning_rate': 0.01}
+  untrained, _, _ = compute(cell, tmp_path, **training)
+  trained, _, _ = compute(cell, tmp_path, epoch=1, **training)
+  assert set(trained.extra) == {'learning_accuracy', 'learning_tasks'}
+  assert 0 <= trained.extra['learning_accuracy'] <= 1
+  assert not set(trained.trials.scores) & set(untrained.trials.scores)
+  (checkpoint,) = tmp_path.rglob('*.msgpack')
+  assert checkpoint.name == 'epoch_1.msgpack'
+
+
+def test_the_support_attack_is_played_with_what_it_requires(cell, tmp_path):
+  """Equation 10, end to end: the query set is shown to it, and the support set is not."""
+  result, examples, _ = compute(cell, tmp_path, target='support', iterations=1)
+  assert np.isfinite(result.trials.scores).all()
+  assert len(examples.candidates) == 8
+
+
+def test_the_images_of_the_pools_do_not_overlap(cell):
+  """An image that calibrates, trains and is attacked would be in three places at once."""
+  splits = models.splits_of(cell, None)
+  held = [{image.tobytes() for image in pool.images} for pool in splits]
+  assert len(set.union(*held)) == sum(map(len, held)) == CLASSES * 20
