@@ -52,8 +52,8 @@ def _check_enough(model: Model, splits: Splits) -> None:
   least = max(SSIM_WINDOW, NETWORKS[model.network].smallest_image)
   if min(height, width) < least:
     raise InputError(
-      f'{model.dataset} has images of {height} x {width} pixels, and at least {least} x {least} '
-      f'are needed for SSIM and {model.network}: give --image_size={least} or more'
+      f'{model.dataset} has images of {height} x {width} pixels, and at least '
+      f'{least} x {least} are needed for SSIM and {model.network}: give --image_size={least} or more'
     )
   classes = len(splits.victims.counts)
   if model.ways > classes:
