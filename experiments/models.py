@@ -53,7 +53,7 @@ def _check_enough(model: Model, splits: Splits) -> None:
   if min(height, width) < least:
     raise InputError(
       f'{model.dataset} has images of {height} x {width} pixels, and at least '
-      f'{least} x {least} are needed for SSIM and {model.network}: give --image_size={least} or more'
+      f'{least} x {least} are needed for SSIM and {model.network}: give --image_size={least}'
     )
   classes = len(splits.victims.counts)
   if model.ways > classes:
