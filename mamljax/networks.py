@@ -169,6 +169,8 @@ class LeNet(Network):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
+    if min(images.shape[1:3]) < self.smallest_image:
+      raise InputError(f'lenet needs images of 12 x 12 pixels or more, not {images.shape[1:3]}')
     x = max_pool(self.finish(self.convolution(images, 6, 5)))
     x = max_pool(self.finish(self.convolution(x, 16, 5, padding='VALID')))
     x = x.reshape(x.shape[0], -1)
@@ -210,7 +212,7 @@ def max_pool(x: jax.Array) -> jax.Array:
   return blocks.reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
 
 
-def predict(network: Network, params: Params, images: jax.Array) -> jax.Array:
+def predict(network: nn.Module, params: Params, images: jax.Array) -> jax.Array:
   """The logits [n, ways] of images [n, height, width, channels]."""
   return cast(jax.Array, network.apply({'params': params}, images))
 
@@ -222,30 +224,21 @@ class CrossEntropy:
   Two of the same network are equal and hash alike, so that `jax.jit` compiles once for both.
   """
 
-  network: Network
+  network: nn.Module
 
   def __call__(self, params: Params, batch: Batch, /) -> jax.Array:
     logits = predict(self.network, params, batch.images)
     return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
 
 
-def init_params(key: jax.Array, network: Network, image_shape: tuple[int, int, int]) -> Params:
-  """Initial parameters of a network for images of one shape (height, width, channels).
-
-  Raises:
-    InputError: if the images are too small for the network.
-  """
-  height, width, _ = image_shape
-  if min(height, width) < network.smallest_image:
-    side = network.smallest_image
-    raise InputError(
-      f'{type(network).__name__.lower()} needs images of at least {side} x {side} pixels, '
-      f'not {height} x {width}'
-    )
+def init_params(
+  key: jax.Array, network: nn.Module, image_shape: tuple[int, int, int]
+) -> Params:
+  """Initial parameters of a network for images of one shape (height, width, channels)."""
   return network.init(key, jnp.zeros((1, *image_shape)))['params']
 
 
-def accuracy(network: Network, params: Params, batch: Batch) -> jax.Array:
+def accuracy(network: nn.Module, params: Params, batch: Batch) -> jax.Array:
   """The share of the batch that the network labels rightly, a scalar in [0, 1]."""
   predicted = predict(network, params, batch.images).argmax(axis=-1)
   return (predicted == batch.labels).mean()

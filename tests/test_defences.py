@@ -72,6 +72,8 @@ def test_none_protects_nothing_whatever_the_scale():
 
 def test_an_unknown_defence_is_named_with_the_nearest():
   """A slip of the pen must not silently run without a defence."""
-  with pytest.raises(InputError, match=r"'suport_noise': did you mean 'support_noise'") as error:
+  with pytest.raises(
+    InputError, match=r"'suport_noise': did you mean 'support_noise'"
+  ) as error:
     make_defence('suport_noise', scale=0.1)
   assert all(name in str(error.value) for name in DEFENCES)

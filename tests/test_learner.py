@@ -29,7 +29,10 @@ def loss_fn(params: Params, batch: Batch, /) -> jax.Array:
 
 def make_params() -> Params:
   first, second = jax.random.split(jax.random.key(0))
-  return {'first': jax.random.normal(first, (6, 4)), 'second': jax.random.normal(second, (4, 3))}
+  return {
+    'first': jax.random.normal(first, (6, 4)),
+    'second': jax.random.normal(second, (4, 3)),
+  }
 
 
 def make_task() -> Task:

@@ -14,6 +14,7 @@ from mamljax.networks import (
   ACTIVATIONS,
   NETWORKS,
   NORMALIZATIONS,
+  Network,
   Normalization,
   accuracy,
   max_pool,
@@ -22,6 +23,15 @@ from mamljax.networks import (
 
 WAYS = 4
 SHAPES = list(itertools.product([(28, 28), (32, 32), (16, 16), (12, 20)], [1, 3]))
+
+
+class TwoLayers(Network):
+  """A layer of each kind: quick to compile."""
+
+  @nn.compact
+  def __call__(self, images):
+    x = self.finish(self.convolution(images, 64, 3, stride=2))
+    return self.dense(max_pool(x).reshape(len(x), -1), self.ways)
 
 
 def weights(network, shape):
@@ -80,25 +90,16 @@ def test_only_batch_statistics_mix_the_images_of_a_batch(
   assert moved > 1e-3 if normalization == 'batch' else moved < 1e-5
 
 
-@pytest.mark.parametrize(
-  ('name', 'normalization', 'activation'),
-  [
-    ('conv4', 'batch', 'relu'),
-    ('lenet', 'group', 'softplus'),
-    ('mlp', 'none', 'sigmoid'),
-    ('mlp', 'batch', 'softplus'),
-    ('mlp', 'group', 'relu'),
-  ],
-)
-def test_gradients_are_finite_at_a_black_image(name, normalization, activation):
+@pytest.mark.parametrize('normalization', NORMALIZATIONS)
+@pytest.mark.parametrize('activation', ['relu', 'softplus'])
+def test_gradients_are_finite_at_a_black_image(activation, normalization):
   """Without variance or at a kink, one NaN would spread to every parameter."""
-  network = make_network(
-    name, ways=WAYS, activation=activation, normalization=normalization, filters=4
-  )
-  batch = Batch(noise(3, (12, 14, 1)).at[0].set(0), jnp.arange(3))
-  slope = jax.jit(jax.grad(CrossEntropy(network)))(weights(network, (12, 14, 1)), batch)
+  network = TwoLayers(WAYS, activation=activation, normalization=normalization)
+  shape = (6, 8, 1)
+  batch = Batch(noise(3, shape).at[0].set(0), jnp.arange(3))
+  slope = jax.jit(jax.grad(CrossEntropy(network)))(weights(network, shape), batch)
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
-  assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(slope['Dense_0']))
+  assert np.abs(slope['Convolution_0']['kernel']).max() > 0
 
 
 @pytest.mark.parametrize(
@@ -163,10 +164,10 @@ def test_batch_normalization_is_flaxs_on_the_current_batch():
   np.testing.assert_allclose(jnp.asarray(found), expected, rtol=1e-5, atol=1e-5)
 
 
-def drawn_layers(name, initialization):
+def drawn_layers(initialization):
   """Kernel, biases and fan-in of each layer of a new network."""
-  network = make_network(name, ways=5, initialization=initialization)
-  params = jax.jit(init_params, static_argnums=(1, 2))(jax.random.key(0), network, (28, 28, 1))
+  network = TwoLayers(WAYS, initialization=initialization)
+  params = jax.jit(init_params, static_argnums=(1, 2))(jax.random.key(0), network, (28, 28, 3))
   for layer in params.values():
     kernel = np.asarray(layer['kernel'])
     yield kernel, np.asarray(layer['bias']), int(np.prod(kernel.shape[:-1]))
@@ -174,14 +175,14 @@ def drawn_layers(name, initialization):
 
 def test_he_initialization():
   """Variance 2 / fan_in: else logits hardly vary, and every attack looks weaker than it is."""
-  for kernel, bias, fan_in in drawn_layers('conv4', 'he'):
+  for kernel, bias, fan_in in drawn_layers('he'):
     assert kernel.var() * fan_in / 2 == pytest.approx(1, abs=6 * np.sqrt(2 / kernel.size))
     np.testing.assert_array_equal(bias, 0)
 
 
 def test_pytorch_initialization():
   """Weights and biases uniform in +-1/sqrt(fan_in): else 'pytorch' is not PyTorch's."""
-  for kernel, bias, fan_in in drawn_layers('lenet', 'pytorch'):
+  for kernel, bias, fan_in in drawn_layers('pytorch'):
     for drawn in (kernel, bias):
       assert np.abs(drawn).max() * np.sqrt(fan_in) <= 1 + 1e-6
       assert drawn.var() * fan_in * 3 == pytest.approx(1, abs=6 / np.sqrt(drawn.size))
@@ -223,10 +224,10 @@ def test_equal_losses_compile_once():
     traces.append(loss_fn)
     return loss_fn(params, batch)
 
-  params = weights(make_network('mlp', ways=WAYS), (4, 4, 1))
+  params = weights(TwoLayers(WAYS), (4, 4, 1))
   batch = Batch(noise(2, (4, 4, 1)), jnp.arange(2))
   for activation in ('relu', 'relu', 'sigmoid'):
-    loss_of(CrossEntropy(make_network('mlp', ways=WAYS, activation=activation)), params, batch)
+    loss_of(CrossEntropy(TwoLayers(WAYS, activation=activation)), params, batch)
   one, same, other = (
     CrossEntropy(make_network('conv4', ways=ways, filters=8)) for ways in (2, 2, 3)
   )
@@ -237,16 +238,18 @@ def test_equal_losses_compile_once():
 
 def test_cross_entropy_and_accuracy_are_means_over_the_batch():
   """Contracts and learning rates rest on it: a sum would grow with the shots."""
-  network = make_network('mlp', ways=WAYS)
+  network = TwoLayers(WAYS)
   params = weights(network, (4, 4, 1))
-  images, labels = noise(6, (4, 4, 1)), np.array([0, 1, 2, 3, 0, 1])
-  logits = np.asarray(jax.jit(predict, static_argnums=0)(network, params, images), float)
-  shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-  batch = Batch(images, jnp.asarray(labels))
-  np.testing.assert_allclose(
-    CrossEntropy(network)(params, batch),
-    -np.log(shares[np.arange(6), labels]).mean(),
-    rtol=1e-5,
-  )
-  right = (logits.argmax(axis=1) == labels).mean()
-  np.testing.assert_allclose(accuracy(network, params, batch), right, rtol=1e-6)
+  labels = np.array([0, 1, 2, 3, 0, 1])
+  batch = Batch(noise(6, (4, 4, 1)), jnp.asarray(labels))
+
+  @jax.jit
+  def measure(params, batch):
+    right = accuracy(network, params, batch)
+    return predict(network, params, batch.images), CrossEntropy(network)(params, batch), right
+
+  logits, loss, right = measure(params, batch)
+  odds = np.exp(np.asarray(logits, float))
+  shares = odds[np.arange(6), labels] / odds.sum(axis=1)
+  np.testing.assert_allclose(loss, -np.log(shares).mean(), rtol=1e-5)
+  np.testing.assert_allclose(right, (logits.argmax(axis=1) == labels).mean(), rtol=1e-6)

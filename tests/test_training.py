@@ -84,7 +84,7 @@ def held_out(state: State, images: Pool) -> jax.Array:
 
 @functools.cache
 def start() -> State:
-  return training.init(init_params(jax.random.key(0), NETWORK, SHAPE))  # pyright: ignore
+  return training.init(init_params(jax.random.key(0), NETWORK, SHAPE))
 
 
 def defended(**scales: float) -> Training:

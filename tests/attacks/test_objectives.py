@@ -50,7 +50,7 @@ def numpy_objective(guessed: dict, images: np.ndarray) -> float:
   """1 - cos(guessed, received) + a TV, number by number."""
   a, b = (np.concatenate([g['bias'], g['weight'].ravel()]) for g in (guessed, RECEIVED))
   cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
-  return 1 - cosine + TV_WEIGHT * numpy_variation(images)
+  return float(1 - cosine + TV_WEIGHT * numpy_variation(images))
 
 
 def batch(images) -> Batch:
@@ -93,7 +93,9 @@ def test_its_slope_in_the_images_is_that_of_differences(objective):
   """The attack descends along this slope: a wrong one finds nothing."""
   direction, size = RANDOM.normal(size=IMAGES.shape), 1e-6
   value = jax.jit(objective)
-  difference = (value(IMAGES + size * direction) - value(IMAGES - size * direction)) / (2 * size)
+  difference = (value(IMAGES + size * direction) - value(IMAGES - size * direction)) / (
+    2 * size
+  )
   slope = np.vdot(jax.jit(jax.grad(objective))(jnp.asarray(IMAGES)), direction)
   assert slope == pytest.approx(float(difference), rel=1e-6)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,11 +33,11 @@ def baseline(target: str):
   return attacked(target)
 
 
-def attacked(target: str, observation: Observation | None = None, **options):
+def attacked(target: str, observation: Observation | None = None, **options: Any) -> Any:
   """The same with other observations or options, in NumPy."""
   trials, seen = played(target)
-  options = dataclasses.replace(OPTIONS, target=target, **options)
-  said = attack(KEY, knowledge(), observation or seen, trials.candidate, options)
+  chosen = dataclasses.replace(OPTIONS, target=target, **options)
+  said = attack(KEY, knowledge(), observation or seen, trials.candidate, chosen)
   return jax.tree.map(np.asarray, said)
 
 
@@ -58,7 +59,7 @@ def test_the_gradient_of_another_task_says_nothing(target):
   """Null control: without information any AUC but 0.5 is a flaw of the game or the score."""
   scores, _ = attacked(target, with_gradients(target, lambda g: jnp.roll(g, 1, axis=0)))
   deviation = ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5  # of the AUC, if all orders are alike
-  assert abs(auc(scores, MEMBERS) - 0.5) < 3 * deviation
+  assert auc(scores, MEMBERS) == pytest.approx(0.5, abs=3 * deviation)
 
 
 @pytest.mark.parametrize('target', TARGETS)
@@ -102,7 +103,7 @@ def test_the_candidate_starts_in_a_slot_of_its_class_and_noise_in_the_others(tar
 
 def test_the_first_guess_follows_its_options():
   """Flags that change nothing would be tuned in vain."""
-  start = {'learning_rate': 0.0, 'start_mean': 0.75, 'start_scale': 0.0}
+  start: dict[str, Any] = {'learning_rate': 0.0, 'start_mean': 0.75, 'start_scale': 0.0}
   _, info = attacked('query', **start)
   others = np.asarray(played('query')[0].candidate.label) ^ 1
   np.testing.assert_array_equal(info.images[np.arange(TRIALS), others], 0.75)
@@ -125,7 +126,7 @@ def test_a_zero_gradient_gives_finite_scores(target):
 
 
 def test_total_variation_smooths():
-  """With a large weight the reconstruction must be flatter: the weight reaches the objective."""
+  """A large weight must flatten the reconstruction: it reaches the objective."""
   found = baseline('query'), attacked('query', tv_weight=1.0)
   steps = [np.abs(np.diff(info.images, axis=2)).mean() for _, info in found]
   assert steps[1] < steps[0] / 2
@@ -136,7 +137,7 @@ def test_a_sweep_of_float_options_compiles_once():
   baseline('query')
   before = len(traced)
   for name in ('learning_rate', 'tv_weight', 'start_mean', 'start_scale'):
-    changed = attacked('query', **{name: 0.3})[0]
+    changed = attacked('query', None, **{name: 0.3})[0]
     assert not np.array_equal(changed, baseline('query')[0])
   assert len(traced) == before
 

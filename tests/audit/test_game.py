@@ -84,9 +84,7 @@ def test_the_candidates_label_is_the_slot_of_its_class(member, target):
   labels = np.asarray(drawn.task.query.labels)
   mine = labels == np.asarray(drawn.candidate.label)[:, None]
   candidate, (targeted, _) = index(drawn.candidate.image), sets(drawn, target)
-  np.testing.assert_array_equal(
-    CLASS_OF[targeted][mine], np.repeat(CLASS_OF[candidate], SHOTS)
-  )
+  np.testing.assert_array_equal(CLASS_OF[targeted][mine], np.repeat(CLASS_OF[candidate], SHOTS))
 
 
 @pytest.mark.parametrize('target', TARGETS)
@@ -118,7 +116,7 @@ def test_every_image_of_a_class_is_as_likely_a_candidate(member):
   candidate = index(drawn.candidate.image)
   for label, count in enumerate(COUNTS):
     seen = np.bincount(candidate[CLASS_OF[candidate] == label], minlength=len(CLASS_OF))
-    assert stats.chisquare(seen[CLASS_OF == label]).pvalue > 0.001
+    assert stats.chisquare(seen[label == CLASS_OF]).pvalue > 0.001
     assert seen.sum() > TRIALS / 8
     assert np.count_nonzero(seen) == count
 

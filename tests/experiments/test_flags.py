@@ -117,7 +117,9 @@ def test_every_flagfile_is_a_grid_and_begins_with_its_command(path: Path):
   assert read(f'--flagfile={path}').cells
 
 
-@pytest.mark.parametrize('typed', ['--ways=3,x', '--ways=3.0', '--noise_scales=1e', '--shots=,'])
+@pytest.mark.parametrize(
+  'typed', ['--ways=3,x', '--ways=3.0', '--noise_scales=1e', '--shots=,']
+)
 def test_an_item_that_is_no_number_is_named_with_its_flag(typed):
   """In a long command line one must see which list is meant."""
   with pytest.raises(InputError, match=typed.replace('.', r'\.')):

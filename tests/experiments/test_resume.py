@@ -87,7 +87,7 @@ def test_a_larger_grid_computes_only_what_is_new(copied, computed):
 
 
 def test_an_interrupted_sweep_keeps_what_is_finished(finished, tmp_path, monkeypatch):
-  """After Ctrl-C the cells done so far are in results.csv, and the rest is all there is to do."""
+  """After Ctrl-C the cells done so far are in results.csv, and only the rest is to do."""
   folder, real, done = tmp_path / 'out', sweep.run_cell, []
 
   def interrupt(cell, **options):

@@ -49,7 +49,7 @@ def test_training_writes_a_row_for_each_model_and_epoch(npz, tmp_path):
   for row in rows:
     low, value, high = (float(row[f'accuracy{end}']) for end in ('_low', '', '_high'))
     assert low <= value <= high <= 1
-    assert 0 <= value
+    assert value >= 0
     assert row['tasks'] == '10'
   assert ended.out.strip() == (folder / 'learning.csv').read_text().strip()
   assert (folder / 'learning.png').read_bytes().startswith(b'\x89PNG')

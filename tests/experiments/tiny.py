@@ -1,4 +1,4 @@
-"""Sweeps small enough to run many of: noise images of 11 x 11 pixels, three steps, 12 trials."""
+"""Sweeps small enough to run many of: noise images of 11 x 11 pixels, 3 steps, 12 trials."""
 
 import contextlib
 import csv
