@@ -1,5 +1,6 @@
 """How every command starts, and how it ends when the user made a mistake: one clear line."""
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -31,11 +32,21 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
   def parse(argv: Sequence[str]) -> list[str]:
     try:
+      if {'--help', '-help', '-h', '--h'} & set(argv):
+        print(inspect.getdoc(sys.modules['__main__']), *_our_flags(), sep='\n')
+        sys.exit(0)
       return flags.FLAGS(argv)
     except flags.Error as error:
       _stop(program, error)
 
   app.run(guarded, flags_parser=parse)
+
+
+def _our_flags() -> list[str]:
+  """The help of the flags that the experiments define, not of absl's own."""
+  modules = flags.FLAGS.flags_by_module_dict()
+  ours = (name for name in modules if name.startswith('experiments') or name == sys.argv[0])
+  return [flags.FLAGS.module_help(name) for name in ours]
 
 
 def _stop(program: str, error: Exception) -> NoReturn:

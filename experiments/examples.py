@@ -2,10 +2,13 @@
 
 import io
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from absl import logging
 
 from experiments.grid import Cell
 from experiments.results import cell_hash
@@ -39,12 +42,16 @@ def write_examples(output_dir: str | os.PathLike[str], cell: Cell, examples: Exa
 
 
 def read_examples(output_dir: str | os.PathLike[str], cell: Cell) -> Examples | None:
-  """What `write_examples` wrote; None if the attack made no pictures."""
+  """What `write_examples` wrote; None if there are no pictures, or no more."""
   path = _path(output_dir, cell)
   if not path.exists():
     return None
-  with np.load(path, allow_pickle=False) as kept:
-    return Examples(**kept)
+  try:
+    with np.load(path, allow_pickle=False) as kept:
+      return Examples(**kept)
+  except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error):
+    logging.warning('%s is damaged: set aside as %s', path, atomic.set_aside(path).name)
+    return None
 
 
 def _path(output_dir: str | os.PathLike[str], cell: Cell) -> Path:

@@ -58,8 +58,8 @@ class Model:
 
   def __post_init__(self):
     make_network(self.network, ways=self.ways, **self.network_options())
-    if self.seed >= 2**63:
-      raise InputError(f'seed must be below 2**63, not {self.seed}')
+    if self.seed >= 2**32:  # JAX keeps no more bits of it
+      raise InputError(f'seed must be below 2**32, not {self.seed}')
     if self.defence not in DEFENCES:
       raise unknown('defence', self.defence, DEFENCES)
     if self.order not in (1, 2):

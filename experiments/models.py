@@ -113,8 +113,8 @@ def trained_states(
 
 def _latest(folder: Path, epoch: int, state: training.State) -> training.State:
   """The latest checkpoint that is whole and not past `epoch`; `state` if there is none."""
-  paths = folder.glob('epoch_*.msgpack')
-  kept = {int(path.stem.removeprefix('epoch_')): path for path in paths}
+  paths = {path.stem.removeprefix('epoch_'): path for path in folder.glob('epoch_*.msgpack')}
+  kept = {int(number): path for number, path in paths.items() if number.isdecimal()}
   usable = (_read(kept[at], state) for at in sorted(kept, reverse=True) if at <= epoch)
   found = next((candidate for candidate in usable if candidate is not None), state)
   return max(found, state, key=lambda candidate: int(candidate.round))

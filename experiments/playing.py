@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 from experiments import models, results
 from experiments.compilation import compile_once
 from experiments.examples import Examples, make_examples
-from experiments.grid import Cell
+from experiments.grid import Cell, describe
 from mamljax.attacks import ATTACKS, Knowledge, reconstruction
 from mamljax.audit.game import Trial, draw_trial, observe
 from mamljax.defences import Defence
@@ -80,6 +80,9 @@ def play(
     stream: `CALIBRATION` or `REPORTED`; trials of different streams are independent.
     count: how many trials; every other one has a member.
     advance: called with the number of trials done since it was last called.
+
+  Raises:
+    FloatingPointError: if a score is not finite, as where the inner loop diverges.
   """
   mesh = jax.make_mesh((jax.device_count(),), ('trials',), axis_types=(AxisType.Auto,))
   everywhere = NamedSharding(mesh, P())
@@ -91,6 +94,9 @@ def play(
     indices = jnp.arange(first, first + size)
     blocks.append(_play_block(cell, key, pool, shared, indices, mesh))
     advance(min(size, count - first))
+  lost = sum(np.count_nonzero(~np.isfinite(block.scores)) for block in blocks)
+  if lost:
+    raise FloatingPointError(f'{describe(cell)}: {lost} scores are not finite')
   return _join(blocks, count)
 
 

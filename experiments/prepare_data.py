@@ -15,6 +15,7 @@ from absl import flags
 from experiments import command
 from mamljax.data.preparation import Prepared, prepare
 from mamljax.data.tfds_source import find_builder
+from mamljax.errors import InputError
 
 _DATASETS = flags.DEFINE_list('datasets', ['mnist', 'fashion_mnist'], 'TFDS names.')
 _DATA_DIR = flags.DEFINE_string(
@@ -33,6 +34,8 @@ def main(argv: Sequence[str]) -> None:
   """Prepares every data set asked for; a name that is none stops it before it starts."""
   del argv
   logging.getLogger('urllib3').setLevel(logging.ERROR)  # its retries are no news to the user
+  if not _DATASETS.value or not all(_DATASETS.value):
+    raise InputError(f'--datasets={",".join(_DATASETS.value)}: no name, or an empty one')
   for name in _DATASETS.value:
     find_builder(name, data_dir=_DATA_DIR.value)
   for name in _DATASETS.value:

@@ -238,7 +238,8 @@ def _parse(data: bytes, name: str) -> CellResult:
 def _as_in_paper(cell: dict[str, Any]) -> bool:
   """Whether the cell plays what Tables I and II report."""
   undefended = cell['defence'] == 'none' or not cell['noise_scale']
-  return cell['attack'] == 'reconstruction' and cell['order'] == 2 and undefended
+  reported = cell.get('pool', 'victims') == 'victims'  # others are for tuning
+  return cell['attack'] == 'reconstruction' and cell['order'] == 2 and undefended and reported
 
 
 def _plain(value: Any) -> Any:

@@ -6,12 +6,14 @@ Finished cells are kept in the output folder; the same command on it resumes.
 from collections.abc import Sequence
 from pathlib import Path
 
+from absl import logging
 from tqdm import tqdm
 
 from experiments import command, figures, flags, models, results, tables
 from experiments.examples import read_examples, write_examples
 from experiments.grid import Cell, describe
 from experiments.runner import run_cell
+from mamljax.errors import InputError
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,9 +27,13 @@ def main(argv: Sequence[str]) -> None:
   for cell in sweep.cells:
     models.splits_of(cell, sweep.data_dir)  # a mistake in the last cell stops the first
   found = _resume(sweep)
+  if not found:
+    raise InputError('no cell has a result')
   path = results.write_csv(sweep.output_dir, found)
   print(tables.format_table(found), '', sep='\n')
   print(f'{len(found)} cells in {path}, the first pictured in {_draw(sweep, found)}')
+  if len(found) < len(sweep.cells):
+    raise InputError(f'{len(sweep.cells) - len(found)} cells have no result, as warned above')
 
 
 def _resume(sweep: flags.Sweep) -> list[results.CellResult]:
@@ -41,25 +47,29 @@ def _resume(sweep: flags.Sweep) -> list[results.CellResult]:
   return [result for result in kept.values() if result]
 
 
-def _compute(cell: Cell, sweep: flags.Sweep, bar: tqdm) -> results.CellResult:
-  """Computes a cell and keeps it; its numbers last, since they mark it as finished."""
+def _compute(cell: Cell, sweep: flags.Sweep, bar: tqdm) -> results.CellResult | None:
+  """Computes a cell and keeps it; None, and a warning, if its numbers overflow."""
   bar.set_description(describe(cell))
-  result, examples = run_cell(
-    cell,
-    data_dir=sweep.data_dir,
-    output_dir=sweep.output_dir,
-    advance=lambda trials: bar.update(trials * _steps(cell)),
-  )
+  try:
+    result, examples = run_cell(
+      cell,
+      data_dir=sweep.data_dir,
+      output_dir=sweep.output_dir,
+      advance=lambda trials: bar.update(trials * _steps(cell)),
+    )
+  except FloatingPointError as error:
+    logging.warning('no result: %s', error)
+    return None
   if examples:
     write_examples(sweep.output_dir, cell, examples)
-  results.write_cell(sweep.output_dir, result)
+  results.write_cell(sweep.output_dir, result)  # last: it marks the cell as finished
   return result
 
 
 def _draw(sweep: flags.Sweep, found: list[results.CellResult]) -> Path:
-  """Draws the first cell."""
+  """Draws the first cell that has a result."""
   path = sweep.output_dir / 'picture.png'
-  examples = read_examples(sweep.output_dir, sweep.cells[0])
+  examples = read_examples(sweep.output_dir, Cell(**found[0].configuration))
   figures.save(figures.picture(found[0], examples), path)
   return path
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# One sweep on this machine: on its GPUs or TPU where JAX finds them, else on every core.
+# One sweep on this machine: on its GPUs or TPU where JAX finds them (BUILD.md says how to
+# install its plugin for them), else on every core.
 #
 #   launch/local.sh --flagfile=experiments/flagfiles/table2.flags --output_dir=out/table2
 #

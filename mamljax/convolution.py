@@ -5,6 +5,7 @@ weight cotangents of a per-candidate gradient) into a grouped convolution, which
 many times slower on a CPU than the same arithmetic as a batched matrix product.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -58,6 +59,7 @@ def convolve(
   Returns:
     [n, out_height, out_width, features].
   """
+  chex.assert_rank([images, kernel], 4)
   height, width, _, features = kernel.shape
   rows = patches(images, (height, width), stride=stride, padding=padding)
   return jnp.dot(rows, kernel.reshape(-1, features))

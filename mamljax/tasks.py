@@ -1,5 +1,6 @@
 """Drawing w-way s-shot tasks: pure, for `jit` and `vmap`."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -46,6 +47,8 @@ def sample_images(
     float32 images [ways, per_class, height, width, channels] in [0, 1], and the classes
     int32 [ways].
   """
+  if ways > pool.counts.shape[0]:
+    raise ValueError(f'{ways} ways, but the pool has only {pool.counts.shape[0]} classes')
   key_classes, key_images = jax.random.split(key)
   classes = jax.random.permutation(key_classes, pool.counts.shape[0])[:ways]
   rows = jax.vmap(lambda k, c: sample_distinct(k, pool.counts[c], count=per_class))(
@@ -76,6 +79,7 @@ def make_task(images: jax.Array, *, shots: int) -> Task:
     images: [ways, at least 2 * shots, height, width, channels].
     shots: images of each slot in each set.
   """
+  chex.assert_rank(images, 5)
   ways, shape = images.shape[0], images.shape[2:]
   labels = slot_labels(ways=ways, shots=shots)
   support = images[:, :shots].reshape(-1, *shape)

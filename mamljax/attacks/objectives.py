@@ -1,5 +1,6 @@
 """What a reconstruction minimises: how far a guess's gradient points from the received one."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -35,6 +36,7 @@ def query_objective(
     query: the guess x with its slot labels.
     tv_weight: a, the weight of the mean anisotropic total variation.
   """
+  chex.assert_trees_all_equal_shapes(params, gradient)
   guessed = jax.grad(loss_fn)(params, query)
   return 1 - cosine_similarity(guessed, gradient) + tv_weight * total_variation(query.images)
 
@@ -60,6 +62,7 @@ def support_objective(
     inner: the inner loop that the adversary takes the task-learner to run.
     tv_weight: a, the weight of the mean anisotropic total variation.
   """
+  chex.assert_trees_all_equal_shapes(params, gradient)
   guessed = meta_gradient(loss_fn, params, task, inner)
   smoothness = total_variation(task.support.images)
   return 1 - cosine_similarity(guessed, gradient) + tv_weight * smoothness
