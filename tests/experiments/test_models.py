@@ -11,7 +11,15 @@ from experiments.grid import Model
 from mamljax.errors import InputError
 from tests.experiments.tiny import write_npz
 
-MODEL = Model(network='mlp', ways=2, tasks_per_round=2, rounds_per_epoch=2)
+# With the shapes of the other tests, so that a process compiles the training once.
+MODEL = Model(
+  network='mlp',
+  ways=2,
+  defence='outgoing_gradient_noise',
+  noise_scale=0.1,
+  tasks_per_round=2,
+  rounds_per_epoch=2,
+)
 
 
 @pytest.fixture(scope='module')

@@ -8,7 +8,6 @@ from experiments import models, train
 from tests.experiments.tiny import arguments, finish, run, start, write_npz
 
 OPTIONS = {
-  'defences': 'none',
   'epochs': '0,2',
   'tasks_per_round': 2,
   'rounds_per_epoch': 2,
