@@ -56,7 +56,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize('padding', ['SAME', 'VALID'])
 @pytest.mark.parametrize('stride', [1, 2])
-@pytest.mark.parametrize('window', [(1, 1), (3, 3), (5, 5), (2, 3)])
+@pytest.mark.parametrize('window', [(1, 1), (3, 3), (5, 5)])
 def test_equals_xla(window, stride, padding):
   """Else the network's weights mean something else than in every other library."""
   drawn = [draw(size, channels, window) for size, channels in SHAPES]
@@ -71,7 +71,7 @@ def test_equals_xla(window, stride, padding):
 
 @pytest.mark.parametrize(
   ('window', 'stride', 'padding'),
-  [((3, 3), 2, 'SAME'), ((2, 3), 1, 'VALID'), ((1, 1), 2, 'SAME')],
+  [((3, 3), 2, 'SAME'), ((2, 3), 1, 'VALID')],
 )
 def test_derivatives_equal_xlas(window, stride, padding):
   """Meta-gradients are second derivatives: an attack would follow a wrong one anywhere."""

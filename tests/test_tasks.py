@@ -143,6 +143,12 @@ def test_the_key_alone_decides():
   assert len({batch.tobytes() for batch in np.asarray(tasks.support.images)}) > 5000
 
 
+def test_more_ways_than_classes_are_refused():
+  """Else slots are silently missing."""
+  with pytest.raises(ValueError, match='6 ways, but the pool has only 5 classes'):
+    sample_task(jax.random.key(0), make_pool(), ways=len(COUNTS) + 1, shots=1)
+
+
 @pytest.mark.parametrize(('ways', 'shots'), [(1, 1), (3, 2), (2, 5)])
 def test_labels_are_ordered_by_slot(ways, shots):
   """Else an adversary who knows the slots looks for the candidate in the wrong one."""

@@ -8,13 +8,13 @@ import numpy as np
 import optax
 
 from mamljax.attacks import Candidate, Knowledge, Observation, reconstruction
-from mamljax.audit.game import Trial, draw_trial, observe
-from mamljax.data import load_dataset, split_dataset
+from mamljax.audit.game import Trial, observe
+from mamljax.data import load_dataset
 from mamljax.defences import Defence
 from mamljax.maml import InnerLoop
-from mamljax.types import Batch, Params, Pool
+from mamljax.types import Batch, Params, Task
 
-WAYS, SHOTS, HIDDEN, TRIALS = 2, 1, 64, 64
+WAYS, HIDDEN, TRIALS = 2, 64, 64
 MEMBERS = np.arange(TRIALS) % 2 == 0
 OPTIONS = reconstruction.Options(iterations=60, tv_weight=1e-3)
 
@@ -29,12 +29,6 @@ def loss_fn(params: Params, batch: Batch, /) -> jax.Array:
 
 
 @functools.cache
-def victims() -> Pool:
-  """Real images of digits."""
-  return jax.device_put(split_dataset(load_dataset('mnist_sample'), seed=0).victims)
-
-
-@functools.cache
 def knowledge() -> Knowledge:
   """A network with He's initial weights, and one inner step."""
   first, second = jax.random.split(jax.random.key(0))
@@ -45,14 +39,19 @@ def knowledge() -> Knowledge:
   return Knowledge(loss_fn, params, InnerLoop(1, 0.1))
 
 
-@functools.partial(jax.jit, static_argnames='target')
-def draw(key: jax.Array, pool: Pool, members: jax.Array, *, target: str) -> Trial:
-  """A trial for each truth in `members`."""
-
-  def one(key: jax.Array, member: jax.Array) -> Trial:
-    return draw_trial(key, pool, member, ways=WAYS, shots=SHOTS, target=target)
-
-  return jax.vmap(one)(jax.random.split(key, len(members)), members)
+def draw(seed: int, members: np.ndarray, *, target: str) -> Trial:
+  """A trial for each truth in `members`, on real images of digits, drawn by NumPy."""
+  random, digits = np.random.default_rng(seed), load_dataset('mnist_sample')
+  count, slots = len(members), np.tile(np.arange(WAYS), (len(members), 1))
+  classes = random.permuted(np.tile(np.arange(10), (count, 1)), axis=1)[:, :WAYS]
+  rows = random.permuted(np.tile(np.arange(200), (count, WAYS, 1)), axis=2)[..., :3]
+  # Of each class [support, query, another]; the samples hold 200 images of each.
+  images = jnp.asarray(digits.images[200 * classes[..., None] + rows] / 255, jnp.float32)
+  labels, label = jnp.asarray(slots), jnp.asarray(random.integers(WAYS, size=count))
+  task = Task(Batch(images[:, :, 0], labels), Batch(images[:, :, 1], labels))
+  place = np.where(members, ['support', 'query'].index(target), 2)
+  candidate = Candidate(images[np.arange(count), label, place], label)
+  return Trial(task, candidate, jnp.asarray(members))
 
 
 @functools.partial(jax.jit, static_argnames='target')
@@ -95,5 +94,5 @@ def attack(
 @functools.cache
 def played(target: str) -> tuple[Trial, Observation]:
   """`TRIALS` trials, every other one with a member, and what was seen of them."""
-  trials = draw(jax.random.key(5), victims(), jnp.asarray(MEMBERS), target=target)
+  trials = draw(8, MEMBERS, target=target)
   return trials, observed(trials, knowledge(), target=target)
