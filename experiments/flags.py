@@ -4,18 +4,19 @@ Almost every flag takes a comma list, and the lists multiply into a grid.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import jax
 from absl import flags
 
 from experiments import grid
+from experiments.playing import good_chunk
 from mamljax.attacks import ATTACKS
+from mamljax.attacks.reconstruction import LABELS
+from mamljax.audit.game import NON_MEMBERS
 from mamljax.defences import DEFENCES
-from mamljax.errors import InputError
+from mamljax.errors import InputError, unknown
 from mamljax.networks import (
   ACTIVATIONS,
   DOWNSAMPLINGS,
@@ -26,6 +27,8 @@ from mamljax.networks import (
 
 FLAGS = flags.FLAGS
 
+Axes = dict[str, list[Any]]  # field of a cell -> its values
+
 
 class Axis(NamedTuple):
   """A flag that takes a list: the `Cell` field it sets, the type of an item, its help."""
@@ -34,6 +37,16 @@ class Axis(NamedTuple):
   kind: Callable[[str], Any]
   help: str
 
+
+def boolean(text: str) -> bool:
+  """A true or false of a list."""
+  known = {'true': True, 'false': False}
+  if text.lower() not in known:
+    raise ValueError(f'{text!r} is neither true nor false')
+  return known[text.lower()]
+
+
+_KINDS = {int: 'a number without a fraction', boolean: 'true or false'}
 
 AXES = {
   'datasets': Axis('dataset', str, 'mnist_sample, any TFDS name, npz:PATH'),
@@ -50,19 +63,43 @@ AXES = {
   'targets': Axis('target', str, 'the attacked set: query, support'),
   'attacks': Axis('attack', str, ', '.join(ATTACKS)),
   'orders': Axis('order', int, '2 for MAML, 1 for first-order MAML'),
+  'assumed_orders': Axis(
+    'assumed_order', int, 'order that the adversary simulates; 0: the true one'
+  ),
   'inner_steps': Axis('inner_steps', int, 'gradient steps of the adaptation'),
   'inner_learning_rates': Axis('inner_learning_rate', float, 'step of the adaptation'),
   'tasks_per_round': Axis('tasks_per_round', int, 'task-learners that send in a round'),
   'rounds_per_epoch': Axis('rounds_per_epoch', int, 'rounds in an epoch of meta-training'),
   'outer_learning_rate': Axis('outer_learning_rate', float, 'step of the meta-learner'),
   'epochs': Axis('epoch', int, 'epochs of meta-training before the attack'),
-  'defences': Axis('defence', str, ', '.join(DEFENCES)),
-  'noise_scales': Axis('noise_scale', float, 'standard deviations of the noise'),
+  'learning_epochs': Axis(
+    'learning_epoch', int, 'epochs before learning is measured; 0: when it is attacked'
+  ),
+  'defences': Axis(
+    'defence',
+    str,
+    f'{", ".join(DEFENCES)}; several at once and relative scales as in '
+    f'query_noise+0.1*outgoing_gradient_noise',
+  ),
+  'noise_scales': Axis(
+    'noise_scale', float, 'standard deviations of the noise; 0 for no defence'
+  ),
+  'noise_means': Axis('noise_mean', float, 'means of the noise'),
+  'clip_noisy_images': Axis(
+    'clip_noisy_images', boolean, 'true: noisy images are clipped to [0, 1]'
+  ),
+  'learners': Axis(
+    'learners', int, '1: guess whether (local game); more: whose as well (global game)'
+  ),
+  'non_members': Axis('non_members', str, ', '.join(NON_MEMBERS)),
+  'labels': Axis('labels', str, ', '.join(LABELS)),
   'iterations': Axis('iterations', int, 'steps of the reconstruction'),
   'attack_learning_rate': Axis('attack_learning_rate', float, 'its first step size'),
+  'attack_decay': Axis('attack_decay', float, 'what it is cut to at 3/8, 5/8 and 7/8'),
   'tv_weight': Axis('tv_weight', float, 'weight of the total variation in equation 9'),
   'start_mean': Axis('start_mean', float, 'of the noise that other slots start from'),
   'start_scale': Axis('start_scale', float, 'its standard deviation'),
+  'restarts': Axis('restarts', int, 'first guesses; the one of least objective counts'),
   'pool': Axis('pool', str, 'images of the reported trials: victims; calibration to tune'),
 }
 
@@ -81,16 +118,34 @@ for _name, _help in SINGLE.items():
 flags.DEFINE_integer('chunk', 0, 'trials computed together; 0: chosen for the backend')
 flags.DEFINE_string('data_dir', None, "prepared data sets (default: TensorFlow Datasets' own)")
 flags.DEFINE_string('output_dir', 'out', 'results; the same folder again resumes')
+flags.DEFINE_string(
+  'store_dir', None, 'finished cells and trained models, to share (default: output_dir)'
+)
+flags.DEFINE_string('x', '', 'a field such as ways, to draw the accuracy against')
+flags.DEFINE_bool(
+  'quick', False, 'a look in minutes: ends of lists, packaged images, few trials; OUT_quick'
+)
 flags.DEFINE_bool('dry_run', False, 'print the cells and stop')
 
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-  """What the command line asks for."""
+  """What the command line asks for.
+
+  Attributes:
+    cells: in the order of the grid.
+    data_dir: where prepared data are.
+    output_dir: where tables and figures go.
+    store_dir: where finished cells, pictures and checkpoints are kept.
+    x: the field that accuracy is drawn against, or ''.
+    dry_run: only print.
+  """
 
   cells: list[grid.Cell]
   data_dir: Path | None
   output_dir: Path
+  store_dir: Path
+  x: str
   dry_run: bool
 
 
@@ -102,12 +157,44 @@ def read() -> Sweep:
   """
   axes = {axis.field: _items(name, axis.kind) for name, axis in AXES.items()}
   fixed = {name: FLAGS[name].value for name in SINGLE}
+  if FLAGS.quick:
+    axes, fixed = _quick(axes, fixed)
   cells = grid.expand(axes, fixed)
   if FLAGS.chunk < 0:
     raise InputError(f'chunk must be positive, or 0 to have it chosen, not {FLAGS.chunk}')
-  cells = [dataclasses.replace(c, chunk=FLAGS.chunk or _good_chunk(c)) for c in cells]
-  data_dir = Path(FLAGS.data_dir).expanduser() if FLAGS.data_dir else None
-  return Sweep(cells, data_dir, Path(FLAGS.output_dir).expanduser(), FLAGS.dry_run)
+  cells = [dataclasses.replace(c, chunk=FLAGS.chunk or good_chunk(c)) for c in cells]
+  if FLAGS.x and FLAGS.x not in _DEFAULTS:
+    raise unknown('x', FLAGS.x, _DEFAULTS)
+  output_dir = _folder('output_dir')
+  if FLAGS.quick:
+    output_dir = output_dir.with_name(f'{output_dir.name}_quick')
+  return Sweep(
+    cells,
+    data_dir=_folder('data_dir') if FLAGS.data_dir else None,
+    output_dir=output_dir,
+    store_dir=_folder('store_dir') if FLAGS.store_dir else output_dir,
+    x=FLAGS.x,
+    dry_run=FLAGS.dry_run,
+  )
+
+
+def _folder(name: str) -> Path:
+  """The folder that a flag names."""
+  if not FLAGS[name].value:
+    raise InputError(f'--{name}= names no folder: give one, or . for this one')
+  return Path(str(FLAGS[name].value)).expanduser()
+
+
+def _quick(axes: Axes, fixed: dict[str, Any]) -> tuple[Axes, dict[str, Any]]:
+  """The same sweep in small: how its results look, not what they are."""
+  ends = {field: list(dict.fromkeys([v[0], v[-1]])) for field, v in axes.items() if v}
+  first = axes['dataset'][0] if axes['dataset'] else ''
+  small = {
+    'dataset': [f'{first}_sample' if first in ('mnist', 'fashion_mnist') else first],
+    'iterations': [min(v, 30) for v in axes['iterations']],
+    'rounds_per_epoch': [min(v, 5) for v in axes['rounds_per_epoch']],
+  }
+  return axes | ends | small, fixed | {'trials': 20, 'calibration_trials': 20}
 
 
 def _items(name: str, kind: Callable[[str], Any]) -> list[Any]:
@@ -116,13 +203,7 @@ def _items(name: str, kind: Callable[[str], Any]) -> list[Any]:
   try:
     return [kind(item.strip()) for item in items]
   except ValueError as error:
+    wanted = _KINDS.get(kind, 'a number')
     raise InputError(
-      f'--{name}={",".join(items)}: every item must be a number'
-      f'{" without a fraction" if kind is int else ""} ({error})'
+      f'--{name}={",".join(items)}: every item must be {wanted} ({error})'
     ) from error
-
-
-def _good_chunk(cell: grid.Cell) -> int:
-  """As many trials as fit a core's cache, or keep an accelerator busy."""
-  images = 12 if jax.default_backend() == 'cpu' else 2048
-  return max(1, math.floor(images / (cell.ways * cell.shots)))

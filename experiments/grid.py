@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mamljax.attacks import ATTACKS
-from mamljax.defences import DEFENCES
+from mamljax.attacks.reconstruction import LABELS
+from mamljax.audit.game import NON_MEMBERS
+from mamljax.defences import parse_defence
 from mamljax.errors import InputError, unknown
 from mamljax.networks import make_network
 
@@ -28,8 +30,9 @@ class Model:
       `mamljax.networks.Network`.
     ways, shots: the shape of a task.
     order, inner_steps, inner_learning_rate: see `mamljax.maml.InnerLoop`.
-    defence: a name in `mamljax.defences.DEFENCES`, in training and under attack.
-    noise_scale: its standard deviation; 0 for 'none'.
+    defence: as `mamljax.defences.parse_defence` reads it, in training and under attack.
+    noise_scale, noise_mean: of its noise, where it has no factor; 0 for 'none'.
+    clip_noisy_images: whether noisy images are clipped to [0, 1].
     tasks_per_round, rounds_per_epoch: how much training an epoch is.
     outer_learning_rate: the meta-learner's step.
     seed: of everything random: pools, parameters, training, trials.
@@ -51,6 +54,8 @@ class Model:
   inner_learning_rate: float = 0.1
   defence: str = 'none'
   noise_scale: float = 0.0
+  noise_mean: float = 0.0
+  clip_noisy_images: bool = False
   tasks_per_round: int = 16
   rounds_per_epoch: int = 100
   outer_learning_rate: float = 1e-3
@@ -60,18 +65,17 @@ class Model:
     make_network(self.network, ways=self.ways, **self.network_options())
     if self.seed >= 2**32:  # JAX keeps no more bits of it
       raise InputError(f'seed must be below 2**32, not {self.seed}')
-    if self.defence not in DEFENCES:
-      raise unknown('defence', self.defence, DEFENCES)
+    if parse_defence(self.defence) and not (self.noise_scale or self.noise_mean):
+      raise InputError(f'defence {self.defence!r} needs a positive scale: give --noise_scales')
     if self.order not in (1, 2):
       raise InputError(f'orders: {self.order} is neither 1 (first-order MAML) nor 2')
     if self.channels not in (0, 1, 3):
       raise InputError(f'channels: {self.channels} is not 0 (as they are), 1 (grey) or 3')
-    if self.defence != 'none' and self.noise_scale <= 0:
-      raise InputError(f'defence {self.defence!r} needs a positive scale: give --noise_scales')
     _check_at_least(self, 0, 'image_size', 'inner_steps', 'inner_learning_rate', 'noise_scale')
     _check_at_least(self, 0, 'outer_learning_rate', 'seed')
     _check_at_least(self, 1, 'filters', 'shots', 'tasks_per_round', 'rounds_per_epoch')
     _check_at_least(self, 2, 'ways')
+    _check_at_least(self, -math.inf, 'noise_mean')
 
   def network_options(self) -> dict[str, Any]:
     """The attributes of `mamljax.networks.Network` other than ways."""
@@ -87,8 +91,12 @@ class Cell(Model):
     target: 'query' or 'support', the set that is attacked.
     attack: a name in `mamljax.attacks.ATTACKS`.
     epoch: epochs of meta-training before the attack.
-    iterations, attack_learning_rate, tv_weight, start_mean, start_scale: see
-      `mamljax.attacks.reconstruction.Options`.
+    learning_epoch: epochs after which the learning accuracy is measured, if more than
+      `epoch`: an attack on the untrained model beside what its noise costs in the end.
+    learners, non_members: see `mamljax.audit.game.draw_trial`; 1 learner is the local game.
+    assumed_order: of the inner loop that the adversary simulates; 0: the learners' own.
+    iterations, attack_learning_rate, attack_decay, tv_weight, start_mean, start_scale,
+      labels, restarts: see `mamljax.attacks.reconstruction.Options`.
     pool: 'victims', or 'calibration' to tune hyper-parameters on images never reported.
     trials: reported trials, half of them members.
     calibration_trials: other trials, on other images, that choose the threshold.
@@ -99,11 +107,18 @@ class Cell(Model):
   target: str = 'query'
   attack: str = 'reconstruction'
   epoch: int = 0
+  learning_epoch: int = 0
+  learners: int = 1
+  non_members: str = 'same_class'
+  assumed_order: int = 0
   iterations: int = 100
   attack_learning_rate: float = 0.1
+  attack_decay: float = 0.1
   tv_weight: float = 0.03
   start_mean: float = 0.5
   start_scale: float = 0.25
+  labels: str = 'known'
+  restarts: int = 1
   pool: str = 'victims'
   trials: int = 200
   calibration_trials: int = 100
@@ -115,14 +130,22 @@ class Cell(Model):
       raise unknown('target', self.target, TARGETS)
     if self.attack not in ATTACKS:
       raise unknown('attack', self.attack, ATTACKS)
-    if self.pool not in POOLS:
-      raise unknown('pool', self.pool, POOLS)
+    for kind, known in (
+      ('pool', POOLS),
+      ('labels', LABELS),
+      ('non_members', NON_MEMBERS),
+    ):
+      if getattr(self, kind) not in known:
+        raise unknown(kind, getattr(self, kind), known)
+    if self.assumed_order not in (0, 1, 2):
+      raise InputError(f'assumed_orders: {self.assumed_order} is not 0 (the true one), 1 or 2')
     attacked = ATTACKS[self.attack].REQUIRES
     if self.target not in attacked:
       known = ', '.join(attacked)
       raise InputError(f'attack {self.attack!r} has no target {self.target!r}, only: {known}')
-    _check_at_least(self, 0, 'epoch', 'attack_learning_rate', 'tv_weight', 'start_scale')
-    _check_at_least(self, 1, 'iterations', 'chunk')
+    _check_at_least(self, 0, 'epoch', 'learning_epoch')
+    _check_at_least(self, 0, 'attack_learning_rate', 'attack_decay', 'tv_weight', 'start_scale')
+    _check_at_least(self, 1, 'iterations', 'chunk', 'learners', 'restarts')
     _check_at_least(self, 2, 'trials', 'calibration_trials')
     _check_at_least(self, -math.inf, 'start_mean')
 
@@ -136,26 +159,41 @@ class Cell(Model):
 def expand(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[Cell]:
   """The cells of a grid, the last axis varying fastest.
 
-  A scale without a defence means nothing, so all of them are one cell, with scale 0.
+  A defence without noise is none, so that a list of scales may begin with 0 for all
+  defences; and a scale without a defence means nothing: all of these are one cell.
 
   Args:
     axes: field name of `Cell` -> its values.
     fixed: field name of `Cell` -> its one value.
 
   Raises:
-    InputError: if an axis is empty or a value cannot be.
+    InputError: if an axis is empty or a value cannot be, or no defence gets any noise.
   """
   for name, values in axes.items():
     if not values:
       raise InputError(f'no value is given for {name}')
-  points = (
+  points = [
     dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
-  )
-  return list(dict.fromkeys(Cell(**fixed, **_without_idle_scale(p)) for p in points))
+  ]
+  asked = {p['defence'] for p in points if p.get('defence', 'none') != 'none'}
+  idle = asked - {point['defence'] for point in points if _is_noisy(point)}
+  if idle:
+    raise InputError(f'defence {min(idle)!r} needs a positive scale: give --noise_scales')
+  cells = [Cell(**fixed, **(p if _is_noisy(p) else p | _UNDEFENDED)) for p in points]
+  return list(dict.fromkeys(cells))
 
 
-def _without_idle_scale(point: dict[str, Any]) -> dict[str, Any]:
-  return point | {'noise_scale': 0.0} if point.get('defence') == 'none' else point
+_UNDEFENDED = {
+  'defence': 'none',
+  'noise_scale': 0.0,
+  'noise_mean': 0.0,
+  'clip_noisy_images': False,
+}
+
+
+def _is_noisy(point: dict[str, Any]) -> bool:
+  noise = point.get('noise_scale', 0), point.get('noise_mean', 0)
+  return point.get('defence', 'none') != 'none' and any(noise)
 
 
 def describe(cell: Cell) -> str:

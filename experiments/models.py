@@ -3,9 +3,11 @@
 import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
+import scipy.stats
 from absl import logging
 
 from experiments.grid import Model
@@ -55,14 +57,20 @@ def _check_enough(model: Model, splits: Splits) -> None:
       f'{model.dataset} has images of {height} x {width} pixels, and at least '
       f'{least} x {least} are needed for SSIM and {model.network}: give --image_size={least}'
     )
+  _check_images(model, splits)
+
+
+def _check_images(model: Model, splits: Splits) -> None:
+  """Refuses tasks, or games of many tasks, that a pool has too few images for."""
   classes = len(splits.victims.counts)
   if model.ways > classes:
     raise InputError(f'{model.ways} ways, but {model.dataset} has only {classes} classes')
-  most = (min(int(np.min(pool.counts)) for pool in splits) - 1) // 2
+  learners = getattr(model, 'learners', 1)
+  most = (min(int(np.min(pool.counts)) for pool in splits) - 1) // (2 * learners)
   if model.shots > most:
     raise InputError(
       f'{model.shots} shots, but {model.dataset} allows at most {most}: a trial takes '
-      f'2 x shots + 1 images of a class from one of its four pools'
+      f'2 x shots x learners + 1 images of a class from one of its four pools'
     )
 
 
@@ -72,7 +80,12 @@ def describe_training(model: Model) -> training.Training:
   return training.Training(
     loss_fn=CrossEntropy(network),
     inner=InnerLoop(model.inner_steps, model.inner_learning_rate, model.order),
-    defence=make_defence(model.defence, scale=model.noise_scale),
+    defence=make_defence(
+      model.defence,
+      scale=model.noise_scale,
+      mean=model.noise_mean,
+      clip_images=model.clip_noisy_images,
+    ),
     learning_rate=model.outer_learning_rate,
     ways=model.ways,
     shots=model.shots,
@@ -89,17 +102,17 @@ def initial_state(model: Model, splits: Splits) -> training.State:
 
 
 def trained_states(
-  model: Model, epochs: Iterable[int], *, splits: Splits, output_dir: Path
+  model: Model, epochs: Iterable[int], *, splits: Splits, store_dir: Path
 ) -> Iterator[tuple[int, training.State]]:
   """The states of a model after each of `epochs`, in rising order.
 
-  Training goes on from the latest checkpoint in OUT/checkpoints/<hash>/ that is not past
+  Training goes on from the latest checkpoint in STORE/checkpoints/<hash>/ that is not past
   the epoch, and leaves epoch_<n>.msgpack there. A damaged checkpoint is named in a warning,
   set aside and trained again.
   """
   described, pool = describe_training(model), jax.device_put(splits.training)
   key = jax.random.fold_in(jax.random.key(model.seed), 1)
-  folder = output_dir / 'checkpoints' / cell_hash(model)
+  folder = store_dir / 'checkpoints' / cell_hash(model)
   state = initial_state(model, splits)
   for epoch in sorted(set(epochs)):
     state = _latest(folder, epoch, state)
@@ -130,8 +143,29 @@ def _read(path: Path, like: training.State) -> training.State | None:
     return None
 
 
-def learning_accuracy(model: Model, state: training.State, splits: Splits) -> np.ndarray:
-  """The query accuracy after adaptation of tasks on images held out from training, [tasks]."""
+class Learning(NamedTuple):
+  """How well a model learns new tasks, with a 95 % interval over tasks (Student's t)."""
+
+  epoch: int
+  accuracy: float
+  low: float
+  high: float
+  tasks: int
+
+
+def measure_learning(
+  model: Model, epoch: int, state: training.State, splits: Splits
+) -> Learning:
+  """The query accuracy after adaptation, on images held out from training."""
+  tested = _test(model, state, splits)
+  mean, error = tested.mean(), scipy.stats.sem(tested)
+  half = error * scipy.stats.t.ppf(0.975, len(tested) - 1)
+  high = min(mean + half, 1)
+  return Learning(epoch, float(mean), float(mean - half), float(high), len(tested))
+
+
+def _test(model: Model, state: training.State, splits: Splits) -> np.ndarray:
+  """The accuracy of each of `META_TEST_TASKS` new tasks, [tasks]."""
   key = jax.random.fold_in(jax.random.key(model.seed), 2)
   pool = jax.device_put(splits.victims)
   described = describe_training(model)

@@ -1,7 +1,9 @@
-"""The numbers printed in "Privacy Challenges in Meta-Learning", Tables I and II.
+"""The numbers printed in "Privacy Challenges in Meta-Learning", Tables I to IV.
 
-The paper names no network, training epoch or attack hyper-parameter for them; each stands
-on 50 members and 50 non-members, attacked by reconstruction, without a defence.
+The paper names no network, training epoch or attack hyper-parameter for them. Each of Tables
+I and II stands on 50 members and 50 non-members, attacked by reconstruction, without a
+defence. Tables III and IV were measured on a personal computer with a dual-core processor and
+8 GB of memory.
 """
 
 from typing import NamedTuple
@@ -26,6 +28,28 @@ def printed(target: str, dataset: str, ways: int, shots: int) -> Printed | None:
   """
   rows = _TABLES.get((target, dataset.removesuffix('_sample')), {})
   return rows.get((ways, shots))
+
+
+def printed_seconds(target: str, data_size: int, iterations: int) -> float | None:
+  """The run time that Table III ('support') or IV ('query') prints for an attack.
+
+  Args:
+    target: the attacked set.
+    data_size: images in it, ways x shots.
+    iterations: steps of the reconstruction.
+
+  Returns:
+    Seconds; None where the paper prints nothing.
+
+  >>> printed_seconds('support', 20, iterations=200)
+  34.79
+  """
+  return _SECONDS.get((target, iterations), {}).get(data_size)
+
+
+def _seconds(*row: float) -> dict[int, float]:
+  """A row of Table III or IV, by data size."""
+  return dict(zip((3, 5, 10, 15, 20), row, strict=True))
 
 
 def _table(*rows: tuple[float, float, float]) -> dict[tuple[int, int], Printed]:
@@ -79,4 +103,13 @@ _TABLES = {
     (0.67, 0.44, 0.81),
     (0.70, 0.46, 0.88),
   ),
+}
+
+_SECONDS = {
+  ('support', 50): _seconds(3.54, 4.05, 6.28, 7.16, 8.84),
+  ('support', 100): _seconds(7.26, 8.02, 11.29, 14.57, 17.45),
+  ('support', 200): _seconds(14.09, 15.93, 21.71, 29.71, 34.79),
+  ('query', 50): _seconds(1.34, 1.64, 1.94, 2.4, 3.42),
+  ('query', 100): _seconds(2.56, 3.08, 3.86, 4.87, 5.79),
+  ('query', 200): _seconds(5.12, 6.04, 7.63, 9.22, 14.11),
 }

@@ -35,7 +35,8 @@ COLUMNS: tuple[str, ...] = (
   'seconds_per_trial', 'compile_seconds',
   'paper_accuracy', 'paper_recall', 'paper_precision',
   'recall_low', 'recall_high', 'precision_low', 'precision_high',
-  'calibration_trials', 'seed', 'hash',
+  'learning_accuracy', 'learning_low', 'learning_high', 'label_accuracy',
+  'calibration_trials', 'seed', 'git_revision', 'hash',
 )
 # fmt: on
 
@@ -49,11 +50,14 @@ class Trials(NamedTuple):
     scores: what the attack said; finite, higher means 'member'.
     members: the truth.
     tasks: the id of the task each was played on.
+    located: whether the learner that scored highest was the challenger's; always, where
+      there is only one.
   """
 
   scores: list[float]
   members: list[bool]
   tasks: list[int]
+  located: list[bool]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,6 +175,24 @@ def read_cell(output_dir: str | os.PathLike[str], cell: Any) -> CellResult | Non
     return None
 
 
+def read_cells(output_dir: str | os.PathLike[str], hashes: Iterable[str]) -> list[CellResult]:
+  """The finished results of the cells of these hashes, in that order.
+
+  Raises:
+    InputError: if one is missing or damaged.
+  """
+  return [_read_whole(_cell_path(output_dir, name)) for name in hashes]
+
+
+def _read_whole(path: Path) -> CellResult:
+  try:
+    return _parse(path.read_bytes(), path.stem)
+  except OSError as error:
+    raise InputError(f'cannot read {path}: {error.strerror}') from error
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise InputError(f'{path} is damaged ({error}): run its sweep again') from error
+
+
 def row(result: CellResult) -> dict[str, Any]:
   """The line of results.csv for a cell, `COLUMNS` first; None where no value is.
 
@@ -181,6 +203,14 @@ def row(result: CellResult) -> dict[str, Any]:
   size = cell['target'], cell['dataset'], cell['ways'], cell['shots']
   theirs = paper.printed(*size) if _as_in_paper(cell) else None
   values = cell | result.timings | {'hash': _configuration_hash(cell), 'seed': result.seed}
+  learning = result.extra.get('learning', {})
+  values |= {
+    'git_revision': result.git_revision,
+    'label_accuracy': result.extra.get('label_accuracy'),
+    'learning_accuracy': learning.get('accuracy'),
+    'learning_low': learning.get('low'),
+    'learning_high': learning.get('high'),
+  }
   for name in ('accuracy', 'recall', 'precision', 'auc'):
     value, low, high = getattr(metrics, name) or (None, None, None)
     values |= {name: value, f'{name}_low': low, f'{name}_high': high}
@@ -239,7 +269,9 @@ def _as_in_paper(cell: dict[str, Any]) -> bool:
   """Whether the cell plays what Tables I and II report."""
   undefended = cell['defence'] == 'none' or not cell['noise_scale']
   reported = cell.get('pool', 'victims') == 'victims'  # others are for tuning
-  return cell['attack'] == 'reconstruction' and cell['order'] == 2 and undefended and reported
+  order = cell['order'] == 2 and cell.get('assumed_order', 0) != 1
+  game = cell.get('learners', 1) == 1 and cell.get('labels', 'known') == 'known'
+  return cell['attack'] == 'reconstruction' and undefended and reported and order and game
 
 
 def _plain(value: Any) -> Any:

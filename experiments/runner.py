@@ -18,14 +18,14 @@ from mamljax.data import Splits
 
 
 def run_cell(
-  cell: Cell, *, data_dir: Path | None, output_dir: Path, advance: Callable[[int], Any]
+  cell: Cell, *, data_dir: Path | None, store_dir: Path, advance: Callable[[int], Any]
 ) -> tuple[results.CellResult, Examples | None]:
   """Computes a cell.
 
   Args:
     cell: what to compute.
     data_dir: where prepared data sets are.
-    output_dir: where checkpoints are kept.
+    store_dir: where checkpoints are kept.
     advance: called with the number of trials done since it was last called.
 
   Returns:
@@ -33,7 +33,7 @@ def run_cell(
     first reconstructions, if the attack makes any.
   """
   revision, splits = _revision(), models.splits_of(cell, data_dir)
-  state = _trained(cell, splits, output_dir)
+  state = _trained(cell, cell.epoch, splits, store_dir)
   play = functools.partial(playing.play, cell, state.params, advance=advance)
   calibrate = play(
     splits.calibration, stream=playing.CALIBRATION, count=cell.calibration_trials
@@ -57,11 +57,12 @@ def run_cell(
       report.trials.members,
       threshold=threshold,
       tasks=report.trials.tasks,
+      located=report.trials.located,
       seed=cell.seed,
     ),
     trials=report.trials,
     calibration=calibrate.trials,
-    extra=_learning(cell, state, splits),
+    extra=_learning(cell, splits, store_dir) | _labels(report),
   )
   return result, report.examples
 
@@ -72,17 +73,22 @@ def _revision() -> str | None:
   return results.git_revision()
 
 
-def _trained(cell: Cell, splits: Splits, output_dir: Path) -> training.State:
-  """The state of the cell's model after its epochs."""
-  trained = models.trained_states(
-    cell.model, [cell.epoch], splits=splits, output_dir=output_dir
-  )
+def _trained(cell: Cell, epoch: int, splits: Splits, store_dir: Path) -> training.State:
+  """The state of the cell's model after so many epochs."""
+  trained = models.trained_states(cell.model, [epoch], splits=splits, store_dir=store_dir)
   return next(state for _, state in trained)
 
 
-def _learning(cell: Cell, state: training.State, splits: Splits) -> dict[str, Any]:
-  """How well the attacked model had learned, where it was trained."""
-  if not cell.epoch:
+def _learning(cell: Cell, splits: Splits, store_dir: Path) -> dict[str, Any]:
+  """How well the model had learned, or goes on to learn, where that is asked for."""
+  epoch = max(cell.epoch, cell.learning_epoch)
+  if not epoch:
     return {}
-  tested = models.learning_accuracy(cell.model, state, splits)
-  return {'learning_accuracy': float(tested.mean()), 'learning_tasks': len(tested)}
+  state = _trained(cell, epoch, splits, store_dir)
+  return {'learning': models.measure_learning(cell.model, epoch, state, splits)._asdict()}
+
+
+def _labels(report: playing.Scored) -> dict[str, Any]:
+  """How many labels were inferred rightly, where they were."""
+  inferred = report.label_accuracy
+  return {} if inferred is None else {'label_accuracy': inferred}

@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import logging
 from tqdm import tqdm
 
-from experiments import command, figures, flags, models, results, tables
+from experiments import command, curves, figures, flags, models, results, runs, tables
 from experiments.examples import read_examples, write_examples
 from experiments.grid import Cell, describe
 from experiments.runner import run_cell
@@ -23,13 +23,20 @@ def main(argv: Sequence[str]) -> None:
   if sweep.dry_run:
     print(*map(describe, sweep.cells), f'{len(sweep.cells)} cells', sep='\n')
     return
-  results.check_output_dir(sweep.output_dir)
+  for folder in (sweep.output_dir, sweep.store_dir):
+    results.check_output_dir(folder)
   for cell in sweep.cells:
     models.splits_of(cell, sweep.data_dir)  # a mistake in the last cell stops the first
   found = _resume(sweep)
   if not found:
     raise InputError('no cell has a result')
   path = results.write_csv(sweep.output_dir, found)
+  runs.write_run(
+    sweep.output_dir,
+    store_dir=sweep.store_dir,
+    cells=[Cell(**result.configuration) for result in found],
+    x=sweep.x,
+  )
   print(tables.format_table(found), '', sep='\n')
   print(f'{len(found)} cells in {path}, the first pictured in {_draw(sweep, found)}')
   if len(found) < len(sweep.cells):
@@ -38,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _resume(sweep: flags.Sweep) -> list[results.CellResult]:
   """The results of the cells, those that are in the output folder read from there."""
-  kept = {cell: results.read_cell(sweep.output_dir, cell) for cell in sweep.cells}
+  kept = {cell: results.read_cell(sweep.store_dir, cell) for cell in sweep.cells}
   missing = [cell for cell, result in kept.items() if result is None]
   with tqdm(total=sum(map(_work, missing)), unit='step', unit_scale=True) as bar:
     for cell in missing:
@@ -54,23 +61,26 @@ def _compute(cell: Cell, sweep: flags.Sweep, bar: tqdm) -> results.CellResult | 
     result, examples = run_cell(
       cell,
       data_dir=sweep.data_dir,
-      output_dir=sweep.output_dir,
+      store_dir=sweep.store_dir,
       advance=lambda trials: bar.update(trials * _steps(cell)),
     )
   except FloatingPointError as error:
     logging.warning('no result: %s', error)
     return None
   if examples:
-    write_examples(sweep.output_dir, cell, examples)
-  results.write_cell(sweep.output_dir, result)  # last: it marks the cell as finished
+    write_examples(sweep.store_dir, cell, examples)
+  results.write_cell(sweep.store_dir, result)  # last: it marks the cell as finished
   return result
 
 
 def _draw(sweep: flags.Sweep, found: list[results.CellResult]) -> Path:
-  """Draws the first cell that has a result."""
+  """Draws the first cell that has a result, and the curves that were asked for."""
   path = sweep.output_dir / 'picture.png'
-  examples = read_examples(sweep.output_dir, Cell(**found[0].configuration))
+  examples = read_examples(sweep.store_dir, Cell(**found[0].configuration))
   figures.save(figures.picture(found[0], examples), path)
+  if sweep.x:
+    figures.save(curves.curves(found, sweep.x), sweep.output_dir / 'curves.png')
+    print(*curves.trend(found, sweep.x), sep='\n')
   return path
 
 

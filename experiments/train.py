@@ -11,11 +11,9 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-import scipy.stats
 from tqdm import tqdm
 
-from experiments import command, figures, flags, models, results
+from experiments import command, figures, flags, models, results, runs
 from experiments.grid import Model
 from mamljax import atomic
 
@@ -37,6 +35,7 @@ def main(argv: Sequence[str]) -> None:
     print(*(f'{model}: epochs {at}' for model, at in epochs.items()), sep='\n')
     return
   results.check_output_dir(sweep.output_dir)
+  results.check_output_dir(sweep.store_dir)
   for model in epochs:
     models.splits_of(model, sweep.data_dir)
   rows: list[dict[str, Any]] = []
@@ -44,24 +43,23 @@ def main(argv: Sequence[str]) -> None:
   for row in tqdm(wanted, total=sum(len(set(at)) for at in epochs.values()), unit='epoch'):
     rows.append(row)
     _write(sweep, rows)
+  runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)
   print((sweep.output_dir / 'learning.csv').read_text())
 
 
 def _learn(model: Model, epochs: list[int], sweep: flags.Sweep) -> Iterator[dict[str, Any]]:
   """A row for each epoch, as training reaches it."""
   splits = models.splits_of(model, sweep.data_dir)
-  states = models.trained_states(model, epochs, splits=splits, output_dir=sweep.output_dir)
+  states = models.trained_states(model, epochs, splits=splits, store_dir=sweep.store_dir)
   for epoch, state in states:
-    tested = models.learning_accuracy(model, state, splits)
-    mean, error = tested.mean(), scipy.stats.sem(tested)
-    half = error * scipy.stats.t.ppf(0.975, len(tested) - 1)
+    learned = models.measure_learning(model, epoch, state, splits)
     yield {
       'epoch': epoch,
       'rounds': int(state.round),
-      'accuracy': float(mean),
-      'accuracy_low': float(mean - half),
-      'accuracy_high': float(np.minimum(mean + half, 1)),
-      'tasks': len(tested),
+      'accuracy': learned.accuracy,
+      'accuracy_low': learned.low,
+      'accuracy_high': learned.high,
+      'tasks': learned.tasks,
     } | {name: getattr(model, name) for name in COLUMNS if hasattr(model, name)}
 
 

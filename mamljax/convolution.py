@@ -15,6 +15,10 @@ def patches(
 ) -> jax.Array:
   """All windows of each image, as the rows of a convolution's matrix product.
 
+  Columns are gathered first, then rows, with a fence before each. Gathered at once, XLA
+  recomputes for each of the nine places what led to a pixel, derivatives of activations
+  among it: on a CPU that takes three quarters as long again in the support attack.
+
   Args:
     images: [n, height, width, channels].
     window: height and width of the window.
@@ -26,23 +30,31 @@ def patches(
     the order of a flattened [window_height, window_width, channels] kernel.
   """
   n, height, width, channels = images.shape
-  pads = jax.lax.padtype_to_pads((height, width), window, (stride, stride), padding)
-  padded = jnp.pad(images, ((0, 0), *pads, (0, 0)))
-  rows, columns = (
-    (size - extent) // stride + 1
-    for size, extent in zip(padded.shape[1:3], window, strict=True)
-  )
-  shifted = [
-    jax.lax.slice(
-      padded,
-      (0, i, j, 0),
-      (n, i + stride * (rows - 1) + 1, j + stride * (columns - 1) + 1, channels),
-      (1, stride, stride, 1),
-    )
-    for i in range(window[0])
-    for j in range(window[1])
+  top, bottom, rows = _span(height, window[0], stride, padding)
+  left, right, columns = _span(width, window[1], stride, padding)
+  fenced = jax.lax.optimization_barrier(images)
+  edges = ((0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0))
+  padded = jax.lax.pad(fenced, jnp.zeros((), images.dtype), edges)  # negative ones crop
+  # The pixels of a stride lie side by side, so that a shift is a plain slice.
+  strides = padded.reshape(n, padded.shape[1], -1, stride * channels)
+  shifts = [
+    strides[:, :, at // stride : at // stride + columns, : (window[1] - at) * channels]
+    for at in range(0, window[1], stride)
   ]
-  return jnp.concatenate(shifted, axis=-1)
+  across = jax.lax.optimization_barrier(jnp.concatenate(shifts, axis=-1))
+  across = across.reshape(n, -1, stride, *across.shape[2:])
+  shifts = [
+    across[:, at // stride : at // stride + rows, at % stride] for at in range(window[0])
+  ]
+  return jnp.concatenate(shifts, axis=-1)
+
+
+def _span(size: int, extent: int, stride: int, padding: str) -> tuple[int, int, int]:
+  """How far to pad an axis on either side, to whole strides, and how many windows it has."""
+  ((before, after),) = jax.lax.padtype_to_pads((size,), (extent,), (stride,), padding)
+  count = (size + before + after - extent) // stride + 1
+  whole = stride * (count + (extent - 1) // stride)
+  return before, whole - size - before, count
 
 
 def convolve(

@@ -29,8 +29,8 @@ class InnerLoop:
   Attributes:
     steps: gradient steps on the support set; 0 leaves the parameters as they are.
     learning_rate: alpha. A pytree leaf: changing it does not recompile.
-    order: 2 differentiates through the steps (MAML, equation 4); 1 treats the support
-      gradients as constants (first-order MAML, equation 7).
+    order: 2 differentiates through the steps (MAML, equation 4); 1 takes the adapted
+      parameters to move with w one to one (first-order MAML, equation 7).
     remat: recompute each step in the backward pass instead of storing it
       (`jax.checkpoint`): memory independent of `steps`, same values.
   """
@@ -66,21 +66,24 @@ def adapt(
       is used: where a defence adds noise to the adaptation.
 
   Returns:
-    A pytree like `params`, differentiable in `params` and in the support images
-    (through the steps if `inner.order` is 2).
+    A pytree like `params`, differentiable in the support images, exactly, and in `params`:
+    exactly if `inner.order` is 2, as the identity if it is 1.
   """
+  start = params if inner.order == 2 else jax.lax.stop_gradient(params)
 
   def step(theta: Params, index: jax.Array):
     gradient = jax.grad(loss_fn)(theta, support)
     if perturb is not None:
       gradient = perturb(index, gradient)
-    if inner.order == 1:
-      gradient = jax.lax.stop_gradient(gradient)
     theta = jax.tree.map(lambda t, g: t - inner.learning_rate * g, theta, gradient)
     return theta, None
 
   step = jax.checkpoint(step) if inner.remat else step
-  return jax.lax.scan(step, params, jnp.arange(inner.steps))[0]
+  theta, _ = jax.lax.scan(step, start, jnp.arange(inner.steps))
+  if inner.order == 2:
+    return theta
+  # Adds zero, whose derivative in w is the identity.
+  return jax.tree.map(lambda t, w: t + (w - jax.lax.stop_gradient(w)), theta, params)
 
 
 def task_loss(

@@ -19,9 +19,14 @@ from mamljax.errors import InputError, unknown
 from mamljax.types import Batch, Params
 
 
+@jax.custom_jvp
 def _softplus(z: jax.Array) -> jax.Array:
   """A ReLU with a rounded corner: softplus(5 z) / 5."""
   return nn.softplus(5 * z) / 5
+
+
+# The sigmoid differentiates to polynomials of itself: third derivatives cost half of JAX's.
+_softplus.defjvps(lambda tangent, _, z: nn.sigmoid(5 * z) * tangent)
 
 
 class Initialization(NamedTuple):

@@ -51,11 +51,20 @@ def sample_images(
     raise ValueError(f'{ways} ways, but the pool has only {pool.counts.shape[0]} classes')
   key_classes, key_images = jax.random.split(key)
   classes = jax.random.permutation(key_classes, pool.counts.shape[0])[:ways]
-  rows = jax.vmap(lambda k, c: sample_distinct(k, pool.counts[c], count=per_class))(
-    jax.random.split(key_images, ways), classes
-  )
-  rows = rows + pool.starts[classes][:, None]
-  return pool.images[rows].astype(jnp.float32) / 255, classes
+  rows = sample_rows(key_images, pool, classes, per_class=per_class)
+  return take_images(pool, rows), classes
+
+
+def sample_rows(key: jax.Array, pool: Pool, classes: jax.Array, *, per_class: int) -> jax.Array:
+  """Different rows of the pool for each of some classes: integers [classes, per_class]."""
+  keys = jax.random.split(key, classes.shape[0])
+  draw = jax.vmap(lambda key, total: sample_distinct(key, total, count=per_class))
+  return pool.starts[classes][:, None] + draw(keys, pool.counts[classes])
+
+
+def take_images(pool: Pool, rows: jax.Array) -> jax.Array:
+  """The images of these rows, float32 in [0, 1]: [*rows.shape, height, width, channels]."""
+  return pool.images[rows].astype(jnp.float32) / 255
 
 
 def slot_labels(*, ways: int, shots: int) -> jax.Array:

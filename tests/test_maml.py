@@ -62,8 +62,8 @@ def test_first_order_sends_the_query_gradient_at_theta(remat):
   assert_equal(meta_gradient(bent_loss, PARAMS, TASK, inner), at_theta)
 
 
-@pytest.mark.parametrize(('order', 'slope'), [(2, 1 - 0.9**3), (1, 0.0)])
-def test_theta_depends_on_the_support_images_as_the_order_says(order, slope):
+@pytest.mark.parametrize('order', [1, 2])
+def test_theta_depends_on_the_support_images_whatever_the_order(order):
   """The support attack differentiates theta in the images: 1 - (1 - alpha)^K on a parabola."""
 
   def theta(pixel):
@@ -72,7 +72,7 @@ def test_theta_depends_on_the_support_images_as_the_order_says(order, slope):
       lambda w, batch: (w - batch.images.mean()) ** 2 / 2, 0.3, batch, InnerLoop(3, 0.1, order)
     )
 
-  np.testing.assert_allclose(jax.grad(theta)(0.7), slope, rtol=1e-6)
+  np.testing.assert_allclose(jax.grad(theta)(0.7), 1 - 0.9**3, rtol=1e-6)
 
 
 def test_perturbation_of_each_step_is_used():

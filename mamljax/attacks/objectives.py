@@ -5,64 +5,61 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mamljax.attacks.observation import Knowledge, Observation
 from mamljax.images import total_variation
-from mamljax.maml import InnerLoop, meta_gradient
-from mamljax.types import Batch, LossFn, Params, Task
+from mamljax.maml import meta_gradient
+from mamljax.types import Batch, Params, Task
 
 
 def cosine_similarity(a: Params, b: Params) -> jax.Array:
   """<a, b> / (|a| |b|) over whole pytrees; 0 where either is zero."""
-  overlap, squares = optax.tree.vdot(a, b), optax.tree.vdot(a, a) * optax.tree.vdot(b, b)
-  # The guard keeps the derivative finite as well: a dead network sends a zero gradient.
-  return jnp.asarray(overlap) / jnp.sqrt(jnp.maximum(squares, 1e-30))
+  return jnp.asarray(optax.tree.vdot(a, b)) * _inverse_norm(a) * _inverse_norm(b)
 
 
-def query_objective(
-  loss_fn: LossFn,
-  params: Params,
-  gradient: Params,
-  query: Batch,
+def _inverse_norm(tree: Params) -> jax.Array:
+  """1 / |tree|. The guard keeps its derivative finite: a dead network sends a zero gradient."""
+  return jax.lax.rsqrt(jnp.maximum(optax.tree.vdot(tree, tree), 1e-30))
+
+
+def simulate(
+  knowledge: Knowledge, observation: Observation, guess: Batch, *, target: str
+) -> Params:
+  """The gradient that the adversary would expect if the guess were the targeted set.
+
+  For 'query' it is grad_w L(w; x): the adversary does not know the adapted parameters and
+  puts w in their place (equation 9). For 'support' it is grad_w L(theta(x); D_q): the
+  adversary knows the query set, and adapts on the guess as it takes the task-learner to do,
+  with `knowledge.inner` (equation 10).
+
+  Raises:
+    ValueError: if the support set is sought and the query set not known.
+  """
+  if target == 'query':
+    return jax.grad(knowledge.loss_fn)(knowledge.params, guess)
+  if observation.query_set is None:
+    raise ValueError('the support set cannot be sought without the query set')
+  task = Task(guess, observation.query_set)
+  return meta_gradient(knowledge.loss_fn, knowledge.params, task, knowledge.inner)
+
+
+def objective(
+  knowledge: Knowledge,
+  observation: Observation,
+  guess: Batch,
   *,
+  target: str,
   tv_weight: float | jax.Array,
 ) -> jax.Array:
-  """Equation 9: 1 - cos(grad_w L(w; x), g) + a TV(x), a scalar.
-
-  The adversary does not know the adapted parameters theta and puts w in their place.
+  """Equations 9 and 10: 1 - cos(simulated gradient, g) + a TV(x), a scalar.
 
   Args:
-    loss_fn: the task's loss.
-    params: the meta-knowledge w.
-    gradient: the received meta-gradient g.
-    query: the guess x with its slot labels.
+    knowledge: the loss, the meta-knowledge w and the inner loop.
+    observation: the received meta-gradient g; for 'support' the query set, too.
+    guess: the images x with their slot labels.
+    target: 'query' for equation 9, 'support' for equation 10.
     tv_weight: a, the weight of the mean anisotropic total variation.
   """
-  chex.assert_trees_all_equal_shapes(params, gradient)
-  guessed = jax.grad(loss_fn)(params, query)
-  return 1 - cosine_similarity(guessed, gradient) + tv_weight * total_variation(query.images)
-
-
-def support_objective(
-  loss_fn: LossFn,
-  params: Params,
-  gradient: Params,
-  task: Task,
-  inner: InnerLoop,
-  *,
-  tv_weight: float | jax.Array,
-) -> jax.Array:
-  """Equation 10: 1 - cos(grad_w L(theta(x); D_q), g) + a TV(x), a scalar.
-
-  The adversary knows the query set, and adapts on the guess as the task-learner would.
-
-  Args:
-    loss_fn: the task's loss.
-    params: the meta-knowledge w.
-    gradient: the received meta-gradient g.
-    task: the guess x with its slot labels as support set, and the known query set.
-    inner: the inner loop that the adversary takes the task-learner to run.
-    tv_weight: a, the weight of the mean anisotropic total variation.
-  """
-  chex.assert_trees_all_equal_shapes(params, gradient)
-  guessed = meta_gradient(loss_fn, params, task, inner)
-  smoothness = total_variation(task.support.images)
-  return 1 - cosine_similarity(guessed, gradient) + tv_weight * smoothness
+  chex.assert_trees_all_equal_shapes(knowledge.params, observation.gradient)
+  simulated = simulate(knowledge, observation, guess, target=target)
+  mismatch = 1 - cosine_similarity(simulated, observation.gradient)
+  return mismatch + tv_weight * total_variation(guess.images)

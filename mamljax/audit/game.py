@@ -1,4 +1,9 @@
-"""The local membership game of section IV-A: guess whether an image is in a learner's data."""
+"""The membership game of section IV-A, in its global form; the local one has one learner.
+
+The challenger draws T task-learners, one of them (a) and a bit (b). If b is 1 the candidate
+is an image of learner a's targeted set, else it is in nobody's data. The adversary sees what
+each learner sends. Locally it guesses b, globally both b and a.
+"""
 
 from typing import NamedTuple
 
@@ -9,50 +14,91 @@ from mamljax.attacks.observation import Candidate, Observation
 from mamljax.defences import Defence
 from mamljax.learner import send_gradient
 from mamljax.maml import InnerLoop
-from mamljax.tasks import make_task, sample_images
+from mamljax.tasks import make_task, sample_rows, take_images
 from mamljax.types import LossFn, Params, Pool, Task
+
+NON_MEMBERS = ('same_class', 'any_class')
 
 
 class Trial(NamedTuple):
   """One round of the game as the challenger sees it.
 
   Attributes:
-    task: the task-learner's private data.
-    candidate: the image asked about, with the slot of its class.
-    member: the truth b: whether the candidate is in the targeted set.
+    tasks: the private data of each learner, with a leading axis [learners].
+    candidates: the image asked about, with its slot in each learner's task; the same leading
+      axis.
+    member: the truth b: whether the candidate is in the targeted set of `learner`.
+    learner: a, an integer; it means nothing for a non-member.
   """
 
-  task: Task
-  candidate: Candidate
+  tasks: Task
+  candidates: Candidate
   member: jax.Array
+  learner: jax.Array
 
 
 def draw_trial(
-  key: jax.Array, pool: Pool, member: jax.Array, *, ways: int, shots: int, target: str
+  key: jax.Array,
+  pool: Pool,
+  member: jax.Array,
+  *,
+  ways: int,
+  shots: int,
+  target: str,
+  learners: int = 1,
+  non_members: str = 'same_class',
 ) -> Trial:
-  """Draws a task and a candidate.
+  """Draws the learners' tasks and a candidate.
 
-  A non-member is another image of the same class, in neither set of the task: telling
-  classes apart is the easier game.
+  All tasks hold the candidate's class, or its absence would exclude a learner, and no two
+  hold the same image of any class, or a member would be in two tasks.
 
   Args:
     key: a random key.
-    pool: the victims' images, at least 2 * shots + 1 of each class.
+    pool: the victims' images, at least 2 * shots * learners + 1 of each class.
     member: the truth b, a boolean.
-    ways: classes of the task.
+    ways: classes of a task.
     shots: images of each class in each of its two sets.
     target: 'query' or 'support', the set that is attacked.
+    learners: T, the task-learners.
+    non_members: 'same_class' draws a non-member from the class of the slot that it is put
+      in; 'any_class' from all classes, which makes the easier game.
 
   Returns:
-    The trial. The candidate's slot and, for a member, its place in the slot are uniform.
+    The trial. The candidate's slots and, for a member, its place in the slot are uniform.
   """
-  key_images, key_label, key_shot = jax.random.split(key, 3)
-  images, _ = sample_images(key_images, pool, ways=ways, per_class=2 * shots + 1)
-  label = jax.random.randint(key_label, (), 0, ways)
-  shot = jax.random.randint(key_shot, (), 0, shots)
-  place = jnp.where(member, shot + (shots if target == 'query' else 0), 2 * shots)
-  candidate = Candidate(images[label, place], label)
-  return Trial(make_task(images, shots=shots), candidate, member)
+  keys = jax.random.split(key, 6)
+  everything = jnp.arange(pool.counts.shape[0])
+  rows = sample_rows(keys[0], pool, everything, per_class=2 * shots * learners + 1)
+  classes, slots = _draw_classes(keys[1], len(everything), ways=ways, learners=learners)
+  owned = rows[:, :-1].reshape(len(everything), learners, 2 * shots)
+  owned = owned[classes, jnp.arange(learners)[:, None]]  # [learners, ways, 2 * shots]
+
+  learner = jax.random.randint(keys[2], (), 0, learners)
+  place = jax.random.randint(keys[3], (), 0, shots) + (shots if target == 'query' else 0)
+  foreign = jax.random.randint(keys[4], (), 0, len(everything))
+  outside = foreign if non_members == 'any_class' else classes[0, slots[0]]
+  row = jnp.where(member, owned[learner, slots[learner], place], rows[outside, -1])
+
+  tasks = jax.vmap(lambda rows: make_task(take_images(pool, rows), shots=shots))(owned)
+  image = take_images(pool, row)
+  candidates = Candidate(jnp.broadcast_to(image, (learners, *image.shape)), slots)
+  return Trial(tasks, candidates, member, learner)
+
+
+def _draw_classes(
+  key: jax.Array, total: int, *, ways: int, learners: int
+) -> tuple[jax.Array, jax.Array]:
+  """The classes of each learner's slots [learners, ways] and the slot of a shared one."""
+  key_classes, key_slots = jax.random.split(key)
+  orders = jax.vmap(lambda key: jax.random.permutation(key, total))
+  classes = orders(jax.random.split(key_classes, learners))[:, :ways]
+  slots = jax.random.randint(key_slots, (learners,), 0, ways)
+  shared = classes[0, slots[0]]
+  has = classes == shared
+  # Where it is missing it takes the place of the class in the slot that was drawn.
+  slots = jnp.where(has.any(axis=1), has.argmax(axis=1), slots)
+  return classes.at[jnp.arange(learners), slots].set(shared), slots
 
 
 def observe(
@@ -65,7 +111,7 @@ def observe(
   defence: Defence,
   requires: frozenset[str] = frozenset(),
 ) -> Observation:
-  """Lets the task-learner send its gradient, and shows the adversary what it may see.
+  """Lets one task-learner send its gradient, and shows the adversary what it may see.
 
   Args:
     key: a random key, for the defence's noise.
@@ -74,12 +120,12 @@ def observe(
     task: the private data.
     inner: how the learner adapts.
     defence: how it defends itself.
-    requires: what the attack declares that it must know: 'query_set' or nothing.
+    requires: what the attack declares that it must know: 'query_set', 'defence' or nothing.
   """
   return Observation(
     gradient=send_gradient(key, loss_fn, params, task, inner, defence=defence),
     support_labels=task.support.labels,
     query_labels=task.query.labels,
     query_set=task.query if 'query_set' in requires else None,
-    defence=defence,
+    defence=defence if 'defence' in requires else None,
   )

@@ -49,6 +49,7 @@ def evaluate(
   *,
   threshold: float,
   tasks: ArrayLike,
+  located: ArrayLike = True,
   seed: int = 0,
 ) -> Metrics:
   """Everything that is reported about one cell.
@@ -58,6 +59,9 @@ def evaluate(
     members: [n] booleans, the truth.
     threshold: from `choose_threshold` on other trials than these.
     tasks: [n] integers, the task of each trial.
+    located: [n] booleans, in the global game whether the learner with the highest score is
+      the right one. A member that is called one, but another learner's, counts as a wrong
+      decision; AUC and TPR ask about membership alone.
     seed: of the bootstrap.
 
   Returns:
@@ -69,9 +73,10 @@ def evaluate(
   """
   scores, members = paired(scores, members)
   called = decide(scores, threshold)
-  hits = int(np.sum(called & members))
+  hit = called & members & np.asarray(located)
+  hits = int(np.sum(hit))
   return Metrics(
-    accuracy=proportion(int(np.sum(called == members)), members.size),
+    accuracy=proportion(int(np.sum(hit | ~(called | members))), members.size),
     recall=proportion(hits, int(members.sum())),
     precision=proportion(hits, int(called.sum())),
     auc=auc_rate(scores, members, tasks, seed=seed),

@@ -2,6 +2,14 @@
 
 from mamljax.defences.defence import Defence, Hook, identity
 from mamljax.defences.gaussian import Gaussian
-from mamljax.defences.named import DEFENCES, make_defence
+from mamljax.defences.named import DEFENCES, make_defence, parse_defence
 
-__all__ = ['DEFENCES', 'Defence', 'Gaussian', 'Hook', 'identity', 'make_defence']
+__all__ = [
+  'DEFENCES',
+  'Defence',
+  'Gaussian',
+  'Hook',
+  'identity',
+  'make_defence',
+  'parse_defence',
+]

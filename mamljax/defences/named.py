@@ -1,28 +1,71 @@
-"""Defences by name, for configurations: 'none' or noise at one of the four points."""
+"""Defences by name, for configurations: noise at one or several of the four points."""
 
-from collections.abc import Callable
+import re
 
 import jax
 
 from mamljax.defences.defence import Defence
 from mamljax.defences.gaussian import Gaussian
-from mamljax.errors import unknown
+from mamljax.errors import InputError, unknown
 
-DEFENCES: dict[str, Callable[[float | jax.Array], Defence]] = {
-  'none': lambda scale: Defence(),
-  'support_noise': lambda scale: Defence(support=Gaussian(scale)),
-  'inner_gradient_noise': lambda scale: Defence(inner=Gaussian(scale)),
-  'query_noise': lambda scale: Defence(query=Gaussian(scale)),
-  'outgoing_gradient_noise': lambda scale: Defence(outgoing=Gaussian(scale)),
+_POINTS = {
+  'support_noise': 'support',
+  'inner_gradient_noise': 'inner',
+  'query_noise': 'query',
+  'outgoing_gradient_noise': 'outgoing',
 }
+DEFENCES = ('none', *_POINTS)
 
 
-def make_defence(name: str, *, scale: float | jax.Array) -> Defence:
-  """The defence of that name with Gaussian noise of standard deviation `scale`.
+def parse_defence(text: str) -> dict[str, float]:
+  """The parts of a defence, each with the factor that its noise is multiplied by.
 
   Raises:
-    InputError: if the name is unknown.
+    InputError: if a part is unknown or named twice, or a factor is not a positive number.
+
+  >>> parse_defence('query_noise+0.1*outgoing_gradient_noise')
+  {'query_noise': 1.0, 'outgoing_gradient_noise': 0.1}
+  >>> parse_defence('none')
+  {}
   """
-  if name not in DEFENCES:
-    raise unknown('defence', name, DEFENCES)
-  return DEFENCES[name](scale)
+  if text == 'none':
+    return {}
+  parts: dict[str, float] = {}
+  for part in text.split('+'):
+    factor, star, name = part.strip().rpartition('*')
+    if name not in _POINTS:
+      raise unknown('defence', name, DEFENCES)
+    if name in parts:
+      raise InputError(f'defence {text!r} names {name!r} twice')
+    if star and not re.fullmatch(r'\d*\.?\d+(e-?\d+)?', factor):
+      raise InputError(f'defence {text!r}: {factor!r} is not a positive factor')
+    parts[name] = float(factor) if star else 1.0
+  return parts
+
+
+def make_defence(
+  text: str,
+  *,
+  scale: float | jax.Array,
+  mean: float | jax.Array = 0.0,
+  clip_images: bool = False,
+) -> Defence:
+  """The defence that `parse_defence` reads, with Gaussian noise.
+
+  Args:
+    text: 'none', or the names of parts joined by '+', each with a factor before a '*' or
+      without.
+    scale: the standard deviation of the noise of a part with factor 1.
+    mean: its mean.
+    clip_images: whether noisy images are clipped to [0, 1]. (The paper does not say.)
+
+  Raises:
+    InputError: if `text` is wrong.
+  """
+  bounds = (0.0, 1.0) if clip_images else ()
+  hooks = {}
+  for name, factor in parse_defence(text).items():
+    point = _POINTS[name]
+    clip = bounds if point in ('support', 'query') else ()
+    hooks[point] = Gaussian(factor * scale, factor * mean, *clip)
+  return Defence(**hooks)

@@ -1,0 +1,36 @@
+"""A folder of results as the report reads it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.results import CellResult, read_cells
+from experiments.runs import Run
+
+_FILES = {'train': 'learning', 'runtime': 'runtimes'}  # others are called as their kind
+
+
+class Found(NamedTuple):
+  """A folder of results: its name, what made it, and the cells of a sweep."""
+
+  name: str
+  folder: Path
+  run: Run
+  cells: list[CellResult]
+
+  @property
+  def store(self) -> Path:
+    """The folder that holds the cells and their pictures."""
+    return self.folder / self.run.store
+
+  def path(self, suffix: str) -> Path:
+    """Where a run other than a sweep keeps what it measured ('.csv') or drew ('.png')."""
+    return self.folder / f'{_FILES.get(self.run.kind, self.run.kind)}{suffix}'
+
+
+def read_run(name: str, folder: Path, run: Run) -> Found:
+  """Reads a folder of results.
+
+  Raises:
+    InputError: if a cell of it is missing or damaged.
+  """
+  return Found(name, folder, run, read_cells(folder / run.store, run.cells))

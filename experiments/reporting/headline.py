@@ -1,0 +1,182 @@
+"""The answer: which set leaks, how much, at which cost; from the strongest attacks found."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from experiments.reporting import wording
+from experiments.reporting.cell_tables import (
+  Column,
+  Line,
+  Lines,
+  Record,
+  csv_text,
+  rate_columns,
+  record,
+  tabulate,
+)
+from experiments.reporting.content import Entry, Headline
+from experiments.results import CellResult, row
+from mamljax.audit.metrics import Rate, proportion
+
+GUESSING = 0.5
+
+_SIZE = ('ways', 'shots')
+
+
+class Strongest(NamedTuple):
+  """The most accurate attack on a set of a data set, and in how many cells it was sought."""
+
+  run: str
+  result: CellResult
+  cells: int
+
+
+def make_headline(found: Iterable[tuple[str, CellResult]]) -> Headline | None:
+  """Sentences and a table about the strongest attack on each set of each data set.
+
+  Only the paper's own game counts: one MAML task-learner without a defence, non-members of
+  the same class, images that tuned nothing. None if no cell is of that kind.
+
+  Args:
+    found: cells, each with the name of its run.
+  """
+  strongest = [_strongest(group) for group in _by_subject(found)]
+  if not strongest:
+    return None
+  lines: Lines = [
+    (f'{wording.sentence(group[0].result.configuration["target"])} set', [*map(_line, group)])
+    for group in _by_target(strongest)
+  ]
+  columns = [
+    *rate_columns('accuracy'),
+    *rate_columns('auc'),
+    Column('time per candidate', _seconds),
+    Column('task', lambda line: Entry(wording.label(line, _SIZE)), numeric=False),
+    Column('run', lambda line: Entry(line['run']), numeric=False),
+  ]
+  table = tabulate('The strongest attack on each set', ['data set'], lines, columns)
+  return Headline(
+    sentences=[
+      *map(_leak, _by_target(strongest)),
+      *_comparisons(strongest),
+      _cost(strongest),
+    ],
+    table=table,
+    csv=csv_text(map(_record, strongest)),
+  )
+
+
+def _by_subject(found: Iterable[tuple[str, CellResult]]) -> list[list[tuple[str, CellResult]]]:
+  """The cells of the paper's game, apart by target and data set; each cell once."""
+  groups: dict[tuple[str, str], dict[str, tuple[str, CellResult]]] = {}
+  for run, result in found:
+    cell = result.configuration
+    if _is_plain_game(result):
+      group = groups.setdefault((cell['target'], cell['dataset']), {})
+      group.setdefault(row(result)['hash'], (run, result))
+  return [[*groups[subject].values()] for subject in sorted(groups, key=lambda key: key[0])]
+
+
+def _is_plain_game(result: CellResult) -> bool:
+  cell = result.configuration
+  return (
+    result.metrics.accuracy is not None
+    and cell['defence'] == 'none'
+    and cell['order'] == 2
+    and cell.get('pool', 'victims') == 'victims'
+    and cell.get('non_members', 'same_class') == 'same_class'
+    and cell.get('learners', 1) == 1
+  )
+
+
+def _strongest(group: Sequence[tuple[str, CellResult]]) -> Strongest:
+  """The most accurate of some cells; of equals, that with the greatest AUC."""
+  return Strongest(*max(group, key=_strength), len(group))
+
+
+def _strength(attack: tuple[str, CellResult]) -> tuple[tuple[float, ...], ...]:
+  metrics = attack[1].metrics
+  return metrics.accuracy or (), metrics.auc or ()
+
+
+def _by_target(strongest: Sequence[Strongest]) -> list[list[Strongest]]:
+  groups = itertools.groupby(strongest, lambda best: best.result.configuration['target'])
+  return [list(group) for _, group in groups]
+
+
+def _leak(group: Sequence[Strongest]) -> str:
+  """How much a set leaks, by its strongest attack on each data set."""
+  target = group[0].result.configuration['target']
+  attempts = sum(best.cells for best in group)
+  leaks = any(_beats_guessing(best.result, attempts) for best in group)
+  verb = 'leaks' if leaks else 'shows no leak that these trials can tell'
+  return ' '.join([f'The {target} set {verb}.', *map(_rightly, group)])
+
+
+def _beats_guessing(result: CellResult, attempts: int) -> bool:
+  """Whether luck in the best of so many attempts is ruled out, at 95 % (Bonferroni)."""
+  trials, accuracy = len(result.trials.members), result.metrics.accuracy
+  right = round(trials * accuracy.value) if accuracy else 0
+  rate = proportion(right, trials, confidence=1 - 0.05 / attempts)
+  return rate is not None and rate.low > GUESSING
+
+
+def _rightly(best: Strongest) -> str:
+  cell, line = best.result.configuration, record(best.result)
+  details = [f'AUC {wording.rate(line["auc"])}'] if line['auc'] is not None else []
+  if line['paper_accuracy'] is not None:
+    details.append(f'the paper prints {line["paper_accuracy"]:.2f}')
+  interval = wording.interval(line['accuracy_low'], line['accuracy_high'])
+  attack = f'strongest of {best.cells} attacks' if best.cells > 1 else 'attack'
+  return (
+    f'On {wording.label(cell, ("dataset", *_SIZE))}, the {attack} decides '
+    f'{wording.rate(line["accuracy"])} {interval} of the trials rightly'
+    + (f' ({", ".join(details)}).' if details else '.')
+  )
+
+
+def _comparisons(strongest: Sequence[Strongest]) -> list[str]:
+  """Which of the two sets leaks more, for each data set where both were attacked."""
+  rates: dict[str, dict[str, Rate]] = {}
+  for best in strongest:
+    cell, accuracy = best.result.configuration, best.result.metrics.accuracy
+    if accuracy is not None:
+      rates.setdefault(cell['dataset'], {})[cell['target']] = accuracy
+  said = [_compare(dataset, both) for dataset, both in rates.items() if len(both) == 2]
+  return [' '.join(said)] if said else []
+
+
+def _compare(dataset: str, rates: dict[str, Rate]) -> str:
+  more, less = sorted(rates, key=lambda target: rates[target], reverse=True)
+  place = f'On {wording.value("dataset", dataset)}'
+  if rates[more].low <= rates[less].high:
+    return f'{place} the intervals of the two sets overlap: neither stands out.'
+  return f'{place} the {more} set leaks more than the {less} set: their intervals are apart.'
+
+
+def _cost(strongest: Sequence[Strongest]) -> str:
+  """What the strongest attacks take."""
+  seconds = [best.result.timings['seconds_per_trial'] for best in strongest]
+  ends = dict.fromkeys(wording.duration(end) for end in (min(seconds), max(seconds)))
+  devices = wording.several(_device(best.result) for best in strongest)
+  return f'A candidate costs {" to ".join(ends)} of computation on {devices}.'
+
+
+def _line(best: Strongest) -> Line:
+  return Line([wording.value('dataset', best.result.configuration['dataset'])], _record(best))
+
+
+def _record(best: Strongest) -> Record:
+  return {'run': best.run, 'cells': best.cells, **record(best.result)}
+
+
+def _device(result: CellResult) -> str:
+  devices = int(result.timings.get('devices', 1))
+  return (
+    f'{devices} {wording.TIMES} {result.device_kind}' if devices > 1 else result.device_kind
+  )
+
+
+def _seconds(line: Record) -> Entry:
+  return Entry(wording.duration(line['seconds_per_trial']))

@@ -1,0 +1,146 @@
+"""Pictures of a sweep for the page: ROC curves, and reconstructions in pairs."""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image as Pillow
+
+from experiments.examples import Examples
+from experiments.figures import STYLE
+from experiments.reporting import wording
+from experiments.reporting.content import Entry, Image, Pair
+from experiments.results import CellResult
+from mamljax.audit.metrics import roc, tpr_at_fpr
+from mamljax.errors import InputError
+
+LINES = 9  # more in one panel cannot be told apart
+
+_DOTS_PER_CSS_PIXEL = STYLE['savefig.dpi'] / 96
+_DASHES = ('-', '--', ':')
+_GAP = 2  # pixels between the images of a sheet
+_ENLARGED = 4
+
+
+def png(name: str, data: bytes, alt: str, *, source: str = '') -> Image:
+  """A PNG as it is, shown as large as it was drawn.
+
+  Raises:
+    InputError: if it is none; it names `source`.
+  """
+  try:
+    with Pillow.open(io.BytesIO(data), formats=['png']) as picture:
+      picture.verify()
+      width = picture.width
+  except (
+    OSError,
+    SyntaxError,
+    ValueError,
+  ) as error:  # Pillow's way to say that a PNG is broken
+    raise InputError(f'{source or name} is damaged: {error}') from error
+  return Image(name=name, data=data, alt=alt, width=round(width / _DOTS_PER_CSS_PIXEL))
+
+
+def roc_panel(
+  name: str, title: str, results: Sequence[CellResult], fields: Sequence[str]
+) -> Image:
+  """The ROC curves of cells over a logarithmic axis of false positives.
+
+  Args:
+    name: of the file.
+    title: of the panel.
+    results: cells with members and non-members in their trials, at most `LINES`.
+    fields: what tells the cells apart.
+  """
+  curves = [
+    (wording.label(result.configuration, fields), *_curve(result)) for result in results
+  ]
+  lowest = min(fpr[0] for _, fpr, _ in curves)
+  with mpl.rc_context(STYLE):
+    figure = Figure(figsize=(4.2, 4.2), layout='constrained')
+    axes = figure.subplots()
+    chance = np.geomspace(lowest, 1, 50)
+    axes.plot(chance, chance, color='grey', linewidth=1, linestyle=(0, (1, 3)))
+    shades = mpl.colormaps['viridis'](np.linspace(0, 0.8, len(curves)))
+    for index, (label, fpr, tpr) in enumerate(curves):
+      dashes = _DASHES[index % len(_DASHES)]
+      axes.step(fpr, tpr, dashes, color=shades[index], label=label, where='post')
+    axes.set(xscale='log', xlim=(lowest, 1), ylim=(0, 1.02))
+    axes.set(title=title, xlabel='false-positive rate', ylabel='true-positive rate')
+    if any(label for label, *_ in curves):
+      figure.legend(loc='outside lower center', ncols=2, frameon=False, fontsize=8)
+    data = io.BytesIO()
+    figure.savefig(data, format='png')
+  return png(name, data.getvalue(), f'{title}: {_describe(results, fields)}')
+
+
+def _curve(result: CellResult) -> tuple[np.ndarray, np.ndarray]:
+  """A ROC curve that can be drawn on a logarithmic axis: rates of 0 move to its left end."""
+  fpr, tpr = roc(result.trials.scores, result.trials.members)
+  others = len(result.trials.members) - sum(result.trials.members)
+  return np.maximum(fpr, 1 / others), tpr
+
+
+def _describe(results: Sequence[CellResult], fields: Sequence[str]) -> str:
+  """The panel in words."""
+  shown = [
+    f'{rate:.2f}' + (f' ({label})' if label else '')
+    for result in results
+    for label in [wording.label(result.configuration, fields)]
+    for rate in [tpr_at_fpr(result.trials.scores, result.trials.members, 0.1)]
+    if rate is not None
+  ]
+  return f'ROC curves; true-positive rate at 10 % false positives: {", ".join(shown)}.'
+
+
+def pairs(result: CellResult, examples: Examples) -> list[Pair]:
+  """The first trials, members first: what was asked, what came out and what was decided."""
+  measure = 'SSIM' if result.configuration['attack'] == 'reconstruction' else 'score'
+  trials = zip(*examples, result.trials.members, result.trials.scores, strict=False)
+  shown = [_pair(measure, *trial, result.metrics.threshold) for trial in trials]
+  return sorted(shown, key=lambda pair: pair.truth)
+
+
+def _pair(
+  measure: str,
+  candidate: np.ndarray,
+  reconstruction: np.ndarray,
+  member: bool,
+  score: float,
+  threshold: float,
+) -> Pair:
+  truth, called = ('member' if flag else 'non-member' for flag in (member, score > threshold))
+  right = truth == called
+  alt = f'A {truth} (left) and its reconstruction (right), {measure} {score:.2f}'
+  return Pair(
+    image=_encode('', np.hstack([candidate, _space(candidate, 'x'), reconstruction]), alt),
+    truth=truth,
+    score=wording.minus(f'{measure} {score:.2f}'),
+    decision=Entry(f'{"✓" if right else "✗"} called {called}', 'right' if right else 'wrong'),
+  )
+
+
+def sheet(name: str, examples: Examples, alt: str) -> Image:
+  """All candidates in a row, their reconstructions below."""
+  rows = []
+  for images in examples:
+    parts = [part for image in images for part in (image, _space(image, 'x'))]
+    rows.append(np.hstack(parts[:-1]))
+  picture = np.vstack([rows[0], _space(rows[0], 'y'), rows[1]])
+  return _encode(name, picture.repeat(_ENLARGED, axis=0).repeat(_ENLARGED, axis=1), alt)
+
+
+def _space(image: np.ndarray, along: str) -> np.ndarray:
+  """White between two images."""
+  height, width, channels = image.shape
+  shape = (height, _GAP, channels) if along == 'x' else (_GAP, width, channels)
+  return np.full(shape, 255, np.uint8)
+
+
+def _encode(name: str, image: np.ndarray, alt: str) -> Image:
+  """A uint8 image [height, width, channels] as PNG, a dot for each CSS pixel."""
+  data = io.BytesIO()
+  Pillow.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(data, 'png')
+  return Image(name=name, data=data.getvalue(), alt=alt, width=image.shape[1])

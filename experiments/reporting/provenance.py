@@ -1,0 +1,64 @@
+"""Where the numbers come from: trials, seeds, devices, time, code and versions."""
+
+from collections.abc import Sequence
+
+from experiments.reporting import wording
+from experiments.reporting.content import Entry, Group, Table
+from experiments.reporting.found import Found
+
+_HEADINGS = ('run', 'cells', 'trials', 'for the threshold', 'seed', 'device', 'time', 'code')
+_NUMERIC = (False, True, True, True, True, False, True, False)
+
+
+def provenance(found: Sequence[Found]) -> Table:
+  """A line for each run."""
+  return Table(
+    caption='Every run',
+    headings=[*_HEADINGS],
+    numeric=[*_NUMERIC],
+    groups=[Group('', [_line(run) for run in found])],
+    note=(
+      'Trials are of each cell. The time is wall-clock, with all resumptions. The code is a '
+      'git commit, and dirty where files differed from it.'
+    ),
+  )
+
+
+def versions(found: Sequence[Found]) -> list[tuple[str, str]]:
+  """The packages that computed the cells and the runs, each with its versions."""
+  known = [made.versions for run in found for made in (run.run, *run.cells)]
+  packages = dict.fromkeys(package for versions in known for package in versions)
+  return [
+    (package, wording.several(versions.get(package) or 'not installed' for versions in known))
+    for package in packages
+  ]
+
+
+def _line(found: Found) -> list[Entry]:
+  run, cells = found.run, found.cells
+  devices = f'{run.devices} {wording.TIMES} ' if run.devices > 1 else ''
+  trials, calibration = (
+    wording.several(cell.configuration[name] for cell in cells) or wording.NOTHING
+    for name in ('trials', 'calibration_trials')
+  )
+  kinds = wording.several([*(cell.device_kind for cell in cells), run.device_kind])
+  revisions = [*(cell.git_revision for cell in cells), run.git_revision]
+  fields = (
+    found.name,
+    str(len(cells) or wording.NOTHING),
+    trials,
+    calibration,
+    wording.several(cell.seed for cell in cells) or wording.NOTHING,
+    f'{devices}{kinds}',
+    wording.duration(run.seconds),
+    wording.several(map(_short, revisions)),
+  )
+  return [*map(Entry, fields)]
+
+
+def _short(revision: str | None) -> str:
+  """A commit by as many digits as tell it from others in practice."""
+  if revision is None:
+    return 'outside git'
+  commit, *dirty = revision.split('-')
+  return '-'.join([commit[:12], *dirty])

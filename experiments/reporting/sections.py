@@ -1,0 +1,73 @@
+"""A run of any kind as a section of the report."""
+
+from collections.abc import Sequence
+
+from experiments.reporting import wording
+from experiments.reporting.cell_tables import cell_tables, csv_text, record, varying
+from experiments.reporting.content import Section, Table
+from experiments.reporting.csv_tables import csv_table, read_csv
+from experiments.reporting.findings import findings
+from experiments.reporting.found import Found
+from experiments.reporting.illustrations import galleries, glance, lead, roc_curves
+from experiments.reporting.titles import title
+from experiments.results import CellResult
+
+
+def make_section(found: Found) -> Section:
+  """What a run asked and found.
+
+  Whatever is not there yet, such as a figure, is left out.
+
+  Raises:
+    InputError: if a file of the run is damaged.
+  """
+  run = found.run
+  said = title(found.name, run.kind)
+  tables, text = _tables(found)
+  return Section(
+    anchor=wording.anchor(found.name),
+    title=said.heading,
+    question=said.question,
+    claim=said.claim,
+    findings=findings(found.cells, run.x),
+    lead=lead(found),
+    tables=tables,
+    figures=[*roc_curves(found), *glance(found)],
+    galleries=list(galleries(found)),
+    trials=_trials(found.cells),
+    settings=_settings(found.cells),
+    command=run.command,
+    csv=text,
+  )
+
+
+def _tables(found: Found) -> tuple[list[Table], str]:
+  """The tables of a run, and the CSV behind them."""
+  if found.cells:
+    return cell_tables(found.cells, found.run.x), csv_text(map(record, found.cells))
+  path = found.path('.csv')
+  if not path.exists():
+    return [], ''
+  text = read_csv(path)
+  return [csv_table('All that was measured', text)], text
+
+
+def _trials(cells: Sequence[CellResult]) -> str:
+  """What each number rests on."""
+  if not cells:
+    return ''
+  reported, calibration = (
+    wording.several(cell.configuration[name] for cell in cells)
+    for name in ('trials', 'calibration_trials')
+  )
+  each = f'{reported} reported trials each, the threshold chosen on {calibration} others'
+  return f'{len(cells)} cell{"s" if len(cells) > 1 else ""} of {each}.'
+
+
+def _settings(cells: Sequence[CellResult]) -> list[tuple[str, str]]:
+  """What all cells share, field and value."""
+  if not cells:
+    return []
+  apart = varying(cells)
+  cell = cells[0].configuration
+  return [(wording.heading(n), wording.value(n, v)) for n, v in cell.items() if n not in apart]

@@ -1,0 +1,114 @@
+"""What the folders of results are called and ask; named like their flagfiles."""
+
+from typing import NamedTuple
+
+
+class Title(NamedTuple):
+  """The heading of a run, its question, and what the paper says; '' for nothing."""
+
+  heading: str
+  question: str
+  claim: str = ''
+
+
+_AREAS = (
+  'The paper marks a confident noise area, where the attack is weak and the model still '
+  'learns. It finds it larger for the support attack, and noise on query data worth more '
+  'than noise on support data.'
+)
+
+# In the order of the report.
+_TITLES = {
+  'table1': Title(
+    'Table I: the support attack',
+    'Can the meta-learner tell whether an image is in the support set, which the gradient '
+    'shows only through the adaptation?',
+  ),
+  'table2': Title(
+    'Table II: the query attack',
+    'Can the meta-learner tell whether an image is in the query set, whose loss the gradient '
+    'is of?',
+  ),
+  'table3': Title(
+    'Table III: the time a support attack takes',
+    'How long does a candidate take, by the size of the attacked set and the iterations?',
+    'The paper: a few seconds to half a minute, more with data and with iterations.',
+  ),
+  'table4': Title(
+    'Table IV: the time a query attack takes',
+    'How long does a candidate take, by the size of the attacked set and the iterations?',
+    'The paper: one second to a quarter of a minute, faster than the support attack.',
+  ),
+  'figure4': Title(
+    'Figure 4: what goes into the attack, and what comes out',
+    'Does a member survive the reconstruction, and does a non-member turn into another image?',
+    'The paper: members stay as they are, non-members change towards a true member.',
+  ),
+  'figure5': Title(
+    'Figure 5: more classes',
+    'Is a task with more classes harder to attack?',
+    'The paper: the number of classes hardly matters.',
+  ),
+  'figure6': Title(
+    'Figure 6: more images of each class',
+    'Is a task with more images of each class harder to attack?',
+    'The paper: the accuracy of both attacks falls as the shots rise.',
+  ),
+  'figure7': Title(
+    'Figure 7: the query attack while the model is trained',
+    'When in meta-training does the query set leak most?',
+    'The paper: on the untrained model; the accuracy falls with training.',
+  ),
+  'figure8': Title(
+    'Figure 8: the support attack while the model is trained',
+    'When in meta-training does the support set leak most?',
+    'The paper: on a partly trained model.',
+  ),
+  'figure9': Title(
+    'Figure 9: noise against the query attack, MNIST',
+    'How much noise stops the attack, and what does learning pay for it?',
+    _AREAS,
+  ),
+  'figure10': Title(
+    'Figure 10: noise against the support attack, MNIST',
+    'How much noise stops the attack, and what does learning pay for it?',
+    _AREAS,
+  ),
+  'figure11': Title(
+    'Figure 11: noise against the query attack, Fashion-MNIST',
+    'How much noise stops the attack, and what does learning pay for it?',
+    _AREAS,
+  ),
+  'figure12': Title(
+    'Figure 12: noise against the support attack, Fashion-MNIST',
+    'How much noise stops the attack, and what does learning pay for it?',
+    _AREAS,
+  ),
+  'figure13': Title(
+    'Proposition 3.1: different data, the same gradient',
+    'Can a task with other images send exactly the same gradient?',
+    'The paper: yes, for some networks, such as a single neuron.',
+  ),
+  'learning': Title('How well the models learn', 'What is meta-training worth on new tasks?'),
+  'quickstart': Title(
+    'Quickstart', 'Does one gradient give away who is in the query set of a small task?'
+  ),
+}
+
+_QUESTIONS = {
+  'sweep': 'How well does the attack tell members from non-members?',
+  'train': 'How well do the models learn new tasks?',
+  'runtime': 'How long does an attacked candidate take?',
+  'identifiability': 'Can different data send the same gradient?',
+}
+
+
+def title(name: str, kind: str) -> Title:
+  """The title of a run; any other than the paper's has its folder's name."""
+  return _TITLES.get(name) or Title(name.replace('_', ' '), _QUESTIONS.get(kind, ''))
+
+
+def position(name: str) -> tuple[int, str]:
+  """Sorts runs: the paper's tables, its figures, then the rest by name."""
+  known = list(_TITLES)
+  return (known.index(name) if name in known else len(known), name)

@@ -1,0 +1,77 @@
+"""A page as files: one of HTML that needs no other, and its tables and pictures beside it."""
+
+import base64
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+
+from experiments.reporting.content import Image, Page, Table
+from experiments.reporting.page import make_page
+from mamljax import atomic
+
+
+def write_report(output_dir: Path, *, title: str) -> Path:
+  """Writes OUT/report.html and the folder OUT/report, and returns the path of the page.
+
+  Equal results make equal files. Everything is read and drawn before anything is written,
+  and the page is written last.
+
+  Args:
+    output_dir: a folder of results, or of such folders.
+    title: of the page.
+
+  Raises:
+    InputError: if there are no results, one of their files is damaged, or the folder cannot
+      be written.
+  """
+  page = make_page(output_dir, title)
+  html = render(page)
+  for name, data in files(page):
+    atomic.write_bytes(output_dir / 'report' / name, data)
+  path = output_dir / 'report.html'
+  atomic.write_text(path, html)
+  return path
+
+
+def render(page: Page) -> str:
+  """The page as HTML, its pictures inside."""
+  environment = jinja2.Environment(
+    loader=jinja2.PackageLoader('experiments', 'templates'),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  environment.filters['uri'] = _uri
+  return environment.get_template('report.html.j2').render(page=page)
+
+
+def files(page: Page) -> Iterator[tuple[str, bytes]]:
+  """The tables and pictures of the page, each with the name of its file."""
+  if page.headline:
+    yield 'headline.csv', page.headline.csv.encode()
+  for section in page.sections:
+    if section.csv:
+      yield f'{section.anchor}_table.csv', section.csv.encode()
+    shown = [image for figure in (*section.lead, *section.figures) for image in figure.images]
+    sheets = [gallery.sheet for gallery in section.galleries]
+    yield from ((image.name, image.data) for image in (*shown, *sheets))
+  yield 'runs.csv', _csv(page.provenance).encode()
+
+
+def _csv(table: Table) -> str:
+  """A table as it is shown."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(table.headings)
+  writer.writerows(
+    [entry.text for entry in row] for group in table.groups for row in group.rows
+  )
+  return text.getvalue()
+
+
+def _uri(image: Image) -> str:
+  return f'data:image/png;base64,{base64.b64encode(image.data).decode()}'

@@ -1,0 +1,132 @@
+"""How long an attack takes (Tables III, IV): `python -m experiments.runtime --flagfile=...`.
+
+Times one candidate alone and its share of a batch, for each size of task and number of
+iterations, and writes OUT/runtimes.csv and OUT/runtimes.png. The model is untrained: run
+time does not depend on the values of its parameters. Let nothing else run beside it.
+"""
+
+import csv
+import dataclasses
+import io
+import math
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import flags
+from tqdm import tqdm
+
+from experiments import command, figures, models, playing, results, runs, timing
+from experiments.grid import Cell
+from mamljax import atomic
+from mamljax.errors import InputError, unknown
+
+_TARGET = flags.DEFINE_string('target', 'query', 'query (Table IV) or support (Table III)')
+_SIZES = flags.DEFINE_list('sizes', '3x1,5x1,5x2,5x3,5x4', 'tasks, each WAYSxSHOTS')
+_ITERATIONS = flags.DEFINE_list('iterations', '50,100,200', 'steps of the reconstruction')
+_CELL = flags.DEFINE_list(
+  'cell', '', 'other fields of experiments.grid.Cell, such as activation=softplus'
+)
+_REPEATS = flags.DEFINE_integer('repeats', 5, 'candidates that are timed alone', lower_bound=1)
+_CANDIDATES = flags.DEFINE_integer(
+  'candidates', 0, 'candidates in a batch; 0: as few as keep all devices busy', lower_bound=0
+)
+_CHUNK = flags.DEFINE_integer(
+  'chunk', 0, 'of them computed together; 0: chosen for the backend', lower_bound=0
+)
+_QUICK = flags.DEFINE_bool(
+  'quick', False, 'extreme sizes and fewest iterations only; OUT_quick'
+)
+_DATA_DIR = flags.DEFINE_string('data_dir', None, 'prepared data sets')
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the times are written')
+
+
+_KINDS = {str: 'a word', int: 'a whole number', float: 'a number'}
+_FIELDS = {
+  field.name: type(field.default)
+  for field in dataclasses.fields(Cell)
+  if type(field.default) in _KINDS
+}
+
+
+def main(argv: Sequence[str]) -> None:
+  """Times the attack of every cell, then prints the table."""
+  del argv
+  cells, folder = _read_cells(), Path(_OUTPUT_DIR.value).expanduser()
+  folder = folder.parent / f'{folder.name}_quick' if _QUICK.value else folder
+  data_dir = Path(_DATA_DIR.value).expanduser() if _DATA_DIR.value else None
+  results.check_output_dir(folder)
+  for cell in cells:
+    models.splits_of(cell, data_dir)  # a mistake in the last cell stops the first
+  rows: list[timing.Runtime] = []
+  for cell in tqdm(cells, unit='cell'):
+    splits = models.splits_of(cell, data_dir)
+    params = models.initial_state(cell.model, splits).params
+    batch = _CANDIDATES.value or playing.CHUNKS_PER_BLOCK * cell.chunk * jax.device_count()
+    rows.append(
+      timing.measure(cell, params, splits.victims, repeats=_REPEATS.value, candidates=batch)
+    )
+    _write(folder, rows)
+  runs.write_run(folder)
+  print(timing.format_runtimes(rows))
+
+
+def _read_cells() -> list[Cell]:
+  """The cells that the flags ask for, by size and iterations."""
+  sizes = sorted(
+    {_size(item) for item in _SIZES.value}, key=lambda size: (math.prod(size), size)
+  )
+  iterations = sorted({_convert('iterations', int, item) for item in _ITERATIONS.value})
+  if not (sizes and iterations):
+    raise InputError(f'no value is given for {"iterations" if sizes else "sizes"}')
+  if _QUICK.value:
+    sizes, iterations = sorted({sizes[0], sizes[-1]}), iterations[:1]
+  fields = dict(map(_field, _CELL.value))
+  cells = [
+    Cell(
+      **fields | {'target': _TARGET.value, 'ways': ways, 'shots': shots, 'iterations': steps}
+    )
+    for ways, shots in sizes
+    for steps in iterations
+  ]
+  return [dataclasses.replace(c, chunk=_CHUNK.value or playing.good_chunk(c)) for c in cells]
+
+
+def _size(item: str) -> tuple[int, int]:
+  """Ways and shots."""
+  found = re.fullmatch(r'(\d+)x(\d+)', item.strip())
+  if not found:
+    raise InputError(f'--sizes: {item!r} is not WAYSxSHOTS, such as 5x1')
+  return int(found[1]), int(found[2])
+
+
+def _field(item: str) -> tuple[str, Any]:
+  """A field of a cell and its value."""
+  name, _, text = item.strip().partition('=')
+  if name not in _FIELDS:
+    raise unknown('field of a cell', name, _FIELDS)
+  return name, _convert('cell', _FIELDS[name], text)
+
+
+def _convert(flag: str, kind: Callable[[str], Any], text: str) -> Any:
+  """A number, or a text as it is."""
+  try:
+    return kind(text)
+  except ValueError as error:
+    raise InputError(f'--{flag}: {text!r} is not {_KINDS[kind]}') from error
+
+
+def _write(folder: Path, rows: Sequence[timing.Runtime]) -> None:
+  """The times so far, as a table and as a picture."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerows([timing.Runtime._fields, *rows])
+  atomic.write_text(folder / 'runtimes.csv', text.getvalue())
+  figures.save(timing.draw_runtimes(rows), folder / 'runtimes.png')
+
+
+if __name__ == '__main__':
+  command.use_all_cores()
+  command.run(main)

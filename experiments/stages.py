@@ -1,0 +1,182 @@
+"""The stages of a trial, each jitted over a block of them: draw, observe, attack.
+
+What the trials of a cell share is passed, not closed over, so that cells of one shape share
+one compilation. Chunks of trials run under one `vmap`, shared out over the devices of a mesh.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+
+from experiments import models
+from experiments.grid import Cell
+from mamljax.attacks import ATTACKS, Knowledge, Observation, reconstruction
+from mamljax.audit import game
+from mamljax.audit.game import Trial
+from mamljax.defences import Defence
+from mamljax.maml import InnerLoop
+from mamljax.types import Params, Pool, Task
+
+PREPARE = 3  # a stream of randomness beside those of the model (see experiments.models)
+SEND, SCORE = 0, 1  # of a trial's own
+
+
+class Shared(NamedTuple):
+  """What the trials of a cell share.
+
+  Attributes:
+    knowledge: what the adversary knows, and believes of the inner loop.
+    prepared: what the attack made of it.
+    inner, defence: what the learners do.
+    options: of the attack.
+  """
+
+  knowledge: Knowledge
+  prepared: Any
+  inner: InnerLoop
+  defence: Defence
+  options: Any
+
+
+class Played(NamedTuple):
+  """What came out of trials.
+
+  Attributes:
+    scores: the highest score of any learner [n].
+    located: whether that learner is the challenger's a [n].
+    pictures: what the attack made of the candidate there, if it makes images.
+    labels_right: the share of labels that the attack inferred rightly there, if it did.
+  """
+
+  scores: jax.Array
+  located: jax.Array
+  pictures: jax.Array | None
+  labels_right: jax.Array | None
+
+
+def is_member(indices):
+  """Members and non-members take turns, as in the paper half of the trials are of each."""
+  return indices % 2 == 0
+
+
+@functools.partial(
+  jax.jit, static_argnames=('ways', 'shots', 'target', 'learners', 'non_members')
+)
+def draw(
+  key: jax.Array, pool: Pool, indices: jax.Array, **rules: Any
+) -> tuple[jax.Array, Trial]:
+  """The keys and the draws of some trials; trial t depends on `fold_in(key, t)` alone."""
+
+  def one(index: jax.Array) -> tuple[jax.Array, Trial]:
+    key_draw, key_play = jax.random.split(jax.random.fold_in(key, index))
+    return key_play, game.draw_trial(key_draw, pool, is_member(index), **rules)
+
+  return jax.vmap(one)(indices)
+
+
+def share(cell: Cell, params: Params) -> Shared:
+  """What the trials of a cell share."""
+  described = models.describe_training(cell)
+  inner = described.inner
+  assumed = dataclasses.replace(inner, order=cell.assumed_order or inner.order)
+  knowledge = Knowledge(described.loss_fn, params, assumed)
+  options = reconstruction.Options(
+    target=cell.target,
+    iterations=cell.iterations,
+    learning_rate=cell.attack_learning_rate,
+    decay=cell.attack_decay,
+    tv_weight=cell.tv_weight,
+    start_mean=cell.start_mean,
+    start_scale=cell.start_scale,
+    labels=cell.labels,
+    ways=cell.ways,
+    restarts=cell.restarts,
+  )
+  key = jax.random.fold_in(jax.random.key(cell.seed), PREPARE)
+  prepared = ATTACKS[cell.attack].prepare(key, knowledge)
+  return Shared(knowledge, prepared, inner, described.defence, options)
+
+
+@functools.partial(jax.jit, static_argnames=('attack', 'chunk', 'mesh'))
+def observe(
+  keys: jax.Array,
+  trials: Trial,
+  shared: Shared,
+  *,
+  attack: str,
+  chunk: int,
+  mesh: jax.sharding.Mesh,
+) -> Observation:
+  """What the adversary sees of each learner of some trials, [trials, learners]."""
+  requires = ATTACKS[attack].REQUIRES[shared.options.target]
+
+  def see(key: jax.Array, task: Task) -> Observation:
+    return game.observe(
+      key,
+      shared.knowledge.loss_fn,
+      shared.knowledge.params,
+      task,
+      shared.inner,
+      defence=shared.defence,
+      requires=requires,
+    )
+
+  def see_learners(keyed: tuple[jax.Array, Trial]) -> Observation:
+    key, trial = keyed
+    return jax.vmap(see)(_learner_keys(key, SEND, trial), trial.tasks)
+
+  return _share_out(see_learners, (keys, trials), chunk=chunk, mesh=mesh)
+
+
+@functools.partial(jax.jit, static_argnames=('attack', 'chunk', 'mesh'))
+def attack(
+  keys: jax.Array,
+  trials: Trial,
+  seen: Observation,
+  shared: Shared,
+  *,
+  attack: str,
+  chunk: int,
+  mesh: jax.sharding.Mesh,
+) -> Played:
+  """Scores some trials."""
+  score = functools.partial(ATTACKS[attack].score, options=shared.options)
+
+  def play(keyed: tuple[jax.Array, Trial, Observation]) -> Played:
+    key, trial, observations = keyed
+    score_all = jax.vmap(lambda *told: score(told[0], shared.prepared, *told[1:]))
+    key_scores = _learner_keys(key, SCORE, trial)
+    scores, info = score_all(key_scores, observations, trial.candidates)
+    best = scores.argmax()
+    info = jax.tree.map(lambda leaf: leaf[best], info)
+    right = None
+    if getattr(shared.options, 'labels', 'known') == 'inferred':
+      # Both are sorted by slot, but for the candidate's place.
+      truth = getattr(trial.tasks, shared.options.target).labels[best]
+      right = (jnp.sort(info.labels) == truth).mean()
+    located = best == trial.learner
+    return Played(scores[best], located, getattr(info, 'reconstruction', None), right)
+
+  return _share_out(play, (keys, trials, seen), chunk=chunk, mesh=mesh)
+
+
+def _learner_keys(key: jax.Array, stream: int, trial: Trial) -> jax.Array:
+  """A key for each learner of a trial."""
+  return jax.random.split(jax.random.fold_in(key, stream), len(trial.candidates.label))
+
+
+def _share_out(function: Any, trials: Any, *, chunk: int, mesh: jax.sharding.Mesh) -> Any:
+  """Maps over trials, shared out over the devices of `mesh`, a chunk at a time."""
+
+  def map_chunks(trials: Any) -> Any:
+    return jax.lax.map(function, trials, batch_size=chunk)
+
+  split = P('trials')
+  shared_out = jax.shard_map(
+    map_chunks, mesh=mesh, in_specs=(split,), out_specs=split, check_vma=False
+  )
+  return shared_out(trials)

@@ -1,0 +1,88 @@
+"""The report in a real browser: it is shown, in light and dark, and no wider than a phone."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.reporting.writing import write_report
+from tests.experiments.reported import make_result, write_pictures, write_sweep
+
+CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
+
+WIDTHS = (360, 390, 1280)
+# A frame, since Chromium's own windows are at least 500 pixels wide.
+FRAMES = """
+<title></title>
+<script>onmessage = (message) => { document.title += message.data }</script>
+""" + ''.join(
+  f'<iframe src="page.html" width="{width}" height="800"></iframe>' for width in WIDTHS
+)
+# Beside the page as a whole, whatever of it reaches farthest without scrolling by itself.
+MEASURE = """
+<script>addEventListener('load', () => {
+  const all = [...document.querySelectorAll('body *')];
+  const still = all.filter((e) => !e.closest('.scroll, .card'));
+  const farthest = Math.max(...still.map((e) => e.getBoundingClientRect().right));
+  const needed = Math.max(farthest, document.documentElement.scrollWidth);
+  parent.postMessage(`${innerWidth}:${Math.ceil(needed)};`, '*');
+});</script>
+</body>
+"""
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='needs Chromium')
+
+
+@pytest.fixture(scope='module')
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """A report with wide tables and pictures, and a name that cannot be broken."""
+  out = tmp_path_factory.mktemp('browser')
+  folder = out / ('wide' * 20)
+  found = [make_result(ways=ways) for ways in (3, 5)]
+  write_sweep(folder, found)
+  write_pictures(folder, found[0])
+  return write_report(out, title='Title')
+
+
+def chromium(profile: Path, page: Path, *arguments: str) -> str:
+  """Opens a page without a screen."""
+  command = [
+    *(str(CHROMIUM), '--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars'),
+    *('--virtual-time-budget=10000', f'--user-data-dir={profile}', *arguments, page.as_uri()),
+  ]
+  return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def test_the_page_never_scrolls_sideways(page, tmp_path):
+  """On a phone a table may scroll within itself; the text around it must not."""
+  (tmp_path / 'page.html').write_text(page.read_text().replace('</body>', MEASURE))
+  (tmp_path / 'frames.html').write_text(FRAMES)
+  shown = chromium(tmp_path / 'profile', tmp_path / 'frames.html', '--dump-dom')
+  needed = dict(re.findall(r'(\d+):(\d+)', shown))
+  assert {int(width) for width in needed} == {*WIDTHS}
+  assert all(int(width) >= int(pixels) for width, pixels in needed.items()), needed
+
+
+def test_the_page_is_shown_in_light_and_in_dark(page, tmp_path):
+  """Styles that do not load leave a blank page, or black letters on black."""
+  lightness = []
+  for scheme in ('1', '0'):  # Blink's light and dark
+    path = tmp_path / f'{scheme}.png'
+    chromium(
+      tmp_path / 'profile',
+      page,
+      *(f'--blink-settings=preferredColorScheme={scheme}', '--window-size=390,1500'),
+      f'--screenshot={path}',
+    )
+    with Image.open(path) as image:
+      lightness.append(np.asarray(image.convert('L')) / 255)
+  light, dark = lightness
+  assert np.median(light) > 0.9
+  assert np.median(dark) < 0.2
+  for shown, ink in ((light, light < 0.5), (dark, dark > 0.5)):
+    assert shown.shape[1] == 390
+    assert 0.01 < np.mean(ink) < 0.5
