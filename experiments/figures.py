@@ -24,6 +24,7 @@ STYLE: dict[Any, Any] = {
   'savefig.bbox': 'tight',
   'savefig.dpi': 150,
 }
+PAIRS = 3  # of each truth in a row of Figure 4
 COLOURS = ('#0b6e99', '#c8553d', '#588157', '#7b5ea7', '#b08900')
 
 
@@ -72,6 +73,46 @@ def picture(result: CellResult, examples: Examples | None) -> Figure:
     _draw_scores(histogram, scores, members, result.metrics.threshold)
     _draw_roc(curve, scores, members)
   return figure
+
+
+def pairs(drawn: Sequence[tuple[CellResult, Examples]]) -> Figure:
+  """What went into an attack and what came out, members left, others right (Figure 4).
+
+  Args:
+    drawn: cells with their examples, a row each.
+  """
+  with mpl.rc_context(STYLE):
+    figure = Figure(figsize=(9.5, 1.02 * len(drawn) + 0.3), layout='constrained')
+    left, right = np.ravel(figure.subfigures(1, 2, wspace=0.03, squeeze=False))
+    _draw_half(left, drawn, truth=True)
+    _draw_half(right, drawn, truth=False)
+  return figure
+
+
+def _draw_half(half, drawn: Sequence[tuple[CellResult, Examples]], *, truth: bool) -> None:
+  """The members or the others of all cells."""
+  name, colour = ('members', COLOURS[0]) if truth else ('non-members', COLOURS[1])
+  half.suptitle(name, color=colour, fontsize=10)
+  grid = half.subplots(len(drawn), 2 * PAIRS, squeeze=False)
+  for row, (result, examples) in zip(grid, drawn, strict=True):
+    _draw_pairs(row, result, examples, truth=truth, colour=colour)
+
+
+def _draw_pairs(
+  row, result: CellResult, examples: Examples, *, truth: bool, colour: str
+) -> None:
+  """The first members or others of a cell, side by side with their reconstructions."""
+  members = np.array(result.trials.members)[: len(examples.candidates)]
+  for axes in row:
+    axes.set_axis_off()
+  shown = zip(row.reshape(-1, 2), np.flatnonzero(members == truth), strict=False)
+  for (left, right), trial in shown:
+    _show(left, examples.candidates[trial], colour)
+    _show(right, examples.reconstructions[trial], colour)
+    right.set_title(f'SSIM {result.trials.scores[trial]:.2f}', fontsize=7, pad=2)
+  if truth:
+    cell = result.configuration
+    row[0].set_ylabel(f'{cell["dataset"]}\n{cell["target"]}', fontsize=8)
 
 
 def _draw_examples(figure, examples: Examples, scores: np.ndarray, members: np.ndarray) -> None:

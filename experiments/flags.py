@@ -163,19 +163,29 @@ def read() -> Sweep:
   if FLAGS.chunk < 0:
     raise InputError(f'chunk must be positive, or 0 to have it chosen, not {FLAGS.chunk}')
   cells = [dataclasses.replace(c, chunk=FLAGS.chunk or good_chunk(c)) for c in cells]
-  if FLAGS.x and FLAGS.x not in _DEFAULTS:
-    raise unknown('x', FLAGS.x, _DEFAULTS)
+  _check_x(cells)
   output_dir = _folder('output_dir')
   if FLAGS.quick:
+    named = output_dir.name not in ('', '..')
+    output_dir = output_dir if named else output_dir.resolve()
     output_dir = output_dir.with_name(f'{output_dir.name}_quick')
   return Sweep(
     cells,
-    data_dir=_folder('data_dir') if FLAGS.data_dir else None,
+    data_dir=_folder('data_dir') if FLAGS.data_dir is not None else None,
     output_dir=output_dir,
-    store_dir=_folder('store_dir') if FLAGS.store_dir else output_dir,
+    store_dir=_folder('store_dir') if FLAGS.store_dir is not None else output_dir,
     x=FLAGS.x,
     dry_run=FLAGS.dry_run,
   )
+
+
+def _check_x(cells: list[grid.Cell]) -> None:
+  """Refuses to draw against what is no number, or never varies."""
+  numbers = [name for name, value in _DEFAULTS.items() if type(value) in (int, float)]
+  if FLAGS.x and FLAGS.x not in numbers:
+    raise unknown('x', FLAGS.x, numbers)
+  if FLAGS.x == 'noise_scale' and not any(cell.noise_scale for cell in cells):
+    raise InputError('--x=noise_scale, but no cell has noise: give --defences, --noise_scales')
 
 
 def _folder(name: str) -> Path:

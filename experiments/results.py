@@ -1,14 +1,12 @@
-"""What a cell found, on disk: OUT/cells/<hash>.json and OUT/results.csv.
+"""What a cell found, on disk: OUT/cells/<hash>.json.
 
 A cell file is named by the hash of its configuration and carries a checksum of its
 content; it is written whole or not at all. This module alone reads and writes them.
 """
 
-import csv
 import dataclasses
 import hashlib
 import importlib.metadata
-import io
 import json
 import os
 import platform
@@ -20,25 +18,9 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
-from experiments import paper
 from mamljax import atomic
 from mamljax.audit.metrics import Metrics, Rate
 from mamljax.errors import InputError
-
-# The first columns of results.csv, in order; the rest of the configuration follows.
-# fmt: off
-COLUMNS: tuple[str, ...] = (
-  'dataset', 'network', 'ways', 'shots', 'target', 'attack', 'order', 'inner_steps',
-  'inner_learning_rate', 'epoch', 'defence', 'noise_scale', 'iterations', 'trials',
-  'accuracy', 'accuracy_low', 'accuracy_high', 'recall', 'precision',
-  'auc', 'auc_low', 'auc_high', 'tpr_at_fpr_1pct', 'tpr_at_fpr_0.1pct', 'threshold',
-  'seconds_per_trial', 'compile_seconds',
-  'paper_accuracy', 'paper_recall', 'paper_precision',
-  'recall_low', 'recall_high', 'precision_low', 'precision_high',
-  'learning_accuracy', 'learning_low', 'learning_high', 'label_accuracy',
-  'calibration_trials', 'seed', 'git_revision', 'hash',
-)
-# fmt: on
 
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'mamljax')
 
@@ -100,7 +82,12 @@ def cell_hash(cell: Any) -> str:
   Raises:
     ValueError: if a field is NaN or infinite.
   """
-  return _configuration_hash(dataclasses.asdict(cell))
+  return configuration_hash(dataclasses.asdict(cell))
+
+
+def configuration_hash(configuration: dict[str, Any]) -> str:
+  """The same, of the cell's fields as `dataclasses.asdict` gives them."""
+  return _digest(configuration)[:16]
 
 
 def versions() -> dict[str, str | None]:
@@ -149,7 +136,7 @@ def write_cell(output_dir: str | os.PathLike[str], result: CellResult) -> Path:
     'trials': _plain(result.trials),
     'calibration': _plain(result.calibration),
   }
-  path = _cell_path(output_dir, _configuration_hash(result.configuration))
+  path = _cell_path(output_dir, configuration_hash(result.configuration))
   atomic.write_text(path, _document(content))
   return path
 
@@ -193,55 +180,6 @@ def _read_whole(path: Path) -> CellResult:
     raise InputError(f'{path} is damaged ({error}): run its sweep again') from error
 
 
-def row(result: CellResult) -> dict[str, Any]:
-  """The line of results.csv for a cell, `COLUMNS` first; None where no value is.
-
-  The paper's numbers stand beside an undefended reconstruction of a second-order gradient
-  only: it prints no others.
-  """
-  cell, metrics = result.configuration, result.metrics
-  size = cell['target'], cell['dataset'], cell['ways'], cell['shots']
-  theirs = paper.printed(*size) if _as_in_paper(cell) else None
-  values = cell | result.timings | {'hash': _configuration_hash(cell), 'seed': result.seed}
-  learning = result.extra.get('learning', {})
-  values |= {
-    'git_revision': result.git_revision,
-    'label_accuracy': result.extra.get('label_accuracy'),
-    'learning_accuracy': learning.get('accuracy'),
-    'learning_low': learning.get('low'),
-    'learning_high': learning.get('high'),
-  }
-  for name in ('accuracy', 'recall', 'precision', 'auc'):
-    value, low, high = getattr(metrics, name) or (None, None, None)
-    values |= {name: value, f'{name}_low': low, f'{name}_high': high}
-    values |= {f'paper_{name}': getattr(theirs, name, None)}
-  values |= {
-    'tpr_at_fpr_1pct': metrics.tpr_at_fpr_1pct,
-    'tpr_at_fpr_0.1pct': metrics.tpr_at_fpr_01pct,
-    'threshold': metrics.threshold,
-  }
-  rest = [name for name in cell if name not in COLUMNS]
-  return {column: values[column] for column in (*COLUMNS, *rest)}
-
-
-def write_csv(output_dir: str | os.PathLike[str], results: Iterable[CellResult]) -> Path:
-  """Writes OUT/results.csv, a row per result in the order given, and returns its path.
-
-  A field is empty where a value does not exist.
-
-  Raises:
-    InputError: if the folder cannot be written.
-  """
-  rows = [row(result) for result in results]
-  text = io.StringIO()
-  writer = csv.DictWriter(text, rows[0] if rows else COLUMNS, lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(rows)
-  path = Path(output_dir) / 'results.csv'
-  atomic.write_text(path, text.getvalue())
-  return path
-
-
 def _parse(data: bytes, name: str) -> CellResult:
   """The result in a cell file; an error of whatever kind if it is damaged."""
   content = json.loads(data)
@@ -251,7 +189,7 @@ def _parse(data: bytes, name: str) -> CellResult:
   # Byte for byte: the last digit of a float may change without changing its value.
   if _document(content).encode() != data:
     raise ValueError('its content does not match its checksum')
-  if _configuration_hash(content['configuration']) != name:
+  if configuration_hash(content['configuration']) != name:
     raise ValueError('it holds another configuration than its name says')
   metrics: dict[str, Any] = {
     key: Rate(**value) if isinstance(value, dict) else value
@@ -263,15 +201,6 @@ def _parse(data: bytes, name: str) -> CellResult:
     'calibration': Trials(**content['calibration']),
   }
   return CellResult(**content | typed)
-
-
-def _as_in_paper(cell: dict[str, Any]) -> bool:
-  """Whether the cell plays what Tables I and II report."""
-  undefended = cell['defence'] == 'none' or not cell['noise_scale']
-  reported = cell.get('pool', 'victims') == 'victims'  # others are for tuning
-  order = cell['order'] == 2 and cell.get('assumed_order', 0) != 1
-  game = cell.get('learners', 1) == 1 and cell.get('labels', 'known') == 'known'
-  return cell['attack'] == 'reconstruction' and undefended and reported and order and game
 
 
 def _plain(value: Any) -> Any:
@@ -288,10 +217,6 @@ def _digest(content: Any) -> str:
   """The SHA-256 of a JSON value, whatever its key order and layout; floats by repr."""
   text = json.dumps(content, sort_keys=True, separators=(',', ':'), allow_nan=False)
   return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _configuration_hash(configuration: dict[str, Any]) -> str:
-  return _digest(configuration)[:16]
 
 
 def _cell_path(output_dir: str | os.PathLike[str], name: str) -> Path:

@@ -70,6 +70,17 @@ def write_run(
   return run
 
 
+def check_run(output_dir: Path) -> None:
+  """Makes sure that a run.json in a folder, if there is one, may be replaced.
+
+  Raises:
+    InputError: if it is not one of ours.
+  """
+  path = output_dir / 'run.json'
+  if path.exists():
+    _parse(path)
+
+
 def find_runs(output_dir: str | os.PathLike[str]) -> Iterator[tuple[Path, Run]]:
   """The folders of results in a folder, itself first, each with what made it.
 

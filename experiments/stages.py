@@ -155,9 +155,11 @@ def attack(
     info = jax.tree.map(lambda leaf: leaf[best], info)
     right = None
     if getattr(shared.options, 'labels', 'known') == 'inferred':
-      # Both are sorted by slot, but for the candidate's place.
       truth = getattr(trial.tasks, shared.options.target).labels[best]
-      right = (jnp.sort(info.labels) == truth).mean()
+      counts = (
+        jnp.bincount(labels, length=shared.options.ways) for labels in (info.labels, truth)
+      )
+      right = jnp.minimum(*counts).sum() / len(truth)
     located = best == trial.learner
     return Played(scores[best], located, getattr(info, 'reconstruction', None), right)
 

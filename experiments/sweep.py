@@ -9,11 +9,13 @@ from pathlib import Path
 from absl import logging
 from tqdm import tqdm
 
-from experiments import command, curves, figures, flags, models, results, runs, tables
+from experiments import command, curves, figures, flags, models, results, rows, runs, tables
 from experiments.examples import read_examples, write_examples
 from experiments.grid import Cell, describe
 from experiments.runner import run_cell
 from mamljax.errors import InputError
+
+MAX_PAIRED = 6  # cells whose reconstructions fit one picture
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,12 +27,13 @@ def main(argv: Sequence[str]) -> None:
     return
   for folder in (sweep.output_dir, sweep.store_dir):
     results.check_output_dir(folder)
+  runs.check_run(sweep.output_dir)
   for cell in sweep.cells:
     models.splits_of(cell, sweep.data_dir)  # a mistake in the last cell stops the first
   found = _resume(sweep)
   if not found:
     raise InputError('no cell has a result')
-  path = results.write_csv(sweep.output_dir, found)
+  path = rows.write_csv(sweep.output_dir, found)
   runs.write_run(
     sweep.output_dir,
     store_dir=sweep.store_dir,
@@ -50,7 +53,7 @@ def _resume(sweep: flags.Sweep) -> list[results.CellResult]:
   with tqdm(total=sum(map(_work, missing)), unit='step', unit_scale=True) as bar:
     for cell in missing:
       kept[cell] = _compute(cell, sweep, bar)
-      results.write_csv(sweep.output_dir, filter(None, kept.values()))
+      rows.write_csv(sweep.output_dir, filter(None, kept.values()))
   return [result for result in kept.values() if result]
 
 
@@ -78,6 +81,12 @@ def _draw(sweep: flags.Sweep, found: list[results.CellResult]) -> Path:
   path = sweep.output_dir / 'picture.png'
   examples = read_examples(sweep.store_dir, Cell(**found[0].configuration))
   figures.save(figures.picture(found[0], examples), path)
+  pictured = [
+    (result, read_examples(sweep.store_dir, Cell(**result.configuration))) for result in found
+  ]
+  drawn = [(result, examples) for result, examples in pictured if examples]
+  if 1 < len(drawn) <= MAX_PAIRED:
+    figures.save(figures.pairs(drawn), sweep.output_dir / 'pairs.png')
   if sweep.x:
     figures.save(curves.curves(found, sweep.x), sweep.output_dir / 'curves.png')
     print(*curves.trend(found, sweep.x), sep='\n')

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.results import CellResult, row
+from experiments.results import CellResult
+from experiments.rows import row
 
 _RATES = ('accuracy', 'recall', 'precision', 'auc')
 _ALWAYS = ('dataset', 'ways', 'shots', 'target', 'chunk')

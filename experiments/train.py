@@ -36,6 +36,7 @@ def main(argv: Sequence[str]) -> None:
     return
   results.check_output_dir(sweep.output_dir)
   results.check_output_dir(sweep.store_dir)
+  runs.check_run(sweep.output_dir)
   for model in epochs:
     models.splits_of(model, sweep.data_dir)
   rows: list[dict[str, Any]] = []

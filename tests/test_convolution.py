@@ -55,8 +55,8 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize('padding', ['SAME', 'VALID'])
-@pytest.mark.parametrize('stride', [1, 2])
-@pytest.mark.parametrize('window', [(1, 1), (3, 3), (5, 5)])
+@pytest.mark.parametrize('stride', [1, 2, 3])
+@pytest.mark.parametrize('window', [(1, 1), (3, 3), (2, 5)])
 def test_equals_xla(window, stride, padding):
   """Else the network's weights mean something else than in every other library."""
   drawn = [draw(size, channels, window) for size, channels in SHAPES]
@@ -71,7 +71,7 @@ def test_equals_xla(window, stride, padding):
 
 @pytest.mark.parametrize(
   ('window', 'stride', 'padding'),
-  [((3, 3), 2, 'SAME'), ((2, 3), 1, 'VALID')],
+  [((3, 3), 2, 'SAME'), ((2, 3), 1, 'VALID'), ((4, 2), 3, 'SAME')],
 )
 def test_derivatives_equal_xlas(window, stride, padding):
   """Meta-gradients are second derivatives: an attack would follow a wrong one anywhere."""
@@ -106,11 +106,32 @@ def test_vmapped_weights_need_no_grouped_convolution():
   assert 'dot_general' in program
 
 
-def test_patches_are_the_windows_in_the_order_of_a_kernel():
-  """Else `kernel.reshape` meets the wrong pixels."""
-  images = np.random.default_rng(2).normal(size=(2, 6, 7, 3))
-  windows = np.lib.stride_tricks.sliding_window_view(images, (3, 2), axis=(1, 2))
-  expected = np.moveaxis(windows, 3, -1)[:, ::2, ::2].reshape(2, 2, 3, -1)
-  cut = functools.partial(patches, window=(3, 2), stride=2, padding='VALID')
-  found = jax.jit(cut)(jnp.asarray(images))
-  np.testing.assert_array_equal(found, expected)
+def gathered(images: np.ndarray, window: tuple[int, int], stride: int, padding: str):
+  """The windows one by one: those of 'SAME' start every stride, centred on the whole."""
+  if padding == 'SAME':
+    short = [
+      max((-(-size // stride) - 1) * stride + extent - size, 0)
+      for size, extent in zip(images.shape[1:3], window, strict=True)
+    ]
+    images = np.pad(images, ((0, 0), *((s // 2, s - s // 2) for s in short), (0, 0)))
+  rows, columns = (
+    range(0, size - extent + 1, stride)
+    for size, extent in zip(images.shape[1:3], window, strict=True)
+  )
+  cut = [[images[:, i : i + window[0], j : j + window[1]] for j in columns] for i in rows]
+  return np.moveaxis(np.array(cut), 2, 0).reshape(len(images), len(rows), len(columns), -1)
+
+
+WINDOWS = [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5), (3, 2), (1, 4), (5, 1)]
+
+
+@pytest.mark.parametrize('padding', ['SAME', 'VALID'])
+@pytest.mark.parametrize('stride', [1, 2, 3])
+@pytest.mark.parametrize('size', [(5, 7), (8, 6)])
+def test_patches_are_the_windows_in_the_order_of_a_kernel(size, stride, padding):
+  """Else `kernel.reshape` meets the wrong pixels. Bit for bit: nothing is computed."""
+  images = np.random.default_rng(2).normal(size=(2, *size, 3))
+  cut = functools.partial(patches, stride=stride, padding=padding)
+  found = jax.jit(lambda images: [cut(images, window) for window in WINDOWS])(images)
+  for window, of_window in zip(WINDOWS, found, strict=True):
+    np.testing.assert_array_equal(of_window, gathered(images, window, stride, padding))

@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mamljax.defences import DEFENCES, Defence, Gaussian, identity, make_defence
+from mamljax.defences import DEFENCES, Defence, Gaussian, identity, make_defence, parse_defence
 from mamljax.errors import InputError
 
+POINTS = {
+  'support_noise': 'support',
+  'inner_gradient_noise': 'inner',
+  'query_noise': 'query',
+  'outgoing_gradient_noise': 'outgoing',
+}
+IMAGES = ('support', 'query')
 SIZE = 50_000
 VALUE = {'a': jnp.zeros(SIZE), 'b': jnp.zeros((SIZE // 10, 10))}
 
@@ -51,15 +58,7 @@ def test_identity_changes_nothing():
   assert identity(jax.random.key(0), VALUE) is VALUE
 
 
-@pytest.mark.parametrize(
-  ('name', 'point'),
-  [
-    ('support_noise', 'support'),
-    ('inner_gradient_noise', 'inner'),
-    ('query_noise', 'query'),
-    ('outgoing_gradient_noise', 'outgoing'),
-  ],
-)
+@pytest.mark.parametrize(('name', 'point'), POINTS.items())
 def test_a_named_defence_puts_noise_at_its_point_alone(name, point):
   """Else a row of results.csv would be about another defence than it names."""
   assert make_defence(name, scale=0.3) == Defence(**{point: Gaussian(0.3)})
@@ -70,10 +69,83 @@ def test_none_protects_nothing_whatever_the_scale():
   assert make_defence('none', scale=3.0) == Defence()
 
 
-def test_an_unknown_defence_is_named_with_the_nearest():
-  """A slip of the pen must not silently run without a defence."""
-  with pytest.raises(
-    InputError, match=r"'suport_noise': did you mean 'support_noise'"
-  ) as error:
-    make_defence('suport_noise', scale=0.1)
-  assert all(name in str(error.value) for name in DEFENCES)
+@pytest.mark.parametrize(('name', 'point'), POINTS.items())
+def test_noise_has_the_mean_that_is_asked_for(name, point):
+  """A mean that is dropped would make a row about another noise than it names."""
+  assert make_defence(name, scale=0.3, mean=-0.2) == Defence(**{point: Gaussian(0.3, -0.2)})
+
+
+@pytest.mark.parametrize(('name', 'point'), POINTS.items())
+def test_clipping_keeps_images_images_and_leaves_gradients_alone(name, point):
+  """A clipped gradient is another defence; and within [0, 1] clipping must change nothing."""
+  key, value = jax.random.key(1), jnp.full((4, 50, 50, 1), 0.5)
+  free = getattr(make_defence(name, scale=0.4, mean=0.1), point)(key, value)
+  kept = getattr(make_defence(name, scale=0.4, mean=0.1, clip_images=True), point)(key, value)
+  assert free.min() < 0
+  assert free.max() > 1
+  assert kept.dtype == free.dtype == jnp.float32
+  np.testing.assert_array_equal(kept, np.clip(free, 0, 1) if point in IMAGES else free)
+
+
+def test_composed_defences_each_have_their_point_and_factor():
+  """A factor at the wrong point would protect one set at the price of another."""
+  composed = make_defence('support_noise+0.1*outgoing_gradient_noise', scale=2.0, mean=0.5)
+  assert composed == Defence(support=Gaussian(2.0, 0.5), outgoing=Gaussian(0.2, 0.05))
+  everywhere = make_defence(
+    '+'.join(f'{i + 1}*{name}' for i, name in enumerate(POINTS)), scale=1
+  )
+  assert everywhere == Defence(*(Gaussian(i + 1) for i in range(4)))
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    'query_noise+.5*support_noise',
+    '5e-1*support_noise+1*query_noise',
+    '0.50*support_noise + query_noise',
+  ],
+)
+def test_the_order_of_parts_and_the_writing_of_numbers_do_not_matter(text):
+  """Else one defence would stand in two rows of a table."""
+  assert parse_defence(text) == {'support_noise': 0.5, 'query_noise': 1.0}
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('suport_noise', "unknown defence 'suport_noise': did you mean 'support_noise'"),
+    ('query_noise+inner_gradient', "'inner_gradient': did you mean 'inner_gradient_noise'"),
+    ('query_noise+', "unknown defence ''"),
+    ('', "unknown defence ''"),
+    ('query_noise+2*query_noise', "'query_noise+2*query_noise' names 'query_noise' twice"),
+    ('0*query_noise', "'0' is not a positive factor"),
+    ('0.0e3*query_noise', "'0.0e3' is not a positive factor"),
+    ('-1*query_noise', "'-1' is not a positive factor"),
+    ('much*query_noise', "'much' is not a positive factor"),
+    ('nan*query_noise', "'nan' is not a positive factor"),
+    ('1e999*query_noise', "'1e999' is not a positive factor"),
+    ('*query_noise', "'' is not a positive factor"),
+    ('2*3*query_noise', "'2*3' is not a positive factor"),
+  ],
+)
+def test_a_slip_of_the_pen_is_met_with_one_clear_line(text, message):
+  """Else a sweep would run for hours without the defence that it was to measure."""
+  with pytest.raises(InputError) as caught:
+    make_defence(text, scale=0.1)
+  assert message in str(caught.value)
+  assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('text', ['none+query_noise', '2*none'])
+def test_none_is_no_part(text):
+  """'Did you mean none?' is no help to someone who wrote it."""
+  with pytest.raises(InputError) as caught:
+    make_defence(text, scale=0.1)
+  assert "did you mean 'none'" not in str(caught.value)
+
+
+def test_an_unknown_defence_is_met_with_all_that_are_known():
+  """Who does not see the right name near must find it in the list."""
+  with pytest.raises(InputError) as caught:
+    make_defence('armour', scale=0.1)
+  assert all(name in str(caught.value) for name in DEFENCES)

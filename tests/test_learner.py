@@ -184,7 +184,7 @@ def test_noise_is_fixed_by_the_key(point):
   assert not jnp.allclose(once, other, atol=1e-4)
 
 
-@pytest.mark.parametrize('name', DEFENCES)
+@pytest.mark.parametrize('name', [*DEFENCES, 'query_noise+0.1*outgoing_gradient_noise'])
 def test_a_sweep_of_scales_compiles_once(name):
   """Else a noise figure with many scales would spend its time in the compiler."""
   traces = []
@@ -195,7 +195,7 @@ def test_a_sweep_of_scales_compiles_once(name):
   @jax.jit
   def defended(scale: jax.Array) -> Params:
     traces.append(scale)
-    defence = make_defence(name, scale=scale)
+    defence = make_defence(name, scale=scale, clip_images=True)
     return send_gradient(KEY, cheap, jnp.ones(2), make_task(), INNER, defence=defence)
 
   none, little, much = (defended(scale) for scale in (0.0, 0.1, 1.0))

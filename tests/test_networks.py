@@ -180,6 +180,25 @@ def test_batch_normalization_is_flaxs_on_the_current_batch():
   np.testing.assert_allclose(jnp.asarray(found), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_softplus_is_jaxs_up_to_its_third_derivative():
+  """Its derivative is our own: the support attack takes two more, each must be the true one."""
+
+  def plain(z):
+    return jax.nn.softplus(5 * z) / 5
+
+  with jax.enable_x64(True):
+    z = jnp.concatenate([jnp.linspace(-4, 4, 81), jnp.array([-300.0, 300.0])])
+    found, expected = ACTIVATIONS['softplus'], plain
+    for _ in range(4):
+      np.testing.assert_allclose(
+        jax.vmap(found)(z), jax.vmap(expected)(z), rtol=1e-9, atol=1e-12
+      )
+      found, expected = jax.grad(found), jax.grad(expected)
+    # Forwards over backwards, too, as in a Hessian-vector product.
+    forwards = [jax.jvp(jax.grad(f), (0.3,), (1.0,)) for f in (ACTIVATIONS['softplus'], plain)]
+    np.testing.assert_allclose(*forwards, rtol=1e-9)
+
+
 def drawn_layers(initialization):
   """Kernel, biases and fan-in of each layer of a new network."""
   network = TwoLayers(WAYS, initialization=initialization)

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from experiments import sweep, train
+from tests.experiments.tiny import run
+
 ROOT = Path(__file__).parent.parent
 TEXT = {name: (ROOT / name).read_text() for name in ('README.md', 'BUILD.md')}
 FLAGFILES = sorted((ROOT / 'experiments' / 'flagfiles').glob('*.flags'))
+COMMANDS = {'sweep': sweep.main, 'train': train.main}  # of one set of flags
+MODULES = {path: path.read_text().split()[3].removeprefix('experiments.') for path in FLAGFILES}
+GRIDS = [path for path, module in MODULES.items() if module in COMMANDS]
 
 
 def blocks(language: str) -> list[str]:
@@ -46,3 +52,24 @@ def test_every_flagfile_starts_with_its_command(path: Path):
   assert ROOT / command[2] == path
   assert 'Expected time:' in head
   assert 'Expected result:' in head
+
+
+@pytest.mark.parametrize('options', [[], ['--quick']], ids=['whole', 'quick'])
+@pytest.mark.parametrize('path', GRIDS, ids=lambda path: path.stem)
+def test_every_flagfile_is_a_grid(path: Path, options: list[str]):
+  """A shipped experiment must at least start; --quick must need no data that are not here."""
+  main = COMMANDS[MODULES[path]]
+  ended = run([f'--flagfile={path}', '--dry_run', *options], main=main)
+  assert ended.status == 0, ended.err
+  lines = ended.out.splitlines()
+  if main is sweep.main:
+    assert lines.pop() == f'{len(lines)} cells'
+  assert lines
+  if options:
+    assert all('mnist_sample' in line for line in lines)
+
+
+def test_every_experiment_has_a_folder_of_its_own():
+  """Two flagfiles with one --output_dir would write over each other's tables."""
+  folders = [re.findall(r'^--output_dir=(.+)$', p.read_text(), re.MULTILINE) for p in FLAGFILES]
+  assert folders == [[f'out/{path.stem}'] for path in FLAGFILES]

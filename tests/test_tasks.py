@@ -11,7 +11,14 @@ import pytest
 from scipy import stats
 
 from mamljax import Pool, sample_task
-from mamljax.tasks import make_task, sample_distinct, sample_images, slot_labels
+from mamljax.tasks import (
+  make_task,
+  sample_distinct,
+  sample_images,
+  sample_rows,
+  slot_labels,
+  take_images,
+)
 
 COUNTS = (6, 9, 4, 12, 7)  # images of each class: unbalanced on purpose
 GUARD = 255  # a row that belongs to no class
@@ -131,6 +138,22 @@ def test_white_and_black_stay_what_they_are():
   images, classes = draw(jax.random.key(0))
   assert sorted(classes.tolist()) == [0, 1]
   np.testing.assert_array_equal(images.reshape(2, 2), jnp.stack([classes, classes], axis=1))
+
+
+def test_rows_are_of_the_classes_asked_for_and_different():
+  """Else the game's learners would share images, or hold some of a class not theirs."""
+  pool, classes = make_pool(), jnp.array([4, 1, 1, 2])
+  draw = functools.partial(sample_rows, pool=pool, classes=classes, per_class=4)
+  rows = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(3), 200))
+  assert rows.shape == (200, 4, 4)
+  assert no_repeats(rows)
+  pixels = np.asarray(pool.images)[np.asarray(rows), 0, :, 0]
+  assert (pixels[..., 0] == np.asarray(classes)[:, None]).all()
+  # A class named twice is drawn twice, with keys of its own.
+  assert not (rows[:, 1] == rows[:, 2]).all(axis=-1).all()
+  np.testing.assert_array_equal(
+    np.rint(255 * take_images(pool, rows[0]))[..., 0, :, 0], pixels[0]
+  )
 
 
 def test_the_key_alone_decides():

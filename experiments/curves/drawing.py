@@ -20,7 +20,8 @@ from experiments.curves.series import (
   learning_accuracy,
 )
 from experiments.figures import COLOURS, STYLE
-from experiments.results import CellResult, row
+from experiments.results import CellResult
+from experiments.rows import row
 from mamljax.audit.metrics import Rate
 
 LEARNING, ATTACK, AREA = COLOURS[:3]  # blue, red and green, as in the paper

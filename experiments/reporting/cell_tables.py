@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from experiments.curves.series import NOISE, find_curves
 from experiments.reporting import wording
 from experiments.reporting.content import Entry, Group, Table
-from experiments.results import CellResult, row
+from experiments.results import CellResult
+from experiments.rows import row
 
 Record = dict[str, Any]
 

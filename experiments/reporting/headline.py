@@ -16,7 +16,8 @@ from experiments.reporting.cell_tables import (
   tabulate,
 )
 from experiments.reporting.content import Entry, Headline
-from experiments.results import CellResult, row
+from experiments.results import CellResult
+from experiments.rows import row
 from mamljax.audit.metrics import Rate, proportion
 
 GUESSING = 0.5

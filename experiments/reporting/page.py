@@ -41,7 +41,8 @@ def _read(output_dir: Path) -> list[Found]:
   if not output_dir.is_dir():
     raise InputError(f'there is no folder {output_dir}')
   found = [
-    read_run(folder.resolve().name, folder, run) for folder, run in find_runs(output_dir)
+    read_run(folder.resolve().name.removesuffix('_quick'), folder, run)
+    for folder, run in find_runs(output_dir)
   ]
   if not found:
     raise InputError(

@@ -125,7 +125,9 @@ def _reconstruct(
   start = jnp.clip(noise, 0, 1)
   told = functools.partial(simulate, knowledge, observation, target=options.target)
   if options.labels == 'inferred':
-    labels = infer_labels(start, observation.gradient, told, ways=options.ways)
+    # The candidate is the one image at hand that is like those sought.
+    alike = jnp.broadcast_to(candidate.image, shape)
+    labels = infer_labels(alike, observation.gradient, told, ways=options.ways)
   slot = jnp.argmax(labels == candidate.label)
   # A class that was not inferred has no slot: it gets the first.
   labels = labels.at[slot].set(candidate.label)

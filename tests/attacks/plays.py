@@ -1,6 +1,7 @@
 """Many trials of the game on real images and a small smooth network, compiled once."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import optax
 
 from mamljax.attacks import Candidate, Knowledge, Observation, reconstruction
-from mamljax.audit.game import Trial, observe
+from mamljax.audit.game import observe
 from mamljax.data import load_dataset
 from mamljax.defences import Defence
 from mamljax.maml import InnerLoop
@@ -17,6 +18,15 @@ from mamljax.types import Batch, Params, Task
 WAYS, HIDDEN, TRIALS = 2, 64, 64
 MEMBERS = np.arange(TRIALS) % 2 == 0
 OPTIONS = reconstruction.Options(iterations=60, tv_weight=1e-3)
+
+
+class Play(NamedTuple):
+  """A trial of the local game, without the axis of its one learner."""
+
+  task: Task
+  candidate: Candidate
+  member: jax.Array
+
 
 traced: list[str] = []  # the target of each compilation of `attack`
 
@@ -39,7 +49,7 @@ def knowledge() -> Knowledge:
   return Knowledge(loss_fn, params, InnerLoop(1, 0.1))
 
 
-def draw(seed: int, members: np.ndarray, *, target: str) -> Trial:
+def draw(seed: int, members: np.ndarray, *, target: str) -> Play:
   """A trial for each truth in `members`, on real images of digits, drawn by NumPy."""
   random, digits = np.random.default_rng(seed), load_dataset('mnist_sample')
   count, slots = len(members), np.tile(np.arange(WAYS), (len(members), 1))
@@ -51,14 +61,14 @@ def draw(seed: int, members: np.ndarray, *, target: str) -> Trial:
   task = Task(Batch(images[:, :, 0], labels), Batch(images[:, :, 1], labels))
   place = np.where(members, ['support', 'query'].index(target), 2)
   candidate = Candidate(images[np.arange(count), label, place], label)
-  return Trial(task, candidate, jnp.asarray(members))
+  return Play(task, candidate, jnp.asarray(members))
 
 
 @functools.partial(jax.jit, static_argnames='target')
-def observed(trials: Trial, known: Knowledge, *, target: str) -> Observation:
+def observed(trials: Play, known: Knowledge, *, target: str) -> Observation:
   """What the adversary sees of each trial."""
 
-  def one(trial: Trial) -> Observation:
+  def one(trial: Play) -> Observation:
     return observe(
       jax.random.key(0),
       known.loss_fn,
@@ -92,7 +102,7 @@ def attack(
 
 
 @functools.cache
-def played(target: str) -> tuple[Trial, Observation]:
+def played(target: str) -> tuple[Play, Observation]:
   """`TRIALS` trials, every other one with a member, and what was seen of them."""
   trials = draw(8, MEMBERS, target=target)
   return trials, observed(trials, knowledge(), target=target)

@@ -81,7 +81,7 @@ def test_what_an_attack_is_given_holds_no_truth(module):
 def test_what_an_attack_requires_is_declared_for_each_target(module):
   """An undeclared need would be met with None in the middle of a sweep."""
   assert set(module.REQUIRES) <= {'query', 'support'}
-  assert all(needs <= {'query_set'} for needs in module.REQUIRES.values())
+  assert all(needs <= {'query_set', 'defence'} for needs in module.REQUIRES.values())
 
 
 def test_an_observation_holds_no_images_but_the_query_set():

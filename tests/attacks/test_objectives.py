@@ -60,7 +60,8 @@ def batch(images) -> Batch:
 
 def value(images, gradient, target: str) -> jax.Array:
   knowledge = Knowledge(loss_fn, PARAMS, InnerLoop(1, 0.7))
-  observation = Observation(gradient, LABELS, LABELS, batch(QUERY))
+  labels = jnp.asarray(LABELS)
+  observation = Observation(gradient, labels, labels, batch(QUERY))
   return objective(knowledge, observation, batch(images), target=target, tv_weight=TV_WEIGHT)
 
 
@@ -121,6 +122,21 @@ def test_cosine_similarity_is_that_of_all_numbers_together(factor):
   expected = np.sign(factor) * a @ b / np.sqrt((a @ a) * (b @ b))
   scaled = {name: factor * leaf for name, leaf in PARAMS.items()}
   assert float(cosine_similarity(scaled, RECEIVED)) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+@pytest.mark.parametrize('norms', [(1e-9, 1e-9), (1e-9, 1.0), (1e-9, 1e3)])
+def test_cosine_similarity_of_minute_gradients_is_exact(norms, dtype):
+  """A well-trained model sends next to nothing: each gradient must be normalised on its own."""
+  flat = [np.concatenate([g['bias'], g['weight'].ravel()]) for g in (PARAMS, RECEIVED)]
+  lengths = [np.linalg.norm(numbers) for numbers in flat]
+  small, other = (
+    {name: jnp.asarray(norm / length * leaf, dtype) for name, leaf in gradient.items()}
+    for norm, length, gradient in zip(norms, lengths, (PARAMS, RECEIVED), strict=True)
+  )
+  expected, rounding = flat[0] @ flat[1] / np.prod(lengths), 10 * float(np.finfo(dtype).eps)
+  assert float(cosine_similarity(small, other)) == pytest.approx(expected, abs=rounding)
+  assert float(cosine_similarity(small, small)) == pytest.approx(1, abs=rounding)
 
 
 def test_a_zero_gradient_has_cosine_zero_and_a_finite_slope():

@@ -1,4 +1,4 @@
-"""The game is fair: who is a member is as said, and nothing else tells members apart."""
+"""The local game is fair: who is a member is as said, and nothing else tells members apart."""
 
 import functools
 
@@ -11,7 +11,8 @@ from scipy import stats
 from mamljax.audit.game import Trial, draw_trial, observe
 from mamljax.defences import Defence, Gaussian
 from mamljax.maml import InnerLoop, meta_gradient
-from mamljax.types import Batch, Params, Pool, Task
+from mamljax.types import Batch, Params, Task
+from tests.audit.pools import index, make_pool
 
 WAYS, SHOTS, TRIALS = 3, 2, 600
 COUNTS = np.array([7, 9, 5, 6])  # images of a class, the fewest exactly 2 * SHOTS + 1
@@ -19,25 +20,13 @@ CLASS_OF = np.repeat(np.arange(4), COUNTS)
 TARGETS = ('query', 'support')
 
 
-def pool() -> Pool:
-  """Images of one pixel, which holds the index of the image."""
-  images = np.arange(COUNTS.sum(), dtype=np.uint8).reshape(-1, 1, 1, 1)
-  starts = np.cumsum(COUNTS) - COUNTS
-  return Pool(*map(jnp.asarray, (images, starts, COUNTS)))
-
-
-def index(images: jax.Array) -> np.ndarray:
-  """Which images of the pool these are."""
-  return np.rint(255 * np.asarray(images)[..., 0, 0, 0]).astype(int)
-
-
-def one_trial(key: jax.Array, member: jax.Array, *, target: str) -> Trial:
-  return draw_trial(key, pool(), member, ways=WAYS, shots=SHOTS, target=target)
-
-
 @functools.partial(jax.jit, static_argnames='target')
 def draw(keys: jax.Array, member: jax.Array, *, target: str) -> Trial:
-  return jax.vmap(lambda key: one_trial(key, member, target=target))(keys)
+  """Trials of the local game, without the axis of their one learner."""
+  one = functools.partial(draw_trial, ways=WAYS, shots=SHOTS, target=target)
+  drawn = jax.vmap(lambda key: one(key, make_pool(COUNTS), member))(keys)
+  tasks, candidates = jax.tree.map(lambda leaf: leaf.squeeze(1), drawn[:2])
+  return drawn._replace(tasks=tasks, candidates=candidates)
 
 
 @functools.cache
@@ -49,7 +38,7 @@ def trials(member: bool, target: str) -> Trial:
 
 def sets(trial: Trial, target: str) -> tuple[np.ndarray, np.ndarray]:
   """The images of the targeted set and of the other, [trials, WAYS * SHOTS]."""
-  support, query = index(trial.task.support.images), index(trial.task.query.images)
+  support, query = index(trial.tasks.support.images), index(trial.tasks.query.images)
   return (query, support) if target == 'query' else (support, query)
 
 
@@ -57,17 +46,18 @@ def sets(trial: Trial, target: str) -> tuple[np.ndarray, np.ndarray]:
 def test_a_member_is_in_the_targeted_set_once_and_not_in_the_other(target):
   """A 'member' of the wrong set would make recall a measure of the other attack."""
   drawn = trials(True, target)
-  candidate, (targeted, other) = index(drawn.candidate.image), sets(drawn, target)
+  candidate, (targeted, other) = index(drawn.candidates.image), sets(drawn, target)
   assert np.all((targeted == candidate[:, None]).sum(axis=1) == 1)
   assert not (other == candidate[:, None]).any()
   assert drawn.member.all()
+  assert not drawn.learner.any()  # there is but one
 
 
 @pytest.mark.parametrize('target', TARGETS)
 def test_a_non_member_is_in_neither_set_but_of_a_class_in_both(target):
   """A non-member of another class is the easier game; one of the sets, a lie."""
   drawn = trials(False, target)
-  candidate, (targeted, other) = index(drawn.candidate.image), sets(drawn, target)
+  candidate, (targeted, other) = index(drawn.candidates.image), sets(drawn, target)
   assert not (targeted == candidate[:, None]).any()
   assert not (other == candidate[:, None]).any()
   assert (CLASS_OF[targeted] == CLASS_OF[candidate][:, None]).sum(axis=1).tolist() == (
@@ -81,9 +71,9 @@ def test_a_non_member_is_in_neither_set_but_of_a_class_in_both(target):
 def test_the_candidates_label_is_the_slot_of_its_class(member, target):
   """A wrong label would hand members and non-members alike to the wrong slot."""
   drawn = trials(member, target)
-  labels = np.asarray(drawn.task.query.labels)
-  mine = labels == np.asarray(drawn.candidate.label)[:, None]
-  candidate, (targeted, _) = index(drawn.candidate.image), sets(drawn, target)
+  labels = np.asarray(drawn.tasks.query.labels)
+  mine = labels == np.asarray(drawn.candidates.label)[:, None]
+  candidate, (targeted, _) = index(drawn.candidates.image), sets(drawn, target)
   np.testing.assert_array_equal(CLASS_OF[targeted][mine], np.repeat(CLASS_OF[candidate], SHOTS))
 
 
@@ -94,17 +84,17 @@ def test_the_sets_are_disjoint_and_of_the_right_shape(target):
   both = np.concatenate(sets(drawn, target), axis=1)
   assert all(len(set(row)) == 2 * WAYS * SHOTS for row in both)
   labels = np.repeat(np.arange(WAYS), SHOTS)
-  assert np.all(drawn.task.support.labels == labels)
-  assert np.all(drawn.task.query.labels == labels)
+  assert np.all(drawn.tasks.support.labels == labels)
+  assert np.all(drawn.tasks.query.labels == labels)
 
 
 @pytest.mark.parametrize('member', [True, False])
 def test_slots_and_places_are_uniform(member):
   """A favourite slot would be a prior that no attack should be able to use."""
   drawn = trials(member, 'query')
-  slots = np.bincount(drawn.candidate.label, minlength=WAYS)
+  slots = np.bincount(drawn.candidates.label, minlength=WAYS)
   assert stats.chisquare(slots).pvalue > 0.001
-  hit = index(drawn.task.query.images) == index(drawn.candidate.image)[:, None]
+  hit = index(drawn.tasks.query.images) == index(drawn.candidates.image)[:, None]
   if member:
     assert stats.chisquare(hit.sum(axis=0)).pvalue > 0.001
 
@@ -113,7 +103,7 @@ def test_slots_and_places_are_uniform(member):
 def test_every_image_of_a_class_is_as_likely_a_candidate(member):
   """Members and non-members must come from one distribution, or images alone tell them."""
   drawn = trials(member, 'query')
-  candidate = index(drawn.candidate.image)
+  candidate = index(drawn.candidates.image)
   for label, count in enumerate(COUNTS):
     seen = np.bincount(candidate[CLASS_OF[candidate] == label], minlength=len(CLASS_OF))
     assert stats.chisquare(seen[label == CLASS_OF]).pvalue > 0.001
@@ -125,9 +115,9 @@ def test_every_image_of_a_class_is_as_likely_a_candidate(member):
 def test_the_truth_does_not_change_the_task(target):
   """With one key the two worlds must differ in the candidate alone."""
   member, other = trials(True, target), trials(False, target)
-  assert jax.tree.all(jax.tree.map(np.array_equal, member.task, other.task))
-  assert np.array_equal(member.candidate.label, other.candidate.label)
-  assert np.all(index(member.candidate.image) != index(other.candidate.image))
+  assert jax.tree.all(jax.tree.map(np.array_equal, member.tasks, other.tasks))
+  assert np.array_equal(member.candidates.label, other.candidates.label)
+  assert np.all(index(member.candidates.image) != index(other.candidates.image))
 
 
 def test_a_trial_is_fixed_by_its_key():
@@ -136,7 +126,7 @@ def test_a_trial_is_fixed_by_its_key():
   rolled = draw(jnp.roll(keys, 5), jnp.asarray(True), target='query')
   back = jax.tree.map(lambda leaf: np.roll(leaf, -5, axis=0), rolled)
   assert jax.tree.all(jax.tree.map(np.array_equal, drawn, back))
-  assert len(np.unique(index(drawn.task.support.images), axis=0)) > TRIALS / 2
+  assert len(np.unique(index(drawn.tasks.support.images), axis=0)) > TRIALS / 2
 
 
 def loss_fn(params: Params, batch: Batch, /) -> jax.Array:
@@ -145,7 +135,7 @@ def loss_fn(params: Params, batch: Batch, /) -> jax.Array:
 
 def observed(defence: Defence, requires: frozenset[str]):
   """A task and what the adversary sees of it, and the exact gradient."""
-  first = jax.tree.map(lambda leaf: leaf[0], trials(True, 'query').task)
+  first = jax.tree.map(lambda leaf: leaf[0], trials(True, 'query').tasks)
   task, params, inner = Task(*first), jnp.ones(4), InnerLoop(1, 0.1)
   told = {'defence': defence, 'requires': requires}
   seen = observe(jax.random.key(1), loss_fn, params, task, inner, **told)
@@ -165,9 +155,10 @@ def test_the_adversary_sees_the_gradient_and_what_its_attack_declares(requires):
   assert len(shown) == len(requires)
 
 
-def test_the_adversary_sees_the_defended_gradient_and_the_defences_parameters():
+@pytest.mark.parametrize('requires', [frozenset(), frozenset({'defence'})])
+def test_the_adversary_sees_the_defended_gradient_and_the_noises_scale_if_declared(requires):
   """An adaptive adversary knows the noise's scale, never the noise."""
   defence = Defence(outgoing=Gaussian(0.5))
-  _, seen, exact = observed(defence, frozenset())
-  assert seen.defence == defence
+  _, seen, exact = observed(defence, requires)
+  assert seen.defence == (defence if requires else None)
   assert not jnp.allclose(seen.gradient, exact, atol=1e-3)

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
-from mamljax.audit.metrics import Rate, auc, auc_rate, evaluate, proportion, tpr_at_fpr
+from mamljax.audit.metrics import (
+  Metrics,
+  Rate,
+  auc,
+  auc_rate,
+  evaluate,
+  proportion,
+  tpr_at_fpr,
+)
 
 
 def draw(seed, trials=300, *, shift=1.0, decimals=1):
@@ -194,6 +202,23 @@ def test_evaluate_by_hand():
   assert metrics.threshold == 0.5
   assert metrics.tpr_at_fpr_1pct is None
   assert metrics.tpr_at_fpr_01pct is None
+
+
+def test_a_member_found_at_another_learner_is_a_wrong_decision():
+  """The global game asks whose member it is, too: of three called, one is found."""
+
+  def judge(located) -> Metrics:
+    scores, members = [0.9, 0.8, 0.7, 0.2, 0.1], [True, True, False, True, False]
+    return evaluate(scores, members, threshold=0.5, tasks=range(5), located=located)
+
+  metrics, local = judge([True, False, True, False, False]), judge(True)
+  assert metrics.accuracy == proportion(2, 5)
+  assert metrics.recall == metrics.precision == proportion(1, 3)
+  # Where a non-member, or a member that was not called one, was sought decides nothing.
+  assert metrics == judge([True, False, False, True, True])
+  # AUC and TPR ask about membership alone.
+  assert metrics[3:] == local[3:]
+  assert local == judge([True] * 5)
 
 
 def test_evaluate_without_a_call_has_no_precision():

@@ -21,12 +21,20 @@ NAMES = [
   ('initialization=pytroch', r"unknown initialization .* did you mean 'pytorch'"),
   ('downsampling=maxpool', r"unknown downsampling 'maxpool': did you mean 'max_pool'"),
   ('pool=victim', r"unknown pool 'victim': did you mean 'victims'"),
+  ('defences=query_noise+suport_noise', r"unknown defence 's.* mean 'support_noise'"),
+  ('defences=query_noise+', r"unknown defence ''"),
+  ('defences=query_noise+query_noise', r"names 'query_noise' twice"),
+  ('defences=-1*query_noise', r"'-1' is not a positive factor"),
+  ('labels=guess', r"unknown labels 'guess': \(known: inferred, known\)"),
+  ('non_members=any_clas', r"unknown non_members 'any_clas': did you mean 'any_class'"),
+  ('x=wyas', r"unknown x 'wyas': did you mean 'ways'"),
+  ('output_dir=', r'--output_dir= names no folder'),
   ('no_such_flag=1', r"'no_such_flag'"),
   ('way=2', r"'way'. Did you mean: ways"),
 ]
 SIZES = [
   (f'ways={CLASSES + 1}', rf'{CLASSES + 1} ways, but .*tiny.npz has only {CLASSES} classes'),
-  ('shots=2', r'2 shots, but .*tiny.npz allows at most 1: .*2 x shots \+ 1'),
+  ('shots=2', r'2 shots, but .*tiny.npz allows at most 1: .*2 x shots x learners \+ 1'),
   ('ways=1', r'ways must be .* at least 2, not 1'),
   *((f'{name}=0', r'must be .* at least [12], not 0') for name in ('ways', 'shots', 'filters')),
   *((f'{name}=0', f'{name} must') for name in ('iterations', 'trials', 'calibration_trials')),
@@ -38,6 +46,12 @@ SIZES = [
   ('image_size=-1', r'image_size must be .*, not -1'),
   ('orders=3', r'orders: 3 is neither 1 .* nor 2'),
   ('channels=2', r'channels: 2 is not'),
+  ('assumed_orders=3', r'assumed_orders: 3 is not 0 .*, 1 or 2'),
+  *(
+    (f'{name}=0', rf'{name} must be .* at least 1, not 0') for name in ('learners', 'restarts')
+  ),
+  ('learners=2', r'allows at most 0: a trial takes 2 x shots x learners \+ 1 images'),
+  ('learning_epochs=-1', r'learning_epoch must be .*, not -1'),
   ('networks=lenet', r'lenet'),  # two windows of five pixels do not fit into eleven
 ]
 NUMBERS = [
@@ -55,8 +69,12 @@ NUMBERS = [
   ('inner_learning_rates=inf', r'inner_learning_rate.*inf'),
   ('inner_learning_rates=-0.1', r'inner_learning_rate.*-0.1'),
   ('noise_scales=0', r"defence 'outgoing_gradient_noise' needs a positive scale"),
-  ('noise_scales=-1', r"defence 'outgoing_gradient_noise' needs a positive scale"),
+  ('noise_scales=-1', r'noise_scale must be a number of at least 0, not -1'),
   (f'seed={2**70}', r'seed'),
+  ('noise_means=inf', r'noise_mean.*inf'),
+  ('attack_decay=-1', r'attack_decay must be .* at least 0, not -1'),
+  ('clip_noisy_images=maybe', r'--clip_noisy_images=maybe: every item must be true or false'),
+  ('quick=maybe', r'--quick=maybe'),
   ('dry_run=maybe', r'--dry_run=maybe'),
 ]
 ARRAYS = {
@@ -76,12 +94,12 @@ def npz(tmp_path):
   return write_npz(tmp_path / 'tiny.npz')
 
 
-def refused(ended: Ended, message: str) -> None:
+def refused(ended: Ended, message: str, *, program: str = 'sweep') -> None:
   """One clear line, and nothing else."""
   assert ended.status == 2
   assert ended.out == ''
   assert ended.err.count('\n') == 1
-  assert ended.err.startswith('sweep: ')
+  assert ended.err.startswith(f'{program}: ')
   assert 'Traceback' not in ended.err
   assert re.search(message, ended.err), ended.err
 
@@ -142,13 +160,26 @@ def test_a_mistake_in_the_last_cell_stops_the_first(npz, tmp_path):
   assert list(tmp_path.iterdir()) == [npz]
 
 
+def test_a_defence_without_a_scale_says_which_flag_gives_it_one(npz, tmp_path):
+  """The paper's defences are nothing but their noise."""
+  typed = [
+    f'--datasets=npz:{npz}',
+    f'--output_dir={tmp_path / "out"}',
+    '--defences=query_noise',
+  ]
+  refused(run(typed), "defence 'query_noise' needs a positive scale: give --noise_scales")
+  assert list(tmp_path.iterdir()) == [npz]
+
+
 def test_flagfiles(npz, tmp_path):
   """A missing one is named; in one, a mistake is the same mistake."""
   typed = arguments(npz, tmp_path / 'out')
-  missing, wrong = tmp_path / 'missing.flags', tmp_path / 'wrong.flags'
+  missing, wrong, old = (tmp_path / f'{name}.flags' for name in ('missing', 'wrong', 'old'))
   wrong.write_text('# comment\n--networks=conv5\n')
+  old.write_text('# comment\n--trails=7\n')
   refused(run([*typed, f'--flagfile={missing}']), f"No such file or directory: '{missing}'")
   refused(run([*typed, f'--flagfile={wrong}']), r"unknown network 'conv5'")
+  refused(run([*typed, f'--flagfile={old}']), r"'trails'. Did you mean: trials")
   assert not (tmp_path / 'out').exists()
 
 
@@ -171,7 +202,8 @@ def test_nothing_is_lost_by_a_mistake(copied):
 def test_training_refuses_the_same_mistakes(npz, tmp_path, typed):
   """The flags are the same, and so is the way out."""
   ended = run([*arguments(npz, tmp_path / 'out'), f'--{typed}'], main=train.main)
-  refused(ended, typed.partition('=')[2] if 'flag' not in typed else 'no_such_flag')
+  message = typed.partition('=')[2] if 'flag' not in typed else 'no_such_flag'
+  refused(ended, message, program='train')
   assert list(tmp_path.iterdir()) == [npz]
 
 

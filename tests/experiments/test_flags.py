@@ -10,7 +10,6 @@ from experiments import flags
 from experiments.grid import Cell
 from mamljax.errors import InputError
 from tests.experiments.configurations import OTHER
-from tests.experiments.tiny import ROOT
 
 # Issue 2, "Interfaces": comma lists in grid order, and single values.
 LISTS = [
@@ -23,6 +22,9 @@ SINGLES = {
   'seed': 0,
   'data_dir': None,
   'output_dir': 'out',
+  'store_dir': None,
+  'x': '',
+  'quick': False,
   'dry_run': False,
 }
 VALUES = {
@@ -33,8 +35,8 @@ VALUES = {
   'orders': [2, 1],
   'epochs': [0, 2],
 }
+NOISE = ['defences', 'noise_scales', 'noise_means', 'clip_noisy_images']
 FIELDS = ['dataset', 'network', 'ways', 'target', 'order', 'epoch']
-FLAGFILES = sorted((ROOT / 'experiments' / 'flagfiles').iterdir())
 
 
 def read(*argv: str) -> flags.Sweep:
@@ -76,8 +78,9 @@ def test_nothing_typed_is_the_default_cell():
 def test_every_flag_reaches_its_field(name):
   """A flag that changes nothing is worse than none."""
   field = flags.AXES[name].field
-  beside = {'noise_scales': ['--defences=query_noise'], 'defences': ['--noise_scales=0.1']}
-  (cell,) = read(f'--{name}={OTHER[field]}', *beside.get(name, [])).cells
+  beside = {'defences': 'query_noise', 'noise_scales': 0.1}
+  typed = [f'--{other}={value}' for other, value in beside.items() if other != name]
+  (cell,) = read(f'--{name}={OTHER[field]}', *(typed if name in NOISE else [])).cells
   assert getattr(cell, field) == OTHER[field] != getattr(Cell(), field)
   assert type(getattr(cell, field)) is type(OTHER[field])
 
@@ -96,25 +99,46 @@ def test_spaces_after_commas_do_not_matter():
 def test_folders_may_be_in_the_home_folder(monkeypatch, tmp_path):
   """In a flagfile no shell expands the tilde."""
   monkeypatch.setenv('HOME', str(tmp_path))
-  sweep = read('--output_dir=~/out', '--data_dir=~/data')
-  assert (sweep.output_dir, sweep.data_dir) == (tmp_path / 'out', tmp_path / 'data')
+  names = ('output_dir', 'store_dir', 'data_dir')
+  sweep = read(*(f'--{name}=~/{name}' for name in names))
+  assert [getattr(sweep, name) for name in names] == [tmp_path / name for name in names]
   assert read().data_dir is None
+
+
+def test_finished_cells_are_kept_where_the_results_are_unless_told_otherwise():
+  """One folder is what a user without other wishes wants to find."""
+  assert read('--output_dir=a').store_dir == Path('a')
+  assert read('--output_dir=a', '--store_dir=b').store_dir == Path('b')
+  assert read('--output_dir=a', '--quick').store_dir == Path('a_quick')
+
+
+def test_quick_is_the_same_sweep_in_small():
+  """Packaged images, the ends of lists, few steps and trials, in a folder of its own."""
+  lists = {'ways': '2,3,5', 'shots': 1, 'noise_scales': '0,0.1,0.3,1', 'iterations': '60,20'}
+  typed = [f'--{name}={value}' for name, value in lists.items()]
+  typed += ['--datasets=fashion_mnist,mnist', '--defences=query_noise', '--trials=200']
+  sweep = read(*typed, '--rounds_per_epoch=100', '--output_dir=a/b', '--quick')
+  found = [(cell.ways, cell.noise_scale, cell.iterations) for cell in sweep.cells]
+  assert found == list(itertools.product([2, 5], [0, 1], [30, 20]))
+  same = ('dataset', 'shots', 'trials', 'calibration_trials', 'rounds_per_epoch')
+  values = {tuple(getattr(cell, name) for name in same) for cell in sweep.cells}
+  assert values == {('fashion_mnist_sample', 1, 20, 20, 5)}
+  assert sweep.output_dir == Path('a/b_quick')
+
+
+@pytest.mark.parametrize('name', ['npz:a.npz', 'mnist_sample', 'kmnist'])
+def test_quick_keeps_images_that_have_no_sample(name):
+  """Others than those named must not be attacked instead."""
+  (cell,) = read(f'--datasets={name}', '--quick').cells
+  assert cell.dataset == name
 
 
 def test_more_images_in_a_task_make_a_smaller_chunk():
   """Memory must not grow with the size of the tasks."""
   small, large = read('--ways=2,7', '--shots=3').cells
   assert small.chunk >= large.chunk >= 1
-
-
-@pytest.mark.parametrize('path', FLAGFILES, ids=lambda path: path.name)
-def test_every_flagfile_is_a_grid_and_begins_with_its_command(path: Path):
-  """A shipped experiment must at least start, and say how."""
-  name = path.relative_to(ROOT)
-  first = path.read_text().splitlines()[0]
-  assert first.startswith('# python -m experiments.')
-  assert first.endswith(f' --flagfile={name}')
-  assert read(f'--flagfile={path}').cells
+  for more in ('--learners=8', '--restarts=8'):
+    assert 1 <= read('--ways=2', more).cells[0].chunk <= small.chunk
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,29 @@ def test_scales_without_a_defence_are_one_cell():
   assert found == [('none', 0.0, 1), ('none', 0.0, 2), *defended]
 
 
+def test_a_scale_of_0_in_a_list_is_the_undefended_cell():
+  """The start of every noise figure: one cell, whichever defences the list is for."""
+  names = ['query_noise', 'support_noise']
+  axes = {'defence': names, 'noise_scale': [0.0, 0.1], 'clip_noisy_images': [True]}
+  found = [(c.defence, c.noise_scale, c.clip_noisy_images) for c in expand(axes, {})]
+  assert found == [('none', 0.0, False), *((name, 0.1, True) for name in names)]
+
+
+def test_a_mean_alone_is_noise():
+  """Every pixel brighter by 0.1 is a defence, however bad: not the undefended cell."""
+  axes = {'defence': ['query_noise'], 'noise_scale': [0.0], 'noise_mean': [0.0, -0.1]}
+  found = [(cell.defence, cell.noise_mean) for cell in expand(axes, {})]
+  assert found == [('none', 0.0), ('query_noise', -0.1)]
+
+
+@pytest.mark.parametrize('scales', [[0.0], [0.0, 0.0], []])
+def test_a_defence_that_never_gets_noise_is_a_mistake(scales):
+  """Reported as 'none', it would look as if it had been tried."""
+  axes = {'defence': ['none', 'query_noise']} | ({'noise_scale': scales} if scales else {})
+  with pytest.raises(InputError, match="'query_noise' needs a positive scale: give --noise_s"):
+    expand(axes, {})
+
+
 def test_the_same_cell_twice_is_one():
   """A value typed twice costs nothing."""
   assert expand({'ways': [3, 5, 3]}, {}) == [Cell(ways=3), Cell(ways=5)]
@@ -83,6 +106,8 @@ def test_a_model_is_what_the_parameters_depend_on():
     assert (other.model == BASE.model) == (name not in of_model)
   attacker = ['target', 'attack', 'epoch', 'iterations', 'attack_learning_rate', 'tv_weight']
   attacker += ['start_mean', 'start_scale', 'pool', 'trials', 'calibration_trials', 'chunk']
+  attacker += ['attack_decay', 'labels', 'restarts', 'assumed_order', 'learning_epoch']
+  attacker += ['learners', 'non_members']
   assert set(FIELDS) - of_model == set(attacker)
 
 
@@ -98,7 +123,7 @@ def test_a_cells_description_says_what_is_unusual_about_it(name):
   'name',
   [
     *('inner_learning_rate', 'noise_scale', 'outer_learning_rate'),
-    *('attack_learning_rate', 'tv_weight', 'start_scale'),
+    *('attack_learning_rate', 'attack_decay', 'tv_weight', 'start_scale'),
   ],
 )
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf, -0.5])

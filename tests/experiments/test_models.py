@@ -31,7 +31,7 @@ def model(tmp_path_factory) -> Model:
 def train(model: Model, epochs, folder) -> dict:
   """The states after these epochs."""
   splits = models.splits_of(model, None)
-  return dict(models.trained_states(model, epochs, splits=splits, output_dir=folder))
+  return dict(models.trained_states(model, epochs, splits=splits, store_dir=folder))
 
 
 def equal(one, other) -> bool:

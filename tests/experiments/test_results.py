@@ -1,6 +1,5 @@
-"""Cell files come back exactly or are set aside; the CSV says what the cells say."""
+"""Cell files come back exactly or are set aside."""
 
-import csv
 import dataclasses
 import hashlib
 import json
@@ -58,9 +57,9 @@ def make_result(cell=None, **changes):
     'metrics': Metrics(
       Rate(0.95, 0.9, 0.98), Rate(0.9, 0.8, 0.97), None, Rate(0.99, 0.98, 1.0), 0.5, None, 1 / 3
     ),
-    'trials': results.Trials(scores[:4], [True, False] * 2, [0, 1, 2, 3]),
-    'calibration': results.Trials(scores[4:], [True, False], [4, 5]),
-    'extra': {'learning_accuracy': 0.9},
+    'trials': results.Trials(scores[:4], [True, False] * 2, [0, 1, 2, 3], [True] * 4),
+    'calibration': results.Trials(scores[4:], [True, False], [4, 5], [True, False]),
+    'extra': {'label_accuracy': 0.9},
   }
   return results.CellResult(**fields | changes)
 
@@ -80,7 +79,7 @@ def test_a_result_comes_back_exactly(tmp_path):
 @pytest.mark.parametrize('value', [1 / 3, 5e-324, -0.0, 1.7976931348623157e308, 0.1 + 0.2])
 def test_every_float_comes_back_bit_for_bit(tmp_path, value):
   """JSON written with too few digits would round."""
-  trials = results.Trials([value], [True], [0])
+  trials = results.Trials([value], [True], [0], [True])
   results.write_cell(tmp_path, make_result(trials=trials))
   read = results.read_cell(tmp_path, Cell())
   assert read is not None
@@ -126,7 +125,7 @@ def test_every_field_counts_in_the_hash(field):
 
 def test_nan_never_reaches_a_file(tmp_path):
   """NaN is not JSON: other readers would fail on the file."""
-  trials = results.Trials([math.nan], [True], [0])
+  trials = results.Trials([math.nan], [True], [0], [True])
   with pytest.raises(ValueError, match='not JSON compliant'):
     results.write_cell(tmp_path, make_result(trials=trials))
   assert not list(tmp_path.rglob('*.json'))
@@ -134,7 +133,7 @@ def test_nan_never_reaches_a_file(tmp_path):
 
 def test_truncation_at_every_byte_is_damage(tmp_path):
   """A half-written cell must be recomputed, never half-believed."""
-  small = results.Trials([0.5], [True], [0])
+  small = results.Trials([0.5], [True], [0], [True])
   path = results.write_cell(tmp_path, make_result(trials=small, calibration=small))
   data = path.read_bytes()
   for size in range(len(data)):
@@ -190,6 +189,7 @@ def rewrite(path, edit):
     lambda content: content.pop('configuration'),
     lambda content: content.pop('device_kind'),
     lambda content: content['trials'].pop('tasks'),
+    lambda content: content['trials'].pop('located'),
     lambda content: content['metrics'].pop('auc'),
     lambda content: content['configuration'].update(ways=5),
     lambda content: content.update(surprise=1),
@@ -215,63 +215,6 @@ def test_any_json_that_is_no_cell_is_damage(tmp_path, text):
   assert not path.exists()
 
 
-def read_csv(path):
-  with path.open(newline='') as file:
-    return list(csv.DictReader(file))
-
-
-def test_csv_has_the_promised_columns_in_order(tmp_path):
-  """Scripts rely on these names and on their order."""
-  header = results.write_csv(tmp_path, []).read_text().splitlines()[0]
-  assert header.startswith(
-    'dataset,network,ways,shots,target,attack,order,inner_steps,inner_learning_rate,epoch,'
-    'defence,noise_scale,iterations,trials,accuracy,accuracy_low,accuracy_high,recall,'
-    'precision,auc,auc_low,auc_high,tpr_at_fpr_1pct,tpr_at_fpr_0.1pct,threshold,'
-    'seconds_per_trial,compile_seconds,paper_accuracy,paper_recall,paper_precision'
-  )
-  assert len(set(header.split(','))) == len(header.split(','))
-
-
-def test_csv_says_what_the_cell_says(tmp_path):
-  """Every number under its own name, exactly; an absent one empty, never 'None' or 0."""
-  (line,) = read_csv(results.write_csv(tmp_path, [make_result()]))
-  assert float(line['accuracy']) == 0.95
-  assert (line['auc_low'], line['auc_high']) == ('0.98', '1.0')
-  assert (line['precision'], line['precision_low'], line['tpr_at_fpr_0.1pct']) == ('', '', '')
-  assert line['tpr_at_fpr_1pct'] == '0.5'
-  assert float(line['threshold']) == 1 / 3
-  assert float(line['seconds_per_trial']) == 0.1 + 0.2
-  assert (line['paper_accuracy'], line['paper_recall']) == ('0.92', '0.98')
-  assert line['hash'] == results.cell_hash(Cell())
-
-
-def test_csv_rows_keep_the_order_given(tmp_path):
-  """Rows stand in grid order, whichever cell finished first."""
-  ways = [7, 3, 5]
-  rows = [make_result(Cell(ways=way)) for way in ways]
-  lines = read_csv(results.write_csv(tmp_path, rows))
-  assert [int(line['ways']) for line in lines] == ways
-
-
-@pytest.mark.parametrize(
-  ('change', 'shown'),
-  [
-    ({}, True),
-    ({'dataset': 'mnist_sample'}, True),
-    ({'defence': 'query_images', 'noise_scale': 0.0}, True),
-    ({'defence': 'query_images', 'noise_scale': 0.1}, False),
-    ({'attack': 'row_space'}, False),
-    ({'order': 1}, False),
-    ({'dataset': 'kmnist'}, False),
-    ({'ways': 4}, False),
-  ],
-)
-def test_the_papers_number_stands_only_beside_its_own_experiment(change, shown):
-  """Beside another attack or a defended model it would compare unlike things."""
-  value = results.row(make_result(Cell(**change)))['paper_accuracy']
-  assert value == (0.92 if shown else None)
-
-
 def test_a_cell_that_cannot_be_read_is_no_damage(tmp_path):
   """Permissions, say: the content may be whole, so it is neither moved nor recomputed."""
   (tmp_path / 'cells' / f'{results.cell_hash(Cell())}.json').mkdir(parents=True)
@@ -283,10 +226,24 @@ def test_a_cell_that_cannot_be_read_is_no_damage(tmp_path):
 def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path, folder):
   """One line that names the folder, however late it is found out."""
   (tmp_path / 'file').write_text('kept')
-  (tmp_path / 'occupied' / 'results.csv').mkdir(parents=True)
+  (tmp_path / 'occupied').mkdir()
   (tmp_path / 'occupied' / 'cells').write_text('kept')
-  for write in (results.write_cell, lambda out, result: results.write_csv(out, [result])):
-    with pytest.raises(InputError, match=str(tmp_path / folder)) as caught:
-      write(tmp_path / folder, make_result())
-    assert '\n' not in str(caught.value)
+  with pytest.raises(InputError, match=str(tmp_path / folder)) as caught:
+    results.write_cell(tmp_path / folder, make_result())
+  assert '\n' not in str(caught.value)
   assert not list(tmp_path.rglob('*.tmp'))
+
+
+def test_cells_are_read_by_name_in_the_order_asked_for(tmp_path):
+  """A report draws from them: a missing or damaged one must be named, not left out."""
+  cells = [Cell(ways=ways) for ways in (7, 3)]
+  paths = [results.write_cell(tmp_path, make_result(cell)) for cell in cells]
+  hashes = [*map(results.cell_hash, cells)]
+  found = results.read_cells(tmp_path, reversed(hashes))
+  assert [result.configuration['ways'] for result in found] == [3, 7]
+  paths[0].write_text(paths[0].read_text().replace('0.95', '0.96'))
+  with pytest.raises(InputError, match=rf'{paths[0]} is damaged .*: run its sweep again'):
+    results.read_cells(tmp_path, hashes)
+  paths[0].unlink()
+  with pytest.raises(InputError, match=f'cannot read {paths[0]}'):
+    results.read_cells(tmp_path, hashes)

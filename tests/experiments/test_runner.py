@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments import models
+from experiments import compilation, models, stages
 from experiments.grid import Cell
 from experiments.runner import run_cell
 from tests.experiments.tiny import CLASSES, write_npz
@@ -23,6 +23,20 @@ CELL = Cell(
 )
 
 
+# A second value of each number of a cell: whatever is swept most.
+NUMBERS = {
+  'inner_learning_rate': 0.2,
+  'noise_scale': 0.3,
+  'noise_mean': 0.1,
+  'attack_learning_rate': 0.05,
+  'attack_decay': 0.5,
+  'tv_weight': 0.5,
+  'start_mean': 0.4,
+  'start_scale': 0.1,
+  'seed': 1,
+}
+
+
 @pytest.fixture(scope='module')
 def cell(tmp_path_factory) -> Cell:
   npz = write_npz(tmp_path_factory.mktemp('runner') / 'tiny.npz')
@@ -33,7 +47,7 @@ def compute(cell: Cell, folder, **changes):
   """The result of a cell, its examples, and the steps that its progress bar took."""
   steps: list[int] = []
   cell = dataclasses.replace(cell, **changes)
-  found = run_cell(cell, data_dir=None, output_dir=folder, advance=steps.append)
+  found = run_cell(cell, data_dir=None, store_dir=folder, advance=steps.append)
   return *found, steps
 
 
@@ -72,6 +86,16 @@ def test_the_configuration_decides_the_scores(cell, tmp_path, change):
   before, after = (scores(compute(cell, tmp_path, **c)[0]) for c in ({}, change))
   for old, new in zip(before, after, strict=True):
     assert not set(old) & set(new)
+
+
+def test_numbers_are_compiled_in_nowhere(cell, tmp_path, monkeypatch):
+  """A grid over rates, weights and noises compiles each stage once, not once a cell."""
+  compiled = {}
+  monkeypatch.setattr(compilation, '_COMPILED', compiled)
+  found = [compute(cell, tmp_path, **{name: NUMBERS[name]}) for name in NUMBERS]
+  stages_compiled = [signature[0] for signature in compiled]
+  assert stages_compiled == [stages.observe, stages.attack]
+  assert len({tuple(result.trials.scores) for result, _, _ in found}) == len(NUMBERS)
 
 
 def test_examples_are_the_first_candidates(cell, tmp_path):
@@ -123,8 +147,9 @@ def test_a_trained_cell_attacks_the_trained_model(cell, tmp_path, monkeypatch):
   training = {'tasks_per_round': 2, 'rounds_per_epoch': 2, 'outer_learning_rate': 0.01}
   untrained, _, _ = compute(cell, tmp_path, **training)
   trained, _, _ = compute(cell, tmp_path, epoch=1, **training)
-  assert set(trained.extra) == {'learning_accuracy', 'learning_tasks'}
-  assert 0 <= trained.extra['learning_accuracy'] <= 1
+  learning = trained.extra['learning']
+  assert (learning['epoch'], learning['tasks']) == (1, 10)
+  assert learning['low'] <= learning['accuracy'] <= learning['high'] <= 1
   assert not set(trained.trials.scores) & set(untrained.trials.scores)
   (checkpoint,) = tmp_path.rglob('*.msgpack')
   assert checkpoint.name == 'epoch_1.msgpack'

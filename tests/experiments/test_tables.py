@@ -38,8 +38,8 @@ def make_result(**changes):
     device_kind='cpu',
     timings={'seconds_per_trial': 0.1, 'compile_seconds': 1.0},
     metrics=Metrics(RATE, RATE, None, Rate(0.99812, 0.995, 1.0), None, None, 0.5),
-    trials=Trials([], [], []),
-    calibration=Trials([], [], []),
+    trials=Trials([], [], [], []),
+    calibration=Trials([], [], [], []),
   )
 
 

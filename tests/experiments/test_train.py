@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from experiments import models, train
+from experiments import models, runs, train
 from tests.experiments.tiny import arguments, finish, run, start, write_npz
 
 OPTIONS = {
@@ -53,6 +53,9 @@ def test_training_writes_a_row_for_each_model_and_epoch(npz, tmp_path):
   assert ended.out.strip() == (folder / 'learning.csv').read_text().strip()
   assert (folder / 'learning.png').read_bytes().startswith(b'\x89PNG')
   assert len(list(folder.glob('checkpoints/*/epoch_2.msgpack'))) == 2
+  ((_, said),) = runs.find_runs(folder)
+  assert (said.kind, said.cells) == ('train', [])
+  assert said.command.startswith('python -m experiments.train --')
 
 
 @pytest.mark.usefixtures('few_tasks')
@@ -68,6 +71,22 @@ def test_the_same_command_again_trains_nothing(npz, tmp_path, monkeypatch):
   learn(npz, folder, epochs='0,2,3')
   longer = table(folder)
   assert [row['epoch'] for row in longer] == ['0', '2', '3'] * 2
+
+
+@pytest.mark.usefixtures('few_tasks')
+def test_what_a_sweep_trained_is_not_trained_again(npz, tmp_path, monkeypatch):
+  """With one --store_dir, the learning curve of an attacked model costs its tests only."""
+  store = {'store_dir': tmp_path / 'store', 'inner_learning_rates': 0.1}
+  ended = run(arguments(npz, tmp_path / 'attacked', **OPTIONS | store))
+  assert ended.status == 0, ended.err
+  monkeypatch.setattr(models, '_train', lambda *_, **__: pytest.fail('trained again'))
+  learn(npz, tmp_path / 'learned', **store)
+  sweep = tmp_path / 'attacked' / 'results.csv'
+  with sweep.open(newline='') as file:
+    attacked = {line['epoch']: line['learning_accuracy'] for line in csv.DictReader(file)}
+  assert attacked['0'] == ''
+  assert attacked['2'] == table(tmp_path / 'learned')[1]['accuracy']
+  assert not (tmp_path / 'learned' / 'checkpoints').exists()
 
 
 def test_dry_run_prints_the_models_and_stops(npz, tmp_path):

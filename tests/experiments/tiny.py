@@ -55,10 +55,12 @@ class Finished(NamedTuple):
   ended: Ended
 
 
-def write_npz(path: Path, *, size: int = 11, classes: int = CLASSES) -> Path:
-  """Images of noise, 20 of each class."""
+def write_npz(
+  path: Path, *, size: int = 11, classes: int = CLASSES, per_class: int = PER_CLASS
+) -> Path:
+  """Images of noise, unless told otherwise 20 of each class."""
   images = np.random.default_rng(0).integers(
-    0, 256, (classes * PER_CLASS, size, size), dtype=np.uint8
+    0, 256, (classes * per_class, size, size), dtype=np.uint8
   )
   np.savez(path, images=images, labels=np.arange(len(images)) % classes)
   return path
@@ -73,9 +75,10 @@ def arguments(npz: Path, folder: Path, **options: Any) -> list[str]:
 def run(argv: Sequence[str], *, main: Callable[[Sequence[str]], None] = sweep.main) -> Ended:
   """Runs a command as its module does, in this process; the flags are as before afterwards."""
   out, err = io.StringIO(), io.StringIO()
+  program = f'{main.__module__.rpartition(".")[2]}.py'
   with (
     flagsaver.flagsaver(),
-    mock.patch.object(sys, 'argv', ['sweep.py', *argv]),
+    mock.patch.object(sys, 'argv', [program, *argv]),
     contextlib.redirect_stdout(out),
     contextlib.redirect_stderr(err),
   ):

@@ -1,0 +1,85 @@
+"""A cell as a line of OUT/results.csv: what was asked, found, and printed in the paper."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from experiments import paper
+from experiments.results import CellResult, configuration_hash
+from mamljax import atomic
+
+# The first columns of results.csv, in order; the rest of the configuration follows.
+# fmt: off
+COLUMNS: tuple[str, ...] = (
+  'dataset', 'network', 'ways', 'shots', 'target', 'attack', 'order', 'inner_steps',
+  'inner_learning_rate', 'epoch', 'defence', 'noise_scale', 'iterations', 'trials',
+  'accuracy', 'accuracy_low', 'accuracy_high', 'recall', 'precision',
+  'auc', 'auc_low', 'auc_high', 'tpr_at_fpr_1pct', 'tpr_at_fpr_0.1pct', 'threshold',
+  'seconds_per_trial', 'compile_seconds',
+  'paper_accuracy', 'paper_recall', 'paper_precision',
+  'recall_low', 'recall_high', 'precision_low', 'precision_high',
+  'learning_accuracy', 'learning_low', 'learning_high', 'label_accuracy',
+  'calibration_trials', 'seed', 'git_revision', 'hash',
+)
+# fmt: on
+
+
+def row(result: CellResult) -> dict[str, Any]:
+  """The line of results.csv for a cell, `COLUMNS` first; None where no value is.
+
+  The paper's numbers stand beside an undefended reconstruction of a second-order gradient
+  only: it prints no others.
+  """
+  cell, metrics = result.configuration, result.metrics
+  size = cell['target'], cell['dataset'], cell['ways'], cell['shots']
+  theirs = paper.printed(*size) if _as_in_paper(cell) else None
+  values = cell | result.timings | {'hash': configuration_hash(cell), 'seed': result.seed}
+  learning = result.extra.get('learning', {})
+  values |= {
+    'git_revision': result.git_revision,
+    'label_accuracy': result.extra.get('label_accuracy'),
+    'learning_accuracy': learning.get('accuracy'),
+    'learning_low': learning.get('low'),
+    'learning_high': learning.get('high'),
+  }
+  for name in ('accuracy', 'recall', 'precision', 'auc'):
+    value, low, high = getattr(metrics, name) or (None, None, None)
+    values |= {name: value, f'{name}_low': low, f'{name}_high': high}
+    values |= {f'paper_{name}': getattr(theirs, name, None)}
+  values |= {
+    'tpr_at_fpr_1pct': metrics.tpr_at_fpr_1pct,
+    'tpr_at_fpr_0.1pct': metrics.tpr_at_fpr_01pct,
+    'threshold': metrics.threshold,
+  }
+  rest = [name for name in cell if name not in COLUMNS]
+  return {column: values[column] for column in (*COLUMNS, *rest)}
+
+
+def write_csv(output_dir: str | os.PathLike[str], results: Iterable[CellResult]) -> Path:
+  """Writes OUT/results.csv, a row per result in the order given, and returns its path.
+
+  A field is empty where a value does not exist.
+
+  Raises:
+    InputError: if the folder cannot be written.
+  """
+  rows = [row(result) for result in results]
+  text = io.StringIO()
+  writer = csv.DictWriter(text, rows[0] if rows else COLUMNS, lineterminator='\n')
+  writer.writeheader()
+  writer.writerows(rows)
+  path = Path(output_dir) / 'results.csv'
+  atomic.write_text(path, text.getvalue())
+  return path
+
+
+def _as_in_paper(cell: dict[str, Any]) -> bool:
+  """Whether the cell plays what Tables I and II report."""
+  undefended = cell['defence'] == 'none'
+  reported = cell.get('pool', 'victims') == 'victims'  # others are for tuning
+  order = cell['order'] == 2 and cell.get('assumed_order', 0) != 1
+  game = cell.get('learners', 1) == 1 and cell.get('labels', 'known') == 'known'
+  return cell['attack'] == 'reconstruction' and undefended and reported and order and game

@@ -1,0 +1,121 @@
+"""Labels are read off a gradient, and the attack with the right ones is the one that knew."""
+
+import dataclasses
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mamljax.attacks import Candidate, reconstruction
+from mamljax.attacks.labels import infer_labels
+from mamljax.attacks.objectives import simulate
+from mamljax.maml import InnerLoop
+from mamljax.types import Batch
+from tests.attacks import plays
+from tests.attacks.linear import SIZE, WAYS, knowledge, noise, observed
+
+KEY = jax.random.key(0)
+# All that a set can be made of, from balanced to all of one class.
+MADE_OF = np.array(list(itertools.combinations_with_replacement(range(WAYS), SIZE)))
+BALANCED = [0, 0, 1, 1, 2, 2]
+
+
+@functools.partial(jax.jit, static_argnames='target')
+def inferred(
+  made_of: jax.Array,
+  guess: jax.Array,
+  inner: InnerLoop,
+  *,
+  target: str,
+  weights: jax.typing.ArrayLike = 1.0,
+) -> jax.Array:
+  """The labels inferred from the gradients of sets of these labels, one by one."""
+  params = jax.tree.map(lambda leaf: weights * leaf, knowledge().params)
+  known = dataclasses.replace(knowledge(), params=params, inner=inner)
+
+  def one(labels: jax.Array) -> jax.Array:
+    seen = observed(labels, known, target=target)
+    told = functools.partial(simulate, known, seen, target=target)
+    return infer_labels(guess, seen.gradient, told, ways=WAYS)
+
+  return jax.vmap(one)(made_of)
+
+
+def test_labels_at_w_are_exact_whatever_they_are():
+  """The bias gradient is linear in their shares: a wrong one would be an error of algebra."""
+  found = inferred(MADE_OF, noise(1), InnerLoop(0, 0.0), target='query')
+  np.testing.assert_array_equal(found, MADE_OF)
+
+
+@pytest.mark.parametrize('target', ['query', 'support'])
+def test_a_small_inner_step_hides_no_label(target):
+  """The adversary does not know the adapted parameters: only a large step may matter."""
+  found = inferred(MADE_OF, noise(1), InnerLoop(1, 0.01), target=target)
+  np.testing.assert_array_equal(found, MADE_OF)
+
+
+@pytest.mark.parametrize('guess', [3, 4, 5])
+@pytest.mark.parametrize('target', ['query', 'support'])
+def test_the_guess_of_the_images_does_not_matter_to_an_unsure_network(target, guess):
+  """The adversary does not know the images: where all get like odds, it need not."""
+  found = inferred(MADE_OF, noise(guess), InnerLoop(1, 0.01), target=target, weights=0.1)
+  np.testing.assert_array_equal(found, MADE_OF)
+
+
+@pytest.mark.parametrize('last', ['Dense_2', 'Dense_10'])
+def test_the_output_layer_is_the_last_by_number(last):
+  """By spelling Dense_10 stands before Dense_9: labels would be read off a hidden layer."""
+  labels = jnp.array([0, 2, 2, 2, 2, 2])
+
+  def told(batch):
+    bias = 0.1 - jax.nn.one_hot(batch.labels, WAYS).mean(axis=0)
+    return {'Dense_0': {'bias': jnp.ones(4)}, last: {'bias': bias}, 'Dense_1': {'bias': 0}}
+
+  gradient = told(Batch(noise(1), labels))
+  np.testing.assert_array_equal(infer_labels(noise(1), gradient, told, ways=WAYS), labels)
+
+
+def test_a_network_without_an_output_layer_is_refused():
+  """Labels read off some other parameter would be noise with an accuracy beside it."""
+  trials, seen = plays.played('query')
+  first = jax.tree.map(lambda leaf: leaf[0], (seen, trials.candidate))
+  options = dataclasses.replace(plays.OPTIONS, labels='inferred', ways=plays.WAYS)
+  with pytest.raises(ValueError, match='no output layer among first, second: none is named'):
+    reconstruction.score(KEY, plays.knowledge(), *first, options=options)
+
+
+@functools.partial(jax.jit, static_argnames='target')
+def attacked(made_of: jax.Array, label: jax.Array, *, target: str):
+  """Score and Info of the attack that knows the labels and of the one that infers them."""
+  known = knowledge()
+  seen, candidate = observed(made_of, known, target=target), Candidate(noise(1)[0], label)
+  options = reconstruction.Options(target=target, iterations=4, ways=WAYS)
+  return [
+    reconstruction.score(
+      KEY, known, seen, candidate, options=dataclasses.replace(options, labels=labels)
+    )
+    for labels in reconstruction.LABELS
+  ]
+
+
+@pytest.mark.parametrize('target', ['query', 'support'])
+def test_the_attack_with_rightly_inferred_labels_is_the_one_that_knew(target):
+  """Else 'inferred' would differ from 'known' in more than what the adversary is told."""
+  (score, info), (score_inferred, info_inferred) = attacked(
+    jnp.array(BALANCED), jnp.array(1), target=target
+  )
+  np.testing.assert_array_equal(info.labels, BALANCED)
+  np.testing.assert_array_equal(info_inferred.labels, BALANCED)
+  np.testing.assert_allclose(score_inferred, score, atol=1e-6)
+  np.testing.assert_allclose(info_inferred.images, info.images, atol=1e-6)
+
+
+def test_a_candidate_whose_class_was_not_inferred_still_gets_a_slot():
+  """Without one it would not be asked about at all."""
+  made_of = jnp.full(SIZE, 2)
+  _, (_, info) = attacked(made_of, jnp.array(1), target='query')
+  np.testing.assert_array_equal(info.labels, [1, *made_of[1:]])
+  np.testing.assert_array_equal(info.reconstruction, info.images[0])

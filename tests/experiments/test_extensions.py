@@ -1,0 +1,91 @@
+"""Beyond one undefended learner, from the command line to results.csv."""
+
+import numpy as np
+import pytest
+
+from experiments import models
+from tests.experiments.tiny import arguments, cells, rows, run, write_npz
+
+TRAINED = {'learning_epochs': 1, 'tasks_per_round': 2, 'rounds_per_epoch': 2}
+
+
+@pytest.fixture
+def npz(tmp_path):
+  return write_npz(tmp_path / 'tiny.npz', per_class=40)
+
+
+@pytest.fixture
+def few_tasks(monkeypatch):
+  monkeypatch.setattr(models, 'META_TEST_TASKS', 10)
+
+
+def finish(npz, folder, **options):
+  """Runs a tiny sweep, which must end well; its rows and its cells in the same order."""
+  ended = run(arguments(npz, folder, **options))
+  assert ended.status == 0, ended.err
+  found, lines = cells(folder), rows(folder)
+  return lines, [found[line['hash']] for line in lines]
+
+
+def test_the_global_game_with_inferred_labels(npz, tmp_path):
+  """Whose the candidate is, and what share of labels was read off the gradient."""
+  options = {'learners': 2, 'labels': 'inferred', 'defences': 'none', 'noise_scales': 0}
+  lines, (cell,) = finish(npz, tmp_path / 'out', **options)
+  assert (lines[0]['learners'], lines[0]['labels']) == ('2', 'inferred')
+  assert 0 <= float(lines[0]['label_accuracy']) <= 1
+  played = cell['trials']
+  located = np.array(played['located'])
+  assert located.shape == (8,)
+  assert set(located.tolist()) <= {True, False}
+  # Globally an attack is right about a member only if it says whose it is.
+  said = np.array(played['scores']) > cell['metrics']['threshold']
+  truth = np.array(played['members'])
+  right = np.where(truth, said & located, ~said)
+  assert float(lines[0]['accuracy']) == right.mean()
+  assert cell['extra'] == {'label_accuracy': float(lines[0]['label_accuracy'])}
+
+
+def test_in_the_local_game_there_is_nobody_to_confuse(finished):
+  """One learner is always the one."""
+  for cell in cells(finished.folder).values():
+    assert all(cell['trials']['located'])
+    assert all(cell['calibration']['located'])
+    assert cell['extra'] == {}
+
+
+@pytest.mark.usefixtures('few_tasks')
+def test_a_model_that_is_trained_under_two_noises(npz, tmp_path):
+  """The learning accuracy is that of training with the noise, not of testing with it."""
+  both = 'query_noise+0.5*outgoing_gradient_noise'
+  folder = tmp_path / 'out'
+  lines, found = finish(npz, folder, defences=both, noise_scales='0,0.1', **TRAINED)
+  assert [(line['defence'], line['epoch']) for line in lines] == [('none', '0'), (both, '0')]
+  for line, cell in zip(lines, found, strict=True):
+    learning = cell['extra']['learning']
+    assert (learning['epoch'], learning['tasks']) == (1, 10)
+    columns = [float(line[f'learning_{name}']) for name in ('low', 'accuracy', 'high')]
+    assert columns == [learning['low'], learning['accuracy'], learning['high']]
+    assert columns == sorted(columns)
+  undefended, defended = sorted(folder.glob('checkpoints/*/epoch_1.msgpack'))
+  assert undefended.parent != defended.parent
+  assert undefended.read_bytes() != defended.read_bytes()
+  assert not set(found[0]['trials']['scores']) & set(found[1]['trials']['scores'])
+
+
+@pytest.mark.usefixtures('few_tasks')
+def test_curves_are_drawn_where_they_are_asked_for(npz, tmp_path):
+  """Accuracy against one field, and what it shows in words."""
+  options = {'iterations': '2,3', 'x': 'iterations'}
+  finish(npz, tmp_path / 'out', **options)
+  assert (tmp_path / 'out' / 'curves.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_a_quick_sweep_leaves_the_real_one_alone(npz, tmp_path):
+  """Twenty trials must never stand where two hundred are expected."""
+  options = {'iterations': 3, 'tv_weight': '0.001,0.01,0.1'}
+  ended = run([*arguments(npz, tmp_path / 'out', **options), '--quick'])
+  assert ended.status == 0, ended.err
+  assert sorted(path.name for path in tmp_path.iterdir()) == ['out_quick', 'tiny.npz']
+  lines = rows(tmp_path / 'out_quick')
+  assert [line['tv_weight'] for line in lines] == ['0.001', '0.1']
+  assert {(line['trials'], line['calibration_trials']) for line in lines} == {('20', '20')}
