@@ -86,7 +86,7 @@ def play(
   blocks = []
   for first in range(0, count, size):
     indices = jnp.arange(first, first + size)
-    blocks.append(play_block(cell, key, pool, shared, indices, mesh))
+    blocks.append(play_block(key, cell, pool, shared, indices, mesh))
     advance(min(size, count - first))
   lost = sum(np.count_nonzero(~np.isfinite(block.played.scores)) for block in blocks)
   if lost:
@@ -101,14 +101,23 @@ def good_chunk(cell: Cell) -> int:
 
 
 def play_block(
-  cell: Cell,
   key: jax.Array,
+  cell: Cell,
   pool: Pool,
   shared: stages.Shared,
   indices: jax.Array,
   mesh: jax.sharding.Mesh,
 ) -> Block:
-  """Draws and plays the trials of these indices: draw, observe, attack."""
+  """Draws, observes and attacks the trials of these indices, of one phase of a cell.
+
+  Args:
+    key: of the phase.
+    cell: what is played.
+    pool: the images that tasks and candidates are drawn from.
+    shared: what the cell's trials share.
+    indices: integers [n], a multiple of the mesh's devices.
+    mesh: the devices that share them out.
+  """
   rules = {
     name: getattr(cell, name) for name in ('ways', 'shots', 'target', 'learners', 'non_members')
   }

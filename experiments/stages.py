@@ -58,7 +58,7 @@ class Played(NamedTuple):
   labels_right: jax.Array | None
 
 
-def is_member(indices):
+def is_member(indices: Any) -> Any:
   """Members and non-members take turns, as in the paper half of the trials are of each."""
   return indices % 2 == 0
 

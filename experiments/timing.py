@@ -146,7 +146,7 @@ def _play_alone(cell: Cell, params: Params, pool: Pool, *, count: int) -> list[p
   key = jax.random.fold_in(jax.random.key(cell.seed), playing.REPORTED)
   pool, shared = jax.device_put((pool, stages.share(cell, params)), NamedSharding(mesh, P()))
   return [
-    playing.play_block(cell, key, pool, shared, jnp.arange(index, index + 1), mesh)
+    playing.play_block(key, cell, pool, shared, jnp.arange(index, index + 1), mesh)
     for index in range(count)
   ]
 

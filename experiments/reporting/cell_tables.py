@@ -86,7 +86,7 @@ def cell_tables(results: Sequence[CellResult], x: str) -> list[Table]:
     *rate_columns('accuracy'),
     *rate_columns('auc'),
     Column('TPR at 1 % FPR', lambda line: Entry(wording.rate(line['tpr_at_fpr_1pct']))),
-    *rate_columns('learning_accuracy', 'learning', 'learning accuracy'),
+    *rate_columns('learning_accuracy', bounds='learning', heading='learning accuracy'),
     Column('labels inferred', lambda line: Entry(wording.rate(line['label_accuracy']))),
     Column('time per candidate', _time),
   ]
@@ -97,7 +97,7 @@ def cell_tables(results: Sequence[CellResult], x: str) -> list[Table]:
   return tables
 
 
-def rate_columns(name: str, bounds: str = '', heading: str = '') -> list[Column]:
+def rate_columns(name: str, *, bounds: str = '', heading: str = '') -> list[Column]:
   """A rate with its interval and, if the paper has it, the comparison.
 
   Args:

@@ -40,8 +40,8 @@ class Options:
     start_scale: its standard deviation; guesses are clipped to [0, 1].
     labels: 'known', as the protocol orders them, or 'inferred' from the gradient.
     ways: the number of classes, for labels that are inferred.
-    restarts: first guesses that are tried; the one that ends with the least objective, which
-      is all that the adversary can judge by, is scored.
+    restarts: first guesses that are tried; the one with the least objective before its last
+      step, which is all that the adversary can judge by, is scored.
   """
 
   target: str = dataclasses.field(default='query', metadata={'static': True})

@@ -1,5 +1,6 @@
 """Defences by name, for configurations: noise at one or several of the four points."""
 
+import math
 import re
 
 import jax
@@ -33,14 +34,22 @@ def parse_defence(text: str) -> dict[str, float]:
   parts: dict[str, float] = {}
   for part in text.split('+'):
     factor, star, name = part.strip().rpartition('*')
+    if name == 'none':
+      raise InputError(f"defence {text!r}: 'none' stands alone, without a factor")
     if name not in _POINTS:
       raise unknown('defence', name, DEFENCES)
     if name in parts:
       raise InputError(f'defence {text!r} names {name!r} twice')
-    if star and not re.fullmatch(r'\d*\.?\d+(e-?\d+)?', factor):
-      raise InputError(f'defence {text!r}: {factor!r} is not a positive factor')
-    parts[name] = float(factor) if star else 1.0
+    parts[name] = _factor(text, factor) if star else 1.0
   return parts
+
+
+def _factor(text: str, factor: str) -> float:
+  """The number before a '*'."""
+  number = float(factor) if re.fullmatch(r'\d*\.?\d+(e-?\d+)?', factor) else 0
+  if not 0 < number < math.inf:
+    raise InputError(f'defence {text!r}: {factor!r} is not a positive factor')
+  return number
 
 
 def make_defence(

@@ -124,7 +124,7 @@ def played(monkeypatch):
   """Replaces the playing; notes what would have been played. Blocks take 9, 1, 2, 6 ... s."""
   notes, seconds = [], iter([9.0, 1.0, 2.0, 6.0])
 
-  def play_block(cell, key, pool, shared, indices, mesh):
+  def play_block(key, cell, pool, shared, indices, mesh):
     del key, pool, shared
     notes.append((cell.chunk, indices.tolist(), mesh.size))
     compiling = 5.0 if len(notes) == 1 else 0.0
