@@ -1,0 +1,196 @@
+"""Can other data send the same gradient? `python -m experiments.identifiability`.
+
+Puts Proposition 3.1 to the test (see experiments.proposition) and writes
+OUT/identifiability.csv and OUT/identifiability.png.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import matplotlib as mpl
+import numpy as np
+from absl import flags
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import command, figures, proposition, results, runs
+from experiments.proposition import Finding, Told
+from mamljax import atomic
+from mamljax.errors import InputError
+from mamljax.types import Task
+
+_DATASET = flags.DEFINE_string('dataset', 'mnist_sample', 'also any TFDS name, npz:PATH')
+_DATA_DIR = flags.DEFINE_string('data_dir', None, 'prepared data sets')
+_HIDDEN_UNITS = flags.DEFINE_list(
+  'hidden_units', '2,4,8,16,32', 'of the networks to match, the pictured one first'
+)
+_TASKS = flags.DEFINE_integer('tasks', 20, 'whose images the MLP tells', lower_bound=1)
+_SEED = flags.DEFINE_integer(
+  'seed', 1, 'of everything random', lower_bound=0, upper_bound=2**31 - 1
+)
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the results are written')
+
+OURS, OTHERS = figures.COLOURS[:2]
+ROUNDING = 1e-17  # what an exact 0 is drawn as
+
+
+def main(argv: Sequence[str]) -> None:
+  """Asks every network, then prints the table."""
+  del argv
+  units, folder = _read_units(), Path(_OUTPUT_DIR.value).expanduser()
+  results.check_output_dir(folder)
+  with jax.enable_x64(True):
+    findings, figure = _ask(units)
+  figures.save(figure, folder / 'identifiability.png')
+  atomic.write_text(folder / 'identifiability.csv', _csv(findings))
+  runs.write_run(folder)
+  print(format_table(findings), f'also in {folder / "identifiability.csv"}', sep='\n\n')
+
+
+def _ask(units: Sequence[int]) -> tuple[list[Finding], Figure]:
+  """What was found, and its picture."""
+  data_dir = Path(_DATA_DIR.value).expanduser() if _DATA_DIR.value else None
+  small, full = (
+    proposition.load_pool(_DATASET.value, data_dir=data_dir, image_size=size)
+    for size in (proposition.SIZE, None)
+  )
+  key = jax.random.key(_SEED.value)
+  task, other = proposition.draw_two_tasks(jax.random.fold_in(key, 0), small)
+  neuron, *neuron_tasks = proposition.match_neuron()
+  networks = [(n, 'sigmoid') for n in units] + [(units[0], 'relu')]
+  matched = [proposition.match(key, task, other, units=n, activation=a) for n, a in networks]
+  mlp, told = proposition.tell(key, full, tasks=_TASKS.value)
+  findings = [neuron, *(finding for finding, _ in matched), mlp]
+  return findings, draw(findings, neuron_tasks, (task, matched[0][1]), told)
+
+
+def format_table(findings: Sequence[Finding]) -> str:
+  """The table as printed, a row for each network."""
+  names = [name.replace('_', ' ') for name in Finding._fields]
+  lines = [names, *(list(map(_cell, finding)) for finding in findings)]
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  return '\n'.join(
+    '  '.join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+    for line in lines
+  )
+
+
+def draw(
+  findings: Sequence[Finding],
+  neuron_tasks: Sequence[np.ndarray],
+  tasks: tuple[Task, Task],
+  told: Told,
+) -> Figure:
+  """Two tasks with one gradient, twice; how near others come; distances of images."""
+  networks = [finding for finding in findings if finding.network.startswith('sigmoid')]
+  with mpl.rc_context(figures.STYLE):
+    figure = Figure(figsize=(10, 7.2), layout='constrained')
+    (neuron, images), (widths, distances) = figure.subplots(2, 2, width_ratios=(1, 1.3))
+    _draw_neuron(neuron, neuron_tasks, findings[0])
+    _draw_tasks(images, tasks, networks[0])
+    _draw_widths(widths, networks)
+    _draw_distances(distances, told)
+  return figure
+
+
+def _draw_neuron(axes: Axes, tasks: Sequence[np.ndarray], found: Finding) -> None:
+  """Both tasks as points, and the neuron before and after adapting on each."""
+  w, rate = np.array(proposition.NEURON), proposition.INNER.learning_rate
+  line = np.linspace(-0.6, 1.1 * np.max(np.array(tasks)[..., 0]), 200)
+  axes.plot(line, np.maximum(w[0] * line + w[1], 0), ':', color='black', label='before')
+  for name, colour, ((x, y), query) in zip(('D', 'M'), (OURS, OTHERS), tasks, strict=True):
+    theta = w - rate * 2 * (w @ [x, 1] - y) * np.array([x, 1])
+    axes.plot(x, y, 'o', color=colour, fillstyle='none', label=f'{name} support')
+    axes.plot(*query, 'o', color=colour, label=f'{name} query')
+    adapted = np.maximum(theta[0] * line + theta[1], 0)
+    axes.plot(line, adapted, color=colour, linewidth=1, label=f'adapted on {name}')
+  axes.set(xlabel='input x', ylabel='target y')
+  axes.set_title(f'One neuron: gradients of D and M differ by {found.mismatch:.0e}')
+  axes.legend(frameon=False, fontsize=8, loc='upper left')
+
+
+def _draw_tasks(axes: Axes, tasks: tuple[Task, Task], found: Finding) -> None:
+  """A block for each set of images, with a row for each class."""
+  mosaic = np.block([[_tile(batch.images) for batch in task] for task in tasks])
+  axes.imshow(mosaic.transpose(1, 2, 0).squeeze(), cmap='gray', vmin=0, vmax=1)
+  height, width = mosaic.shape[1:]
+  axes.set_xticks([width / 4, 3 * width / 4], ['support', 'query'])
+  axes.set_yticks([height / 4, 3 * height / 4], ['D', 'M'])
+  for label, colour in zip(axes.get_yticklabels(), (OURS, OTHERS), strict=True):
+    label.set(color=colour, fontsize=12)
+  axes.set_title(
+    f'{found.hidden_units} hidden units: gradients of D and M differ by {found.mismatch:.0e}'
+  )
+  axes.tick_params(length=0)
+  axes.grid(visible=False)
+  axes.spines[:].set_visible(False)
+
+
+def _tile(images: jax.Array) -> np.ndarray:
+  """The images of a set, a row for each class, with white seams: [channels, height, width]."""
+  padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1)
+  n, height, width, channels = padded.shape
+  rows = padded.reshape(proposition.WAYS, -1, height, width, channels)
+  tiled = rows.transpose(4, 0, 2, 1, 3).reshape(channels, -1, n // proposition.WAYS * width)
+  return np.pad(tiled, ((0, 0), (2, 2), (2, 2)), constant_values=1)
+
+
+def _draw_widths(axes: Axes, networks: Sequence[Finding]) -> None:
+  """The best mismatch found and the least that there can be, against the width."""
+  units, found, least = (
+    np.array([getattr(network, name) for network in networks])
+    for name in ('hidden_units', 'mismatch', 'least_mismatch')
+  )
+  shown = least > 0
+  axes.plot(units, found, 'o-', color=OTHERS, label='best M found')
+  axes.plot(units[shown], least[shown], 'v--', color='black', label='row space: no M is below')
+  axes.set_xscale('log', base=2)
+  axes.set(yscale='log', xlabel='hidden units', ylabel='difference of the gradients')
+  axes.set_ylim(ROUNDING, 1)
+  axes.set_xticks(units, list(map(str, units)))
+  axes.set_title('The same D, wider networks')
+  axes.legend(frameon=False)
+
+
+def _draw_distances(axes: Axes, told: Told) -> None:
+  """Histograms of the distances from the row space."""
+  told = Told(*(np.maximum(values, ROUNDING) for values in told))
+  bins = np.geomspace(min(map(np.min, told)) / 2, 1, 60)
+  for values, colour, name in zip(
+    told, (OURS, OTHERS), ("the task's images", 'others of its classes'), strict=True
+  ):
+    axes.hist(values, list(bins), color=colour, label=name)
+  axes.set(xscale='log', xlabel='distance of an image from the row space', ylabel='images')
+  axes.set_title('MLP: the first layer tells whose images were used')
+  axes.legend(frameon=False, loc='upper center')
+
+
+def _read_units() -> list[int]:
+  """The widths asked for."""
+  typed = _HIDDEN_UNITS.value
+  try:
+    units = [int(item) for item in typed]
+  except ValueError as error:
+    raise InputError(f'--hidden_units={",".join(typed)}: give whole numbers') from error
+  if min(units, default=0) < 1:
+    raise InputError(f'--hidden_units={",".join(typed)}: give numbers of at least 1')
+  return units
+
+
+def _cell(value: str | float | None) -> str:
+  return '' if value is None else f'{value:.2g}' if isinstance(value, float) else str(value)
+
+
+def _csv(findings: Sequence[Finding]) -> str:
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerows([Finding._fields, *findings])
+  return text.getvalue()
+
+
+if __name__ == '__main__':
+  command.cache_compilations()
+  command.run(main)

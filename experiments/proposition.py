@@ -1,0 +1,225 @@
+"""Proposition 3.1 put to the test: do other data send the same gradient?
+
+In float64, and with every answer checked by `mamljax.maml.meta_gradient`: on the single
+neuron of the appendix, on networks with a hidden layer of some width, each against a task of
+other images, and on the MLP, whose first layer tells the images behind a gradient from others.
+"""
+
+import functools
+import os
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from mamljax import identifiability, maml
+from mamljax.data import load_dataset, split_dataset
+from mamljax.errors import InputError
+from mamljax.networks import CrossEntropy, Network, init_params, make_network
+from mamljax.tasks import make_task, sample_images
+from mamljax.types import Batch, LossFn, Params, Pool, Task
+
+WAYS, SHOTS = 3, 4
+SIZE = 8  # pixels a side: few enough parameters for the matrix of their second derivatives
+INNER = maml.InnerLoop(1, 0.1)
+SCALE = 3.0  # of He's weights, beyond which sigmoids are more than linear
+ITERATIONS = 50
+NEURON = (0.7, 0.2)  # a, b
+NEURON_SUPPORT, NEURON_QUERY = (0.4, 1.2), (0.6, 1.6)  # x, y
+NEURON_OTHER_SUPPORT = (1.5, 0.4)
+
+
+class OneLayer(Network):
+  """One hidden layer of `units`, and a linear classifier."""
+
+  units: int = 2
+
+  @nn.compact
+  def __call__(self, images: jax.Array) -> jax.Array:
+    x = images.reshape(len(images), -1)
+    return self.dense(self.finish(self.dense(x, self.units)), self.ways)
+
+
+class Finding(NamedTuple):
+  """A row of the table: what became of one network; None for what was not asked of it.
+
+  Attributes:
+    network: its name.
+    hidden_units: of its first layer.
+    mismatch: ||g(M) - g|| / ||g|| of the best task M found, by `maml.meta_gradient`.
+    least_mismatch: what no task of M's support images and as many others can go below.
+    relu_imbalance: what no query gradient of any data can go below, of g' in equation 8.
+    invertibility: the smallest singular value of I - alpha H(M_s).
+    nearest_pair: the least root-mean-square difference between an image of M and of D.
+    farthest_member: the largest distance from the row space of an image of D.
+    nearest_other: the smallest distance from it of an image of another task.
+  """
+
+  network: str
+  hidden_units: int
+  mismatch: float | None = None
+  least_mismatch: float | None = None
+  relu_imbalance: float | None = None
+  invertibility: float | None = None
+  nearest_pair: float | None = None
+  farthest_member: float | None = None
+  nearest_other: float | None = None
+
+
+class Told(NamedTuple):
+  """Distances of images from the row space of gradients of the MLP."""
+
+  members: np.ndarray
+  others: np.ndarray
+
+
+def load_pool(
+  dataset: str, *, data_dir: str | os.PathLike[str] | None, image_size: int | None
+) -> Pool:
+  """All images of a data set.
+
+  Raises:
+    InputError: if they are not there, or too few for two tasks that share no image.
+  """
+  data = load_dataset(dataset, data_dir=data_dir, image_size=image_size)
+  if data.num_classes < WAYS or data.counts.min() < 4 * SHOTS:
+    raise InputError(
+      f'{dataset} has {data.num_classes} classes of at least {data.counts.min()} images, and '
+      f'{WAYS} of {4 * SHOTS} are needed'
+    )
+  return jax.device_put(split_dataset(data, seed=0, fractions=(1, 0, 0, 0)).training)
+
+
+def draw_two_tasks(key: jax.Array, pool: Pool) -> tuple[Task, Task]:
+  """Two tasks of the same classes that share no image, in float64."""
+  images, _ = sample_images(key, pool, ways=WAYS, per_class=4 * SHOTS)
+  first, second = jnp.split(images.astype(float), 2, axis=1)
+  return make_task(first, shots=SHOTS), make_task(second, shots=SHOTS)
+
+
+def match_neuron() -> tuple[Finding, np.ndarray, np.ndarray]:
+  """The single neuron; also the two tasks, [[x, y] of the support, of the query]."""
+  w, rate = jnp.array(NEURON), INNER.learning_rate
+
+  def send(task: np.ndarray) -> jax.Array:
+    sets = (Batch(jnp.full((1, 1, 1, 1), x), jnp.array([y])) for x, y in task)
+    return maml.meta_gradient(identifiability.neuron_loss, w, Task(*sets), INNER)
+
+  task = np.array([NEURON_SUPPORT, NEURON_QUERY])
+  x, y = map(jnp.asarray, NEURON_OTHER_SUPPORT)
+  query = identifiability.match_neuron(w, send(task), x, y, rate)
+  other = np.array([NEURON_OTHER_SUPPORT, (query.x, query.y)])
+  matrix = jnp.eye(2) - rate * identifiability.neuron_hessian(w, x)
+  finding = Finding(
+    'neuron',
+    1,
+    mismatch=_relative(send(other), send(task)),
+    invertibility=float(jnp.linalg.svd(matrix, compute_uv=False)[-1]),
+    nearest_pair=float(np.abs(task[:, None, 0] - other[:, 0]).min()),
+  )
+  return finding, task, other
+
+
+def match(
+  key: jax.Array, task: Task, other: Task, *, units: int, activation: str
+) -> tuple[Finding, Task]:
+  """A network with one hidden layer; also the task that sends nearly its gradient on `task`.
+
+  The support set of that task is that of `other`; its query images start from there.
+  """
+  network = OneLayer(ways=WAYS, units=units, activation=activation)
+  loss_fn = CrossEntropy(network)
+  params = _parameters(key, network, task.query.images, scale=SCALE)
+  received = _meta_gradient(loss_fn, params, task)
+  found = _match(loss_fn, params, received, other.support, other.query)
+  forged = Task(other.support, found.query)
+  told, others, bound = _tell(loss_fn, params, task, other)
+  imbalance = _imbalance(loss_fn, params, received, other.support)
+  finding = Finding(
+    f'{activation} {units}',
+    units,
+    mismatch=_relative(_meta_gradient(loss_fn, params, forged), received),
+    least_mismatch=float(bound),
+    relu_imbalance=float(imbalance) if activation == 'relu' else None,
+    invertibility=float(found.invertibility),
+    nearest_pair=_nearest_pair(task, forged),
+    farthest_member=float(told.max()),
+    nearest_other=float(others.min()),
+  )
+  return finding, forged
+
+
+def tell(key: jax.Array, pool: Pool, *, tasks: int) -> tuple[Finding, Told]:
+  """The library's MLP at the images' own size: whose images are in the row space."""
+  network = make_network('mlp', ways=WAYS)
+  loss_fn = CrossEntropy(network)
+  params = _parameters(key, network, pool.images)
+  played = [
+    _tell(loss_fn, params, *draw_two_tasks(jax.random.fold_in(key, trial), pool))
+    for trial in range(1, tasks + 1)
+  ]
+  members, others, bounds = (np.stack(values) for values in zip(*played, strict=True))
+  finding = Finding(
+    'mlp',
+    params['Dense_0']['bias'].size,
+    least_mismatch=float(bounds.min()),
+    farthest_member=float(members.max()),
+    nearest_other=float(others.min()),
+  )
+  return finding, Told(members.ravel(), others.ravel())
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _meta_gradient(loss_fn: LossFn, params: Params, task: Task) -> Params:
+  return maml.meta_gradient(loss_fn, params, task, INNER)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _match(loss_fn: LossFn, params: Params, gradient: Params, support: Batch, start: Batch):
+  return identifiability.match_network(
+    loss_fn, params, gradient, support, start, INNER, iterations=ITERATIONS
+  )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _tell(loss_fn: LossFn, params: Params, task: Task, other: Task):
+  """Distances of the images of both tasks, and the least mismatch of the other's support."""
+  layer = maml.meta_gradient(loss_fn, params, task, INNER)['Dense_0']
+  distances = [
+    identifiability.distance_to_row_space(layer, jnp.concatenate([s.images, q.images]))
+    for s, q in (task, other)
+  ]
+  free = len(other.query.images)
+  return *distances, identifiability.least_mismatch(layer, other.support.images, free=free)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _imbalance(loss_fn: LossFn, params: Params, gradient: Params, support: Batch) -> jax.Array:
+  """How far g' of equation 8 is from any gradient of ReLU units."""
+  wanted = identifiability.query_gradient(loss_fn, params, gradient, support, INNER)
+  return identifiability.relu_imbalance(*((p['Dense_0'], p['Dense_1']) for p in wanted))
+
+
+def _parameters(
+  key: jax.Array, network: Network, images: jax.Array, *, scale: float = 1.0
+) -> Params:
+  """Initial parameters for such images in float64, times `scale`."""
+  _, height, width, channels = images.shape
+  params = init_params(key, network, (height, width, channels))
+  return jax.tree.map(lambda p: scale * p.astype(float), params)
+
+
+def _relative(found: Params, expected: Params) -> float:
+  """The norm of the difference of two pytrees over the norm of the second."""
+  found, expected = ravel_pytree(found)[0], ravel_pytree(expected)[0]
+  return float(jnp.linalg.norm(found - expected) / jnp.linalg.norm(expected))
+
+
+def _nearest_pair(task: Task, other: Task) -> float:
+  """The least root-mean-square difference between an image of one task and of the other."""
+  ours, theirs = (jnp.concatenate([s.images, q.images]) for s, q in (task, other))
+  squared = ((ours[:, None] - theirs) ** 2).mean(axis=(2, 3, 4))
+  return float(jnp.sqrt(squared.min()))
