@@ -10,11 +10,11 @@ paper prints a plus sign and no rate). It then takes M_q from g' by a result on 
 inversion, which finds the input behind what is known to be the gradient of one input. But
 not every vector is a gradient, whatever its entries:
 
-- Rank. The gradient of a fully connected first layer is a sum over images of [x; 1] delta':
+- Rank. The gradient of a fully connected first layer is a sum over images of [x; 1] delta^T:
   that of n query images has rank n at most (`least_mismatch`).
 - Row space. The loss after any number of inner steps depends on that layer through its
   products with the task's images alone, so they span its part of g. If they are no more
-  than its width they are told from all others (`distance_to_row_space`).
+  than its units, and fewer than its inputs, this tells them (`distance_to_row_space`).
 - Balance. To scale a ReLU unit's weights up and those that leave it down changes no loss,
   so every gradient is orthogonal to that direction (`relu_imbalance`).
 
@@ -89,7 +89,7 @@ def neuron_hessian(w: jax.Array, x: Scalar) -> jax.Array:
   its eigenvalues are 0 and 2 (x^2 + 1).
   """
   example = jnp.array([x, 1.0])
-  return jnp.where(w @ example > 0, 2.0, 0.0) * jnp.outer(example, example)
+  return jnp.where(w[0] * x + w[1] > 0, 2.0, 0.0) * jnp.outer(example, example)
 
 
 def match_neuron(
@@ -260,6 +260,8 @@ def _levenberg_marquardt(
   residuals: Callable[[jax.Array], jax.Array], start: jax.Array, *, iterations: int
 ) -> jax.Array:
   """Minimises the norm of the residuals (Nocedal and Wright, Numerical Optimization, 10.3)."""
+  at = residuals(start)
+  jacobian = (jax.jacfwd if start.size < at.size else jax.jacrev)(residuals)
 
   def unfinished(state: tuple[jax.Array, ...]) -> jax.Array:
     count, _, at, _ = state
@@ -268,14 +270,14 @@ def _levenberg_marquardt(
   def step(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
     count, x, at, damping = state
     # By the SVD, (J' J + damping)^-1 J' is stable however J is shaped and whatever its rank.
-    u, s, vt = jnp.linalg.svd(jax.jacrev(residuals)(x), full_matrices=False)
+    u, s, vt = jnp.linalg.svd(jacobian(x), full_matrices=False)
     new = x - (s / (s**2 + damping) * (at @ u)) @ vt
     new_at = residuals(new)
     better = jnp.linalg.norm(new_at) < jnp.linalg.norm(at)  # not so for NaN
     x, at = jnp.where(better, new, x), jnp.where(better, new_at, at)
     return count + 1, x, at, damping * jnp.where(better, 0.2, 5.0)
 
-  state = (jnp.zeros((), int), start, residuals(start), jnp.asarray(1e-3, start.dtype))
+  state = (jnp.zeros((), int), start, at, jnp.asarray(1e-3, start.dtype))
   return jax.lax.while_loop(unfinished, step, state)[1]
 
 
