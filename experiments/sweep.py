@@ -89,7 +89,8 @@ def _draw(sweep: flags.Sweep, found: list[results.CellResult]) -> Path:
     figures.save(figures.pairs(drawn), sweep.output_dir / 'pairs.png')
   if sweep.x:
     figures.save(curves.curves(found, sweep.x), sweep.output_dir / 'curves.png')
-    print(*curves.trend(found, sweep.x), sep='\n')
+    areas = curves.areas(found) if sweep.x == 'noise_scale' else []
+    print(*curves.trend(found, sweep.x), *areas, sep='\n')
   return path
 
 
