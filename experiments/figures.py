@@ -105,11 +105,9 @@ def _draw_pairs(
   members = np.array(result.trials.members)[: len(examples.candidates)]
   for axes in row:
     axes.set_axis_off()
-  shown = zip(row.reshape(-1, 2), np.flatnonzero(members == truth), strict=False)
-  for (left, right), trial in shown:
-    _show(left, examples.candidates[trial], colour)
-    _show(right, examples.reconstructions[trial], colour)
-    right.set_title(f'SSIM {result.trials.scores[trial]:.2f}', fontsize=7, pad=2)
+  shown = zip(row.reshape(-1, 2), np.flatnonzero(members == truth).tolist(), strict=False)
+  for pair, trial in shown:
+    _show_pair(pair, examples, trial, result.trials.scores[trial], colour)
   if truth:
     cell = result.configuration
     row[0].set_ylabel(f'{cell["dataset"]}\n{cell["target"]}', fontsize=8)
@@ -125,10 +123,17 @@ def _draw_examples(figure, examples: Examples, scores: np.ndarray, members: np.n
     axes.set_axis_off()
   for (name, truth, colour), half in zip(kinds, np.split(grid, 2), strict=True):
     half[0, 0].set_title(name, color=colour, fontsize=9, loc='left', pad=9)
-    for pair, trial in zip(half.reshape(-1, 2), np.flatnonzero(shown == truth), strict=False):
-      _show(pair[0], examples.candidates[trial], colour)
-      _show(pair[1], examples.reconstructions[trial], colour)
-      pair[1].set_title(f'SSIM {scores[trial]:.2f}', fontsize=7, pad=2)
+    for pair, trial in zip(
+      half.reshape(-1, 2), np.flatnonzero(shown == truth).tolist(), strict=False
+    ):
+      _show_pair(pair, examples, trial, scores[trial], colour)
+
+
+def _show_pair(pair, examples: Examples, trial: int, score: float, colour: str) -> None:
+  """A candidate, and beside it what became of it."""
+  _show(pair[0], examples.candidates[trial], colour)
+  _show(pair[1], examples.reconstructions[trial], colour)
+  pair[1].set_title(f'SSIM {score:.2f}', fontsize=7, pad=2)
 
 
 def _show(axes, image: np.ndarray, colour: str) -> None:

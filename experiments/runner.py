@@ -33,8 +33,11 @@ def run_cell(
     first reconstructions, if the attack makes any.
   """
   revision, splits = _revision(), models.splits_of(cell, data_dir)
-  state = _trained(cell, cell.epoch, splits, store_dir)
-  play = functools.partial(playing.play, cell, state.params, advance=advance)
+  learned = max(cell.epoch, cell.learning_epoch)
+  states = dict(
+    models.trained_states(cell.model, [cell.epoch, learned], splits=splits, store_dir=store_dir)
+  )
+  play = functools.partial(playing.play, cell, states[cell.epoch].params, advance=advance)
   calibrate = play(
     splits.calibration, stream=playing.CALIBRATION, count=cell.calibration_trials
   )
@@ -62,7 +65,7 @@ def run_cell(
     ),
     trials=report.trials,
     calibration=calibrate.trials,
-    extra=_learning(cell, splits, store_dir) | _labels(report),
+    extra=_learning(cell, learned, states[learned], splits) | _labels(report),
   )
   return result, report.examples
 
@@ -73,18 +76,10 @@ def _revision() -> str | None:
   return results.git_revision()
 
 
-def _trained(cell: Cell, epoch: int, splits: Splits, store_dir: Path) -> training.State:
-  """The state of the cell's model after so many epochs."""
-  trained = models.trained_states(cell.model, [epoch], splits=splits, store_dir=store_dir)
-  return next(state for _, state in trained)
-
-
-def _learning(cell: Cell, splits: Splits, store_dir: Path) -> dict[str, Any]:
+def _learning(cell: Cell, epoch: int, state: training.State, splits: Splits) -> dict[str, Any]:
   """How well the model had learned, or goes on to learn, where that is asked for."""
-  epoch = max(cell.epoch, cell.learning_epoch)
   if not epoch:
     return {}
-  state = _trained(cell, epoch, splits, store_dir)
   return {'learning': models.measure_learning(cell.model, epoch, state, splits)._asdict()}
 
 

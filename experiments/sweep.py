@@ -81,17 +81,23 @@ def _draw(sweep: flags.Sweep, found: list[results.CellResult]) -> Path:
   path = sweep.output_dir / 'picture.png'
   examples = read_examples(sweep.store_dir, Cell(**found[0].configuration))
   figures.save(figures.picture(found[0], examples), path)
-  pictured = [
-    (result, read_examples(sweep.store_dir, Cell(**result.configuration))) for result in found
-  ]
-  drawn = [(result, examples) for result, examples in pictured if examples]
-  if 1 < len(drawn) <= MAX_PAIRED:
-    figures.save(figures.pairs(drawn), sweep.output_dir / 'pairs.png')
+  if 1 < len(found) <= MAX_PAIRED:
+    _draw_pairs(sweep, found)
   if sweep.x:
     figures.save(curves.curves(found, sweep.x), sweep.output_dir / 'curves.png')
     areas = curves.areas(found) if sweep.x == 'noise_scale' else []
     print(*curves.trend(found, sweep.x), *areas, sep='\n')
   return path
+
+
+def _draw_pairs(sweep: flags.Sweep, found: list[results.CellResult]) -> None:
+  """Draws the reconstructions of a few cells, where there are any, below each other."""
+  pictured = (
+    (result, read_examples(sweep.store_dir, Cell(**result.configuration))) for result in found
+  )
+  drawn = [(result, examples) for result, examples in pictured if examples]
+  if len(drawn) > 1:
+    figures.save(figures.pairs(drawn), sweep.output_dir / 'pairs.png')
 
 
 def _steps(cell: Cell) -> int:
