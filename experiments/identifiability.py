@@ -4,8 +4,6 @@ Puts Proposition 3.1 to the test (see experiments.proposition) and writes
 OUT/identifiability.csv and OUT/identifiability.png.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import command, figures, proposition, results, runs
+from experiments.csv_text import csv_text
 from experiments.proposition import Finding, Told
 from mamljax import atomic
 from mamljax.errors import InputError
@@ -45,7 +44,8 @@ def main(argv: Sequence[str]) -> None:
   with jax.enable_x64(True):
     findings, figure = _ask(units)
   figures.save(figure, folder / 'identifiability.png')
-  atomic.write_text(folder / 'identifiability.csv', _csv(findings))
+  table = csv_text(Finding._fields, [finding._asdict() for finding in findings])
+  atomic.write_text(folder / 'identifiability.csv', table)
   runs.write_run(folder)
   print(format_table(findings), f'also in {folder / "identifiability.csv"}', sep='\n\n')
 
@@ -182,13 +182,6 @@ def _read_units() -> list[int]:
 
 def _cell(value: str | float | None) -> str:
   return '' if value is None else f'{value:.2g}' if isinstance(value, float) else str(value)
-
-
-def _csv(findings: Sequence[Finding]) -> str:
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerows([Finding._fields, *findings])
-  return text.getvalue()
 
 
 if __name__ == '__main__':

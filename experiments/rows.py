@@ -1,13 +1,12 @@
 """A cell as a line of OUT/results.csv: what was asked, found, and printed in the paper."""
 
-import csv
-import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from experiments import paper
+from experiments.csv_text import csv_text
 from experiments.results import CellResult, configuration_hash
 from mamljax import atomic
 
@@ -67,12 +66,8 @@ def write_csv(output_dir: str | os.PathLike[str], results: Iterable[CellResult])
     InputError: if the folder cannot be written.
   """
   rows = [row(result) for result in results]
-  text = io.StringIO()
-  writer = csv.DictWriter(text, rows[0] if rows else COLUMNS, lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(rows)
   path = Path(output_dir) / 'results.csv'
-  atomic.write_text(path, text.getvalue())
+  atomic.write_text(path, csv_text(rows[0] if rows else COLUMNS, rows))
   return path
 
 

@@ -5,9 +5,7 @@ iterations, and writes OUT/runtimes.csv and OUT/runtimes.png. The model is untra
 time does not depend on the values of its parameters. Let nothing else run beside it.
 """
 
-import csv
 import dataclasses
-import io
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -19,6 +17,7 @@ from absl import flags
 from tqdm import tqdm
 
 from experiments import command, figures, models, playing, results, runs, timing
+from experiments.csv_text import csv_text
 from experiments.grid import Cell
 from mamljax import atomic
 from mamljax.errors import InputError, unknown
@@ -120,10 +119,8 @@ def _convert(flag: str, kind: Callable[[str], Any], text: str) -> Any:
 
 def _write(folder: Path, rows: Sequence[timing.Runtime]) -> None:
   """The times so far, as a table and as a picture."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerows([timing.Runtime._fields, *rows])
-  atomic.write_text(folder / 'runtimes.csv', text.getvalue())
+  table = csv_text(timing.Runtime._fields, [row._asdict() for row in rows])
+  atomic.write_text(folder / 'runtimes.csv', table)
   figures.save(timing.draw_runtimes(rows), folder / 'runtimes.png')
 
 

@@ -5,8 +5,6 @@ writes the accuracy of new tasks, on images held out from training, to OUT/learn
 OUT/learning.png. The flags are those of the sweep; those of the attack are not used.
 """
 
-import csv
-import io
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from experiments import command, figures, flags, models, results, runs
+from experiments.csv_text import csv_text
 from experiments.grid import Model
 from mamljax import atomic
 
@@ -66,11 +65,7 @@ def _learn(model: Model, epochs: list[int], sweep: flags.Sweep) -> Iterator[dict
 
 def _write(sweep: flags.Sweep, rows: list[dict[str, Any]]) -> None:
   """The rows so far, as a table and as a picture."""
-  text = io.StringIO()
-  writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(rows)
-  atomic.write_text(sweep.output_dir / 'learning.csv', text.getvalue())
+  atomic.write_text(sweep.output_dir / 'learning.csv', csv_text(COLUMNS, rows))
   figures.save(figures.learning(rows), sweep.output_dir / 'learning.png')
 
 

@@ -1,10 +1,9 @@
 """The tables of a sweep: what its cells found, beside what the paper prints."""
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from experiments.csv_text import csv_text
 from experiments.curves.series import NOISE, find_curves
 from experiments.reporting import wording
 from experiments.reporting.content import Entry, Group, Table
@@ -143,13 +142,10 @@ def tabulate(
   )
 
 
-def csv_text(records: Iterable[Record]) -> str:
+def records_csv(records: Iterable[Record]) -> str:
   """The records as CSV, empty where no value is."""
-  records, text = list(records), io.StringIO()
-  writer = csv.DictWriter(text, records[0] if records else [], lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(records)
-  return text.getvalue()
+  records = list(records)
+  return csv_text(records[0] if records else [], records)
 
 
 def varying(results: Sequence[CellResult]) -> list[str]:

@@ -10,9 +10,9 @@ from experiments.reporting.cell_tables import (
   Line,
   Lines,
   Record,
-  csv_text,
   rate_columns,
   record,
+  records_csv,
   tabulate,
 )
 from experiments.reporting.content import Entry, Headline
@@ -64,7 +64,7 @@ def make_headline(found: Iterable[tuple[str, CellResult]]) -> Headline | None:
       _cost(strongest),
     ],
     table=table,
-    csv=csv_text(map(_record, strongest)),
+    csv=records_csv(map(_record, strongest)),
   )
 
 

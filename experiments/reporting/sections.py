@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from experiments.reporting import wording
-from experiments.reporting.cell_tables import cell_tables, csv_text, record, varying
+from experiments.reporting.cell_tables import cell_tables, record, records_csv, varying
 from experiments.reporting.content import Section, Table
 from experiments.reporting.csv_tables import csv_table, read_csv
 from experiments.reporting.findings import findings
@@ -44,7 +44,7 @@ def make_section(found: Found) -> Section:
 def _tables(found: Found) -> tuple[list[Table], str]:
   """The tables of a run, and the CSV behind them."""
   if found.cells:
-    return cell_tables(found.cells, found.run.x), csv_text(map(record, found.cells))
+    return cell_tables(found.cells, found.run.x), records_csv(map(record, found.cells))
   path = found.path('.csv')
   if not path.exists():
     return [], ''
