@@ -1,5 +1,7 @@
 """Curves show what their cells say, and the rules that read them find what is there."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -7,30 +9,11 @@ from matplotlib.colors import same_color
 
 from experiments import curves, figures, results
 from experiments.curves.drawing import AREA, ATTACK, LEARNING
+from experiments.grid import Cell
 from mamljax.audit.metrics import Metrics, proportion
 from mamljax.errors import InputError
 
-CONFIGURATION = {
-  'dataset': 'mnist',
-  'network': 'conv4',
-  'ways': 3,
-  'shots': 1,
-  'target': 'query',
-  'attack': 'reconstruction',
-  'order': 2,
-  'inner_steps': 1,
-  'inner_learning_rate': 0.1,
-  'epoch': 0,
-  'defence': 'none',
-  'noise_scale': 0.0,
-  'noise_mean': 0.0,
-  'learners': 1,
-  'iterations': 100,
-  'trials': 200,
-  'calibration_trials': 100,
-  'seed': 0,
-  'chunk': 2,
-}
+CONFIGURATION = dataclasses.asdict(Cell(dataset='mnist', calibration_trials=100))
 SCALES = (0.01, 0.1, 1.0)
 PLACES = {
   'support_noise': 'support data',

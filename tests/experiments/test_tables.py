@@ -4,28 +4,12 @@ import dataclasses
 
 import pytest
 
+from experiments.grid import Cell
 from experiments.results import CellResult, Trials
 from experiments.tables import format_table
 from mamljax.audit.metrics import Metrics, Rate
 
-CELL = {
-  'dataset': 'mnist_sample',
-  'network': 'conv4',
-  'ways': 5,
-  'shots': 1,
-  'target': 'query',
-  'attack': 'reconstruction',
-  'order': 2,
-  'inner_steps': 1,
-  'inner_learning_rate': 0.1,
-  'epoch': 0,
-  'defence': 'none',
-  'noise_scale': 0.0,
-  'iterations': 100,
-  'trials': 100,
-  'calibration_trials': 100,
-  'seed': 0,
-}
+CELL = dataclasses.asdict(Cell(ways=5, trials=100))
 RATE = Rate(0.97, 0.931, 0.989)
 
 
