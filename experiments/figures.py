@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from experiments.examples import Examples
 from experiments.results import CellResult
@@ -161,12 +162,17 @@ def _draw_scores(axes, scores: np.ndarray, members: np.ndarray, threshold: float
   axes.legend(edgecolor='none', framealpha=1, loc='upper right')
 
 
+def roc_points(scores: ArrayLike, members: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+  """A ROC curve that can be drawn on a logarithmic axis: rates of 0 move to its left end."""
+  fpr, tpr = roc(scores, members)
+  return np.maximum(fpr, 1 / np.sum(~np.asarray(members))), tpr
+
+
 def _draw_roc(axes, scores: np.ndarray, members: np.ndarray) -> None:
   """The ROC curve over a logarithmic axis of false positives."""
-  fpr, tpr = roc(scores, members)
-  lowest = 1 / np.sum(~members)
-  axes.step(np.maximum(fpr, lowest), tpr, color=COLOURS[0], where='post')
-  chance = np.geomspace(lowest, 1, 50)
+  fpr, tpr = roc_points(scores, members)
+  axes.step(fpr, tpr, color=COLOURS[0], where='post')
+  chance = np.geomspace(fpr[0], 1, 50)
   axes.plot(chance, chance, color='grey', linewidth=1, linestyle=':')
   axes.set(xscale='log', ylim=(0, 1.02), xlabel='false positive rate')
   axes.set_ylabel('true positive rate')

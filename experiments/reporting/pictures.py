@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from PIL import Image as Pillow
 
 from experiments.examples import Examples
-from experiments.figures import STYLE
+from experiments.figures import STYLE, roc_points
 from experiments.reporting import wording
 from experiments.reporting.content import Entry, Image, Pair
 from experiments.results import CellResult
-from mamljax.audit.metrics import roc, tpr_at_fpr
+from mamljax.audit.metrics import tpr_at_fpr
 from mamljax.errors import InputError
 
 LINES = 9  # more in one panel cannot be told apart
@@ -55,7 +55,11 @@ def roc_panel(
     fields: what tells the cells apart.
   """
   curves = [
-    (wording.label(result.configuration, fields), *_curve(result)) for result in results
+    (
+      wording.label(result.configuration, fields),
+      *roc_points(result.trials.scores, result.trials.members),
+    )
+    for result in results
   ]
   lowest = min(fpr[0] for _, fpr, _ in curves)
   with mpl.rc_context(STYLE):
@@ -74,13 +78,6 @@ def roc_panel(
     data = io.BytesIO()
     figure.savefig(data, format='png')
   return png(name, data.getvalue(), f'{title}: {_describe(results, fields)}')
-
-
-def _curve(result: CellResult) -> tuple[np.ndarray, np.ndarray]:
-  """A ROC curve that can be drawn on a logarithmic axis: rates of 0 move to its left end."""
-  fpr, tpr = roc(result.trials.scores, result.trials.members)
-  others = len(result.trials.members) - sum(result.trials.members)
-  return np.maximum(fpr, 1 / others), tpr
 
 
 def _describe(results: Sequence[CellResult], fields: Sequence[str]) -> str:

@@ -67,16 +67,16 @@ def draw_trial(
   Returns:
     The trial. The candidate's slots and, for a member, its place in the slot are uniform.
   """
-  keys = jax.random.split(key, 6)
+  key_rows, key_classes, key_learner, key_place, key_foreign = jax.random.split(key, 5)
   everything = jnp.arange(pool.counts.shape[0])
-  rows = sample_rows(keys[0], pool, everything, per_class=2 * shots * learners + 1)
-  classes, slots = _draw_classes(keys[1], len(everything), ways=ways, learners=learners)
+  rows = sample_rows(key_rows, pool, everything, per_class=2 * shots * learners + 1)
+  classes, slots = _draw_classes(key_classes, len(everything), ways=ways, learners=learners)
   owned = rows[:, :-1].reshape(len(everything), learners, 2 * shots)
   owned = owned[classes, jnp.arange(learners)[:, None]]  # [learners, ways, 2 * shots]
 
-  learner = jax.random.randint(keys[2], (), 0, learners)
-  place = jax.random.randint(keys[3], (), 0, shots) + (shots if target == 'query' else 0)
-  foreign = jax.random.randint(keys[4], (), 0, len(everything))
+  learner = jax.random.randint(key_learner, (), 0, learners)
+  place = jax.random.randint(key_place, (), 0, shots) + (shots if target == 'query' else 0)
+  foreign = jax.random.randint(key_foreign, (), 0, len(everything))
   outside = foreign if non_members == 'any_class' else classes[0, slots[0]]
   row = jnp.where(member, owned[learner, slots[learner], place], rows[outside, -1])
 
