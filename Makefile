@@ -39,8 +39,9 @@ $(BIN)/pip:
 	  || { echo 'mamljax needs Python 3.11 or newer: make PYTHON=/path/to/python3.11' >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
 
+# Extras are kept: pip 23.2 takes coverage[toml] for unpinned where the lock has only coverage.
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
-  --generate-hashes --no-header --group build --extra experiments pyproject.toml
+  --generate-hashes --no-header --no-strip-extras --group build --extra experiments pyproject.toml
 
 lock: ## requirements*.txt from pyproject.toml; keeps the versions that still fit
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT \
