@@ -73,7 +73,9 @@ AXES = {
   'outer_learning_rate': Axis('outer_learning_rate', float, 'step of the meta-learner'),
   'epochs': Axis('epoch', int, 'epochs of meta-training before the attack'),
   'learning_epochs': Axis(
-    'learning_epoch', int, 'epochs before learning is measured; 0: when it is attacked'
+    'learning_epoch',
+    int,
+    'epochs before learning is measured, where they are more; -1: only if trained when attacked',
   ),
   'defences': Axis(
     'defence',

@@ -91,8 +91,9 @@ class Cell(Model):
     target: 'query' or 'support', the set that is attacked.
     attack: a name in `mamljax.attacks.ATTACKS`.
     epoch: epochs of meta-training before the attack.
-    learning_epoch: epochs after which the learning accuracy is measured, if more than
-      `epoch`: an attack on the untrained model beside what its noise costs in the end.
+    learning_epoch: epochs after which the learning accuracy is measured, or `epoch` if that
+      is more: an attack on the untrained model beside what its noise costs in the end. -1:
+      that of an untrained model is not.
     learners, non_members: see `mamljax.audit.game.draw_trial`; 1 learner is the local game.
     assumed_order: of the inner loop that the adversary simulates; 0: the learners' own.
     iterations, attack_learning_rate, attack_decay, tv_weight, start_mean, start_scale,
@@ -107,7 +108,7 @@ class Cell(Model):
   target: str = 'query'
   attack: str = 'reconstruction'
   epoch: int = 0
-  learning_epoch: int = 0
+  learning_epoch: int = -1
   learners: int = 1
   non_members: str = 'same_class'
   assumed_order: int = 0
@@ -143,7 +144,8 @@ class Cell(Model):
     if self.target not in attacked:
       known = ', '.join(attacked)
       raise InputError(f'attack {self.attack!r} has no target {self.target!r}, only: {known}')
-    _check_at_least(self, 0, 'epoch', 'learning_epoch')
+    _check_at_least(self, 0, 'epoch')
+    _check_at_least(self, -1, 'learning_epoch')
     _check_at_least(self, 0, 'attack_learning_rate', 'attack_decay', 'tv_weight', 'start_scale')
     _check_at_least(self, 1, 'iterations', 'chunk', 'learners', 'restarts')
     _check_at_least(self, 2, 'trials', 'calibration_trials')

@@ -78,7 +78,7 @@ def _revision() -> str | None:
 
 def _learning(cell: Cell, epoch: int, state: training.State, splits: Splits) -> dict[str, Any]:
   """How well the model had learned, or goes on to learn, where that is asked for."""
-  if not epoch:
+  if not epoch and cell.learning_epoch < 0:
     return {}
   return {'learning': models.measure_learning(cell.model, epoch, state, splits)._asdict()}
 

@@ -51,7 +51,7 @@ SIZES = [
     (f'{name}=0', rf'{name} must be .* at least 1, not 0') for name in ('learners', 'restarts')
   ),
   ('learners=2', r'allows at most 0: a trial takes 2 x shots x learners \+ 1 images'),
-  ('learning_epochs=-1', r'learning_epoch must be .*, not -1'),
+  ('learning_epochs=-2', r'learning_epoch must be .*, not -2'),
   ('networks=lenet', r'lenet'),  # two windows of five pixels do not fit into eleven
 ]
 NUMBERS = [

@@ -54,6 +54,16 @@ def test_in_the_local_game_there_is_nobody_to_confuse(finished):
 
 
 @pytest.mark.usefixtures('few_tasks')
+def test_learning_from_the_first_epoch_on(npz, tmp_path):
+  """A curve against epochs begins with what an untrained model makes of new tasks."""
+  options = {'epochs': '0,1', 'defences': 'none', 'noise_scales': 0}
+  asked = options | TRAINED | {'learning_epochs': 0}
+  lines, found = finish(npz, tmp_path / 'out', **asked)
+  assert [cell['extra']['learning']['epoch'] for cell in found] == [0, 1]
+  assert all(0 <= float(line['learning_accuracy']) <= 1 for line in lines)
+
+
+@pytest.mark.usefixtures('few_tasks')
 def test_a_model_that_is_trained_under_two_noises(npz, tmp_path):
   """The learning accuracy is that of training with the noise, not of testing with it."""
   both = 'query_noise+0.5*outgoing_gradient_noise'
