@@ -75,7 +75,7 @@ AXES = {
   'learning_epochs': Axis(
     'learning_epoch',
     int,
-    'epochs before learning is measured, where they are more; -1: only if trained when attacked',
+    'epochs before learning is measured, where they are more; -1: not if untrained',
   ),
   'defences': Axis(
     'defence',
