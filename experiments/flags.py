@@ -15,6 +15,7 @@ from experiments.playing import good_chunk
 from mamljax.attacks import ATTACKS
 from mamljax.attacks.reconstruction import LABELS
 from mamljax.audit.game import NON_MEMBERS
+from mamljax.convolution import FORMS
 from mamljax.defences import DEFENCES
 from mamljax.errors import InputError, unknown
 from mamljax.networks import (
@@ -23,6 +24,7 @@ from mamljax.networks import (
   INITIALIZATIONS,
   NETWORKS,
   NORMALIZATIONS,
+  PRECISIONS,
 )
 
 FLAGS = flags.FLAGS
@@ -58,6 +60,8 @@ AXES = {
   'normalization': Axis('normalization', str, ', '.join(NORMALIZATIONS)),
   'initialization': Axis('initialization', str, ', '.join(INITIALIZATIONS)),
   'downsampling': Axis('downsampling', str, f'of conv4: {", ".join(DOWNSAMPLINGS)}'),
+  'convolution': Axis('convolution', str, f'{", ".join(FORMS)}: how it is computed'),
+  'precision': Axis('precision', str, f'of matrix products: {", ".join(PRECISIONS)}'),
   'ways': Axis('ways', int, 'classes of a task'),
   'shots': Axis('shots', int, 'images of each class in each of the two sets'),
   'targets': Axis('target', str, 'the attacked set: query, support'),

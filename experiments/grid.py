@@ -26,8 +26,8 @@ class Model:
     image_size: side to resize images to, in pixels; 0 leaves them as they are.
     channels: 1 or 3 to convert colours; 0 leaves them as they are.
     network: a name in `mamljax.networks.NETWORKS`.
-    filters, activation, normalization, initialization, downsampling: see
-      `mamljax.networks.Network`.
+    filters, activation, normalization, initialization, downsampling, convolution, precision:
+      see `mamljax.networks.Network`.
     ways, shots: the shape of a task.
     order, inner_steps, inner_learning_rate: see `mamljax.maml.InnerLoop`.
     defence: as `mamljax.defences.parse_defence` reads it, in training and under attack.
@@ -47,6 +47,8 @@ class Model:
   normalization: str = 'none'
   initialization: str = 'he'
   downsampling: str = 'stride'
+  convolution: str = 'auto'
+  precision: str = 'highest'
   ways: int = 3
   shots: int = 1
   order: int = 2
@@ -80,6 +82,7 @@ class Model:
   def network_options(self) -> dict[str, Any]:
     """The attributes of `mamljax.networks.Network` other than ways."""
     names = ('filters', 'activation', 'normalization', 'initialization', 'downsampling')
+    names += ('convolution', 'precision')
     return {name: getattr(self, name) for name in names}
 
 

@@ -1,4 +1,4 @@
-"""Convolution as patches and one `dot_general`.
+"""Convolution in two forms: XLA's own, and patches with one `dot_general`.
 
 `jax.vmap` turns a convolution whose weights are batched (per-trial parameters, or the
 weight cotangents of a per-candidate gradient) into a grouped convolution, which XLA runs
@@ -8,6 +8,8 @@ many times slower on a CPU than the same arithmetic as a batched matrix product.
 import chex
 import jax
 import jax.numpy as jnp
+
+FORMS = ('auto', 'patches', 'xla')
 
 
 def patches(
@@ -58,7 +60,13 @@ def _span(size: int, extent: int, stride: int, padding: str) -> tuple[int, int, 
 
 
 def convolve(
-  images: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: str = 'SAME'
+  images: jax.Array,
+  kernel: jax.Array,
+  *,
+  stride: int = 1,
+  padding: str = 'SAME',
+  form: str = 'auto',
+  precision: jax.lax.PrecisionLike = jax.lax.Precision.HIGHEST,
 ) -> jax.Array:
   """The cross-correlation that `jax.lax.conv_general_dilated` calls a convolution.
 
@@ -67,11 +75,24 @@ def convolve(
     kernel: [window_height, window_width, channels, features].
     stride: step in both directions.
     padding: 'SAME' or 'VALID'.
+    form: 'patches', 'xla', or 'auto' for `best_form()`. The same to rounding.
+    precision: of the products, on accelerators that have several.
 
   Returns:
     [n, out_height, out_width, features].
   """
   chex.assert_rank([images, kernel], 4)
+  form = best_form() if form == 'auto' else form
+  if form == 'xla':
+    layout = ('NHWC', 'HWIO', 'NHWC')
+    return jax.lax.conv_general_dilated(
+      images, kernel, (stride, stride), padding, dimension_numbers=layout, precision=precision
+    )
   height, width, _, features = kernel.shape
   rows = patches(images, (height, width), stride=stride, padding=padding)
-  return jnp.dot(rows, kernel.reshape(-1, features))
+  return jnp.dot(rows, kernel.reshape(-1, features), precision=precision)
+
+
+def best_form() -> str:
+  """'patches' on a CPU, 'xla' on any other backend that JAX runs on."""
+  return 'patches' if jax.default_backend() == 'cpu' else 'xla'

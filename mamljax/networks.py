@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mamljax.convolution import convolve
+from mamljax.convolution import FORMS, convolve
 from mamljax.errors import InputError, unknown
 from mamljax.types import Batch, Params
 
@@ -64,16 +64,20 @@ INITIALIZATIONS = {
 }
 NORMALIZATIONS = ('none', 'batch', 'group')
 DOWNSAMPLINGS = ('stride', 'max_pool')
+# JAX's names. Below 'highest' a GPU rounds factors to TF32, a TPU to bfloat16; a CPU never.
+PRECISIONS = ('highest', 'high', 'default')
 
 
 class Convolution(nn.Module):
-  """A biased convolution by patches and one matrix product (see mamljax.convolution)."""
+  """A biased convolution; `form` and `precision` as in `mamljax.convolution.convolve`."""
 
   features: int
   window: int
   initialization: Initialization
   stride: int = 1
   padding: str = 'SAME'
+  form: str = 'auto'
+  precision: str = 'highest'
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -81,7 +85,8 @@ class Convolution(nn.Module):
     kernel = self.param('kernel', self.initialization.kernel, shape)
     bias_init = self.initialization.bias(math.prod(shape[:-1]))
     bias = self.param('bias', bias_init, (self.features,))
-    return convolve(images, kernel, stride=self.stride, padding=self.padding) + bias
+    names = ('stride', 'padding', 'form', 'precision')
+    return convolve(images, kernel, **{name: getattr(self, name) for name in names}) + bias
 
 
 class Normalization(nn.Module):
@@ -115,6 +120,8 @@ class Network(nn.Module):
     initialization: a name in `INITIALIZATIONS`, for all weights and biases.
     filters: channels of each convolution (conv4 only).
     downsampling: 'stride' as for Omniglot, or 'max_pool' as for miniImageNet (conv4 only).
+    convolution: the form of all convolutions, a name in `mamljax.convolution.FORMS`.
+    precision: of all matrix products, a name in `PRECISIONS`.
     smallest_image: the side, in pixels, that images must have at least.
   """
 
@@ -126,6 +133,8 @@ class Network(nn.Module):
   initialization: str = 'he'
   filters: int = 32
   downsampling: str = 'stride'
+  convolution: str = 'auto'
+  precision: str = 'highest'
 
   def finish(self, x: jax.Array) -> jax.Array:
     """Normalisation, then activation."""
@@ -134,11 +143,17 @@ class Network(nn.Module):
   def dense(self, x: jax.Array, features: int) -> jax.Array:
     """A biased fully connected layer."""
     init = INITIALIZATIONS[self.initialization]
-    return nn.Dense(features, kernel_init=init.kernel, bias_init=init.bias(x.shape[-1]))(x)
+    return nn.Dense(
+      features,
+      kernel_init=init.kernel,
+      bias_init=init.bias(x.shape[-1]),
+      precision=self.precision,
+    )(x)
 
-  def convolution(self, x: jax.Array, features: int, window: int, **options) -> jax.Array:
+  def convolve(self, x: jax.Array, features: int, window: int, **options) -> jax.Array:
     """A biased convolution; `options` are those of `Convolution`."""
     init = INITIALIZATIONS[self.initialization]
+    options |= {'form': self.convolution, 'precision': self.precision}
     return Convolution(features, window, init, **options)(x)
 
 
@@ -151,7 +166,7 @@ class Conv4(Network):
     for _ in range(4):
       pool = self.downsampling == 'max_pool' and min(x.shape[1:3]) >= 2
       stride = 2 if self.downsampling == 'stride' else 1
-      x = self.finish(self.convolution(x, self.filters, 3, stride=stride))
+      x = self.finish(self.convolve(x, self.filters, 3, stride=stride))
       x = max_pool(x) if pool else x
     return self.dense(x.reshape(x.shape[0], -1), self.ways)
 
@@ -176,8 +191,8 @@ class LeNet(Network):
   def __call__(self, images: jax.Array) -> jax.Array:
     if min(images.shape[1:3]) < self.smallest_image:
       raise InputError(f'lenet needs images of 12 x 12 pixels or more, not {images.shape[1:3]}')
-    x = max_pool(self.finish(self.convolution(images, 6, 5)))
-    x = max_pool(self.finish(self.convolution(x, 16, 5, padding='VALID')))
+    x = max_pool(self.finish(self.convolve(images, 6, 5)))
+    x = max_pool(self.finish(self.convolve(x, 16, 5, padding='VALID')))
     x = x.reshape(x.shape[0], -1)
     for features in (120, 84):
       x = self.finish(self.dense(x, features))
@@ -201,6 +216,8 @@ def make_network(name: str, *, ways: int, **options) -> Network:
     ('normalization', NORMALIZATIONS),
     ('initialization', INITIALIZATIONS),
     ('downsampling', DOWNSAMPLINGS),
+    ('convolution', FORMS),
+    ('precision', PRECISIONS),
   ):
     if getattr(network, part) not in known:
       raise unknown(part, getattr(network, part), known)

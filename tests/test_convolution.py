@@ -106,6 +106,40 @@ def test_vmapped_weights_need_no_grouped_convolution():
   assert 'dot_general' in program
 
 
+def traced(backend, monkeypatch, **options) -> str:
+  """The program of a convolution, as traced for a backend, with its gradient."""
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  images, kernel = draw((6, 7), 3, (3, 3))
+  slope = jax.grad(lambda images, kernel: convolve(images, kernel, **options).sum(), (0, 1))
+  return str(jax.make_jaxpr(slope)(images, kernel))
+
+
+@pytest.mark.parametrize(
+  ('backend', 'form', 'own'),
+  [
+    ('cpu', 'auto', False),
+    ('cpu', 'xla', True),
+    ('gpu', 'auto', True),
+    ('tpu', 'auto', True),
+    ('gpu', 'patches', False),
+  ],
+)
+def test_form_of_each_backend(backend, form, own, monkeypatch):
+  """Fences and patches are for a CPU's sake: an accelerator gets XLA's own convolution."""
+  program = traced(backend, monkeypatch, form=form)
+  assert ('conv_general_dilated' in program) == own
+  assert ('optimization_barrier' in program) != own
+
+
+@pytest.mark.parametrize('form', ['patches', 'xla'])
+def test_precision_is_said_in_every_product(form, monkeypatch):
+  """Else an accelerator's default, TF32 or bfloat16, decides how exact a gradient is."""
+  product = 'conv_general_dilated[' if form == 'xla' else 'dot_general['
+  program = traced('cpu', monkeypatch, form=form)
+  assert program.count('HIGHEST') >= 2 * program.count(product) > 0
+  assert 'DEFAULT' in traced('cpu', monkeypatch, form=form, precision='default')
+
+
 def gathered(images: np.ndarray, window: tuple[int, int], stride: int, padding: str):
   """The windows one by one: those of 'SAME' start every stride, centred on the whole."""
   if padding == 'SAME':

@@ -30,7 +30,7 @@ class TwoLayers(Network):
 
   @nn.compact
   def __call__(self, images):
-    x = self.finish(self.convolution(images, 64, 3, stride=2))
+    x = self.finish(self.convolve(images, 64, 3, stride=2))
     return self.dense(max_pool(x).reshape(len(x), -1), self.ways)
 
 
@@ -240,6 +240,8 @@ def test_pytorch_initialization():
       {'downsampling': 'maxpool'},
       "unknown downsampling 'maxpool': did you mean 'max_po",
     ),
+    ('conv4', {'convolution': 'patch'}, "unknown convolution 'patch': did you mean 'patches'?"),
+    ('mlp', {'precision': 'float32'}, "unknown precision 'float32'"),
   ],
 )
 def test_misspelt_names_are_met_with_the_nearest(name, options, message):
@@ -248,6 +250,17 @@ def test_misspelt_names_are_met_with_the_nearest(name, options, message):
     make_network(name, ways=2, **options)
   assert str(caught.value).startswith(message)
   assert '\n' not in str(caught.value)
+
+
+def test_every_product_of_a_network_has_its_precision():
+  """Else one layer of a float32 audit runs in TF32 on a GPU, unsaid."""
+  images = noise(2, (12, 12, 1))
+  for precision in ('highest', 'default'):
+    network = make_network('lenet', ways=2, precision=precision)
+    params = weights(network, (12, 12, 1))
+    classify = functools.partial(predict, network)
+    program = str(jax.make_jaxpr(classify)(params, images))
+    assert program.count(precision.upper()) == 2 * program.count('dot_general[') == 10
 
 
 def test_equal_losses_compile_once():

@@ -32,7 +32,7 @@ class Small(Network):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
-    x = self.finish(self.convolution(images, 3, 2, stride=2, padding='VALID'))
+    x = self.finish(self.convolve(images, 3, 2, stride=2, padding='VALID'))
     return self.dense(x.reshape(x.shape[0], -1), self.ways)
 
 

@@ -12,6 +12,8 @@ OTHER: dict[str, Any] = {
   'normalization': 'batch',
   'initialization': 'glorot',
   'downsampling': 'max_pool',
+  'convolution': 'patches',
+  'precision': 'high',
   'ways': 4,
   'shots': 2,
   'order': 1,
