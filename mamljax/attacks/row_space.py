@@ -15,6 +15,7 @@ Donoho, 2017), which falls to 0 where noise alone would give as large a singular
 """
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -103,7 +104,11 @@ def score(
   del prepared, options
   images = len(observation.support_labels) + len(observation.query_labels)
   matrix, has_bias = _first_layer(observation.gradient, candidate.image.size)
-  basis, values, noise = _span(key, matrix, images)
+  start = jax.random.normal(key, (matrix.shape[1], min(images + _OVERSAMPLING, *matrix.shape)))
+  # One after another: a batch of LAPACK's calls may wait for itself where there are several
+  # CPU devices.
+  span = jax.custom_batching.sequential_vmap(functools.partial(_span, rank=images))
+  basis, values, noise = span(matrix, start)
   doubt = _doubt(values, noise, matrix.shape)
   point = jnp.append(candidate.image.ravel(), jnp.ones(has_bias))
   point /= jnp.linalg.norm(point)
@@ -129,7 +134,7 @@ def _first_layer(gradient: Params, pixels: int) -> tuple[jax.Array, int]:
 
 
 def _span(
-  key: jax.Array, matrix: jax.Array, rank: int
+  matrix: jax.Array, start: jax.Array, *, rank: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The leading left singular vectors and values, at most `rank`, and the noise of the rest.
 
@@ -137,8 +142,7 @@ def _span(
   good, since what is left out is noise.
   """
   rank = min(rank, *matrix.shape)
-  found = min(rank + _OVERSAMPLING, *matrix.shape)
-  basis = jnp.linalg.qr(matrix @ jax.random.normal(key, (matrix.shape[1], found)))[0]
+  basis = jnp.linalg.qr(matrix @ start)[0]
   for _ in range(_POWERS):
     basis = jnp.linalg.qr(matrix @ jnp.linalg.qr(matrix.T @ basis)[0])[0]
   inner = basis.T @ matrix
