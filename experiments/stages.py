@@ -6,6 +6,7 @@ one compilation. Chunks of trials run under one `vmap`, shared out over the devi
 
 import dataclasses
 import functools
+import hashlib
 import time
 from typing import Any, NamedTuple
 
@@ -96,14 +97,35 @@ def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[st
   knowledge = _know(cell, params, references, required(cell.attack, options))
   key = jax.random.fold_in(jax.random.key(cell.seed), PREPARE)
   told = jax.tree.map(jnp.asarray, (key, knowledge, options))
-  run, compile_seconds = compile_once(prepare, *told, attack=cell.attack)
+  prepared, seconds = _prepare_once(cell.attack, *told)
+  return Shared(knowledge, prepared, described.inner, described.defence, options), seconds
+
+
+_LAST: dict[Any, Any] = {}  # what was prepared last
+
+
+def _prepare_once(attack: str, *told: Any) -> tuple[Any, dict[str, float]]:
+  """What is prepared from these, and the seconds it took: 0 if it was prepared last time.
+
+  Cells that differ in their shots or inner rate, say, have the same model before training.
+  """
+  leaves, structure = jax.tree.flatten(told)
+  signature = (attack, structure, hashlib.sha256(b''.join(map(_bytes, leaves))).digest())
+  if signature in _LAST:
+    return _LAST[signature], {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
+  run, compile_seconds = compile_once(prepare, *told, attack=attack)
   start = time.perf_counter()
   prepared = jax.block_until_ready(run(*told))
-  seconds = {
-    'prepare_seconds': time.perf_counter() - start,
-    'compile_seconds': compile_seconds,
-  }
-  return Shared(knowledge, prepared, described.inner, described.defence, options), seconds
+  seconds = time.perf_counter() - start
+  _LAST.clear()
+  _LAST[signature] = prepared
+  return prepared, {'prepare_seconds': seconds, 'compile_seconds': compile_seconds}
+
+
+def _bytes(leaf: jax.Array) -> bytes:
+  """The content of an array, which may be a random key."""
+  is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+  return np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes()
 
 
 @functools.partial(jax.jit, static_argnames='attack')
