@@ -101,7 +101,7 @@ def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[st
   return Shared(knowledge, prepared, described.inner, described.defence, options), seconds
 
 
-_LAST: dict[Any, Any] = {}  # what was prepared last
+_LAST: dict[str, Any] = {}  # attack -> from what it was prepared last, and what it was
 
 
 def _prepare_once(attack: str, *told: Any) -> tuple[Any, dict[str, float]]:
@@ -110,15 +110,14 @@ def _prepare_once(attack: str, *told: Any) -> tuple[Any, dict[str, float]]:
   Cells that differ in their shots or inner rate, say, have the same model before training.
   """
   leaves, structure = jax.tree.flatten(told)
-  signature = (attack, structure, hashlib.sha256(b''.join(map(_bytes, leaves))).digest())
-  if signature in _LAST:
-    return _LAST[signature], {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
+  signature = structure, hashlib.sha256(b''.join(map(_bytes, leaves))).digest()
+  if attack in _LAST and _LAST[attack][0] == signature:
+    return _LAST[attack][1], {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
   run, compile_seconds = compile_once(prepare, *told, attack=attack)
   start = time.perf_counter()
   prepared = jax.block_until_ready(run(*told))
   seconds = time.perf_counter() - start
-  _LAST.clear()
-  _LAST[signature] = prepared
+  _LAST[attack] = signature, prepared
   return prepared, {'prepare_seconds': seconds, 'compile_seconds': compile_seconds}
 
 
