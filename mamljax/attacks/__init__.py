@@ -10,13 +10,23 @@ observation, candidate, options=...)`, a scalar that is higher for a member, and
 
 from types import ModuleType
 
-from mamljax.attacks import matched_filter, reconstruction, row_space
+from mamljax.attacks import (
+  gradient_cosine,
+  gradient_cosine_z,
+  loss,
+  matched_filter,
+  reconstruction,
+  row_space,
+)
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 
 ATTACKS: dict[str, ModuleType] = {
   'reconstruction': reconstruction,
   'row_space': row_space,
   'matched_filter': matched_filter,
+  'gradient_cosine': gradient_cosine,
+  'gradient_cosine_z': gradient_cosine_z,
+  'loss': loss,
 }
 NEEDS = frozenset({'query_set', 'defence', 'inner_loop', 'references', 'classes'})
 
@@ -26,6 +36,9 @@ __all__ = [
   'Candidate',
   'Knowledge',
   'Observation',
+  'gradient_cosine',
+  'gradient_cosine_z',
+  'loss',
   'matched_filter',
   'reconstruction',
   'row_space',
