@@ -8,7 +8,7 @@ from mamljax.attacks import ATTACKS
 # What an option is called in a cell, where it is called otherwise.
 _FIELDS = {'learning_rate': 'attack_learning_rate', 'decay': 'attack_decay'}
 # Fields of what an attack may know, by the requirement that makes them matter.
-_KNOWLEDGE = {'assumed_order': 'inner_loop', 'references': 'references', 'classes': 'classes'}
+_KNOWLEDGE = {'assumed_order': 'inner_loop', 'references': 'references'}
 # Every attack has these; a cell has them whatever its attack.
 _COMMON = frozenset({'target', 'ways'})
 

@@ -8,41 +8,50 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mamljax.attacks import Candidate, Knowledge, Observation
+from mamljax.attacks import Candidate, Knowledge, Observation, matched_filter
 from mamljax.audit.game import observe
 from mamljax.data import load_dataset
 from mamljax.defences import Defence
 from mamljax.maml import InnerLoop
+from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.types import Batch, Params, Pool, Task
 from tests.attacks.plays import HIDDEN, WAYS, Play, loss_fn
 
-SHOTS, TRIALS, REFERENCES = 2, 64, 60
+SHOTS, TRIALS, REFERENCES = 1, 64, 160
 MEMBERS = np.arange(TRIALS) % 2 == 0
 DEFENCE = Defence()
 
 
 @functools.cache
 def params() -> Params:
-  """He's initial weights of `plays.loss_fn`'s network, whose first layer has no bias."""
+  """Initial weights of a network like that of `plays`, all but sure of no class."""
   first, second = jax.random.split(jax.random.key(0))
   return {
     'first': jax.random.normal(first, (784, HIDDEN)) * (2 / 784) ** 0.5,
-    'second': jax.random.normal(second, (HIDDEN, WAYS)) * (2 / HIDDEN) ** 0.5,
+    'second': jax.random.normal(second, (HIDDEN, WAYS)) * 0.1 * (2 / HIDDEN) ** 0.5,
   }
 
 
 @functools.cache
 def references() -> Pool:
-  """The first 60 samples of each digit, which no task holds."""
+  """The first 160 samples of each digit, which no task holds."""
   digits = load_dataset('mnist_sample')
   images = jnp.asarray(digits.images.reshape(10, 200, 28, 28, 1)[:, :REFERENCES])
   starts = jnp.arange(10) * REFERENCES
   return Pool(images.reshape(-1, 28, 28, 1), starts, jnp.full(10, REFERENCES))
 
 
-def knowledge(*, order: int = 2, steps: int = 1, rate: float = 0.1) -> Knowledge:
+def knowledge(*, order: int = 2, steps: int = 1) -> Knowledge:
   """Of all attacks together; each looks at what it requires."""
-  return Knowledge(loss_fn, params(), InnerLoop(steps, rate, order), references())
+  return Knowledge(loss_fn, params(), InnerLoop(steps, 0.1, order), references())
+
+
+@functools.cache
+def convolutional() -> Knowledge:
+  """The same of a small convolutional network: fewer parameters than images."""
+  network = make_network('conv4', ways=WAYS, filters=8, initialization='pytorch')
+  weights = init_params(jax.random.key(0), network, (28, 28, 1))
+  return Knowledge(CrossEntropy(network), weights, InnerLoop(1, 0.1), references())
 
 
 @functools.cache
@@ -90,13 +99,28 @@ def told(target: str, order: int = 2, steps: int = 1) -> Observation:
   return seen(*trials(target), knowledge(order=order, steps=steps))
 
 
+@functools.cache
+def told_by(module: ModuleType, target: str) -> Observation:
+  """What is seen of the network that an attack is tried on."""
+  return seen(*trials(target), known_to(module))
+
+
+def known_to(module: ModuleType) -> Knowledge:
+  """The filter whitens, for which it needs more references than it keeps numbers."""
+  return convolutional() if module is matched_filter else knowledge()
+
+
 @functools.partial(jax.jit, static_argnames='module')
 def scores(
-  module: ModuleType, observations: Observation, candidates: Candidate, options: Any
+  module: ModuleType,
+  known: Knowledge,
+  observations: Observation,
+  candidates: Candidate,
+  options: Any,
 ) -> Any:
   """Scores and Info of all trials."""
   traced.append(module.__name__)
-  prepared = module.prepare(jax.random.key(1), knowledge(), options=options)
+  prepared = module.prepare(jax.random.key(1), known, options=options)
 
   def one(observation: Observation, candidate: Candidate) -> Any:
     return module.score(jax.random.key(2), prepared, observation, candidate, options=options)
@@ -118,5 +142,6 @@ def played(module: ModuleType, target: str, observation: Any = None, **chosen: A
   """Scores and Info of the played trials, in NumPy."""
   candidates = trials(target)[0].candidate
   options = options_of(module, target, **chosen)
-  observation = told(target) if observation is None else observation
-  return jax.tree.map(np.asarray, scores(module, observation, candidates, options))
+  observation = told_by(module, target) if observation is None else observation
+  found = scores(module, known_to(module), observation, candidates, options)
+  return jax.tree.map(np.asarray, found)

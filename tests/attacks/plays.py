@@ -92,7 +92,7 @@ def attack(
 ) -> tuple[jax.Array, reconstruction.Info]:
   """The score of every trial, and what the attack saw on its way."""
   traced.append(options.target)
-  prepared = reconstruction.prepare(key, known)
+  prepared = reconstruction.prepare(key, known, options=options)
 
   def one(trial: tuple[jax.Array, Observation, Candidate]):
     return reconstruction.score(trial[0], prepared, *trial[1:], options=options)

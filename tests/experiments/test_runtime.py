@@ -131,12 +131,11 @@ def played(monkeypatch):
     outcome = stages.Played(jnp.zeros(1), jnp.ones(1), None, None)
     return playing.Block(outcome, np.zeros(1), next(seconds), compiling)
 
-  def play(cell, params, pool, *, stream, count, advance):
-    del params, pool, stream, advance
+  def play(cell, shared, pool, *, stream, count, advance):
+    del shared, pool, stream, advance
     notes.append((cell.chunk, count))
     return playing.Scored(results.Trials([], [], [], []), None, None, 12.0, 3.0)
 
-  monkeypatch.setattr(stages, 'share', lambda cell, params: params)
   monkeypatch.setattr(playing, 'play_block', play_block)
   monkeypatch.setattr(playing, 'play', play)
   return notes
