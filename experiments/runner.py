@@ -40,12 +40,7 @@ def run_cell(
   shared, timings = stages.share(cell, states[cell.epoch].params, splits.references)
   play = functools.partial(playing.play, cell, shared, advance=advance)
   report = play(getattr(splits, cell.pool), stream=playing.REPORTED, count=cell.trials)
-  threshold, calibrate = cell.threshold, playing.NOTHING
-  if threshold is None:
-    calibrate = play(
-      splits.calibration, stream=playing.CALIBRATION, count=cell.calibration_trials
-    )
-    threshold = choose_threshold(calibrate.trials.scores, calibrate.trials.members)
+  calibrate, threshold = _calibrate(cell, play, splits)
   played = len(report.trials.scores) + len(calibrate.trials.scores)
   result = results.CellResult(
     configuration=dataclasses.asdict(cell),
@@ -74,6 +69,17 @@ def run_cell(
     extra=_learning(cell, learned, states[learned], splits) | _labels(report) | _known(cell),
   )
   return result, report.examples
+
+
+def _calibrate(
+  cell: Cell, play: Callable[..., playing.Scored], splits: Splits
+) -> tuple[playing.Scored, float]:
+  """The trials that choose the threshold, and the threshold; none where it is known."""
+  if cell.threshold is not None:
+    return playing.NOTHING, cell.threshold
+  count = cell.calibration_trials
+  played = play(splits.calibration, stream=playing.CALIBRATION, count=count)
+  return played, choose_threshold(played.trials.scores, played.trials.members)
 
 
 @functools.cache

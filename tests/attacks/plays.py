@@ -69,6 +69,7 @@ def observed(trials: Play, known: Knowledge, *, target: str) -> Observation:
   """What the adversary sees of each trial."""
 
   def one(trial: Play) -> Observation:
+    assert known.inner is not None
     return observe(
       jax.random.key(0),
       known.loss_fn,

@@ -99,6 +99,7 @@ def test_what_is_not_in_the_gradient_is_not_in_the_score(target):
   truth is then nowhere to be had but by a leak around the gradient.
   """
   known = knowledge()
+  assert known.inner is not None
   blind = dataclasses.replace(
     known,
     params=jax.tree.map(jnp.zeros_like, known.params),

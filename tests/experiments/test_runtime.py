@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from typing import cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -144,7 +145,7 @@ def played(monkeypatch):
 def test_a_candidate_alone_is_alone_and_a_batch_is_shared_out(played):
   """Timed in a chunk, 'one candidate' would be no latency; cold, it would be compilation."""
   pool = Pool(*jnp.zeros((3, 2)))
-  row = timing.measure(CELL, {}, pool, repeats=3, candidates=24)
+  row = timing.measure(CELL, cast(stages.Shared, ()), pool, repeats=3, candidates=24)
   assert played == [(1, [0], 1), (1, [1], 1), (1, [2], 1), (1, [3], 1), (4, 24)]
   assert (row.seconds_one_low, row.seconds_one, row.seconds_one_high) == (1, 2, 6)
   assert (row.seconds_amortised, row.compile_seconds) == (0.5, 5)
