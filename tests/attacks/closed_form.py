@@ -99,7 +99,6 @@ def told(target: str, order: int = 2, steps: int = 1) -> Observation:
   return seen(*trials(target), knowledge(order=order, steps=steps))
 
 
-@functools.cache
 def told_by(module: ModuleType, target: str) -> Observation:
   """What is seen of the network that an attack is tried on."""
   return seen(*trials(target), known_to(module))

@@ -141,7 +141,7 @@ def test_under_noise_a_direction_counts_as_much_as_it_is_known(scale):
   noisy = told('query')._replace(gradient={'first': clean + jnp.asarray(level * noise)})
   found, info = played(row_space, 'query', noisy)
   np.testing.assert_allclose(info.noise, level.ravel(), rtol=0.05)
-  assert auc(found, MEMBERS) > 0.95
+  assert (auc(found, MEMBERS) or 0) > 0.95
   assert (info.doubt >= 0).all()
   assert (info.doubt <= 1).all()
 
@@ -173,7 +173,7 @@ def test_classes_that_are_not_told_are_found_in_the_gradient():
   found, info = played(matched_filter, 'query', blind, classes='unknown')
   truth = np.asarray(trials('query')[1])
   assert np.mean(info.classes == truth) > 0.6  # a tenth by chance
-  assert auc(found, MEMBERS) > 0.9
+  assert (auc(found, MEMBERS) or 0) > 0.9
 
 
 @pytest.mark.parametrize('module', [matched_filter, row_space, gradient_cosine_z])
