@@ -7,6 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+# LAPACK's threads and JAX's devices would wait for each other: small matrices then take
+# hundreds of times as long. SciPy reads this when it is first imported; a setting wins.
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+
 import jax
 from absl import app, flags, logging
 

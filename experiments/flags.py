@@ -13,6 +13,7 @@ from absl import flags
 from experiments import grid
 from experiments.playing import good_chunk
 from mamljax.attacks import ATTACKS
+from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.reconstruction import LABELS
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.convolution import FORMS
@@ -94,6 +95,10 @@ AXES = {
   'clip_noisy_images': Axis(
     'clip_noisy_images', boolean, 'true: noisy images are clipped to [0, 1]'
   ),
+  'references': Axis(
+    'references', int, 'public images of each class, for attacks that use them'
+  ),
+  'classes': Axis('classes', str, f'of the slots: {", ".join(CLASSES)}'),
   'learners': Axis(
     'learners', int, '1: guess whether (local game); more: whose as well (global game)'
   ),
@@ -106,12 +111,14 @@ AXES = {
   'start_mean': Axis('start_mean', float, 'of the noise that other slots start from'),
   'start_scale': Axis('start_scale', float, 'its standard deviation'),
   'restarts': Axis('restarts', int, 'first guesses; the one of least objective counts'),
+  'sketch': Axis('sketch', int, 'numbers that the matched filter keeps of a gradient'),
+  'ridge': Axis('ridge', float, 'added to its covariance, relative to the mean variance'),
   'pool': Axis('pool', str, 'images of the reported trials: victims; calibration to tune'),
 }
 
 SINGLE = {
   'trials': 'reported trials of a cell, half of them members',
-  'calibration_trials': 'other trials, that choose the threshold',
+  'calibration_trials': 'other trials, that choose the threshold, if it is not known',
   'seed': 'of everything random',
 }
 
@@ -209,6 +216,8 @@ def _quick(axes: Axes, fixed: dict[str, Any]) -> tuple[Axes, dict[str, Any]]:
     'dataset': [f'{first}_sample' if first in ('mnist', 'fashion_mnist') else first],
     'iterations': [min(v, 30) for v in axes['iterations']],
     'rounds_per_epoch': [min(v, 5) for v in axes['rounds_per_epoch']],
+    'references': [min(v, 30) for v in axes['references']],
+    'sketch': [min(v, 256) for v in axes['sketch']],
   }
   return axes | ends | small, fixed | {'trials': 20, 'calibration_trials': 20}
 

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.options import fixed_threshold, idle_fields
 from mamljax.attacks import ATTACKS
+from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.reconstruction import LABELS
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.defences import parse_defence
@@ -99,11 +101,15 @@ class Cell(Model):
       that of an untrained model is not.
     learners, non_members: see `mamljax.audit.game.draw_trial`; 1 learner is the local game.
     assumed_order: of the inner loop that the adversary simulates; 0: the learners' own.
+    references: public images of each class that the adversary has, or all if there are fewer.
+    classes: 'known' or 'unknown', whether it knows which class each slot holds.
     iterations, attack_learning_rate, attack_decay, tv_weight, start_mean, start_scale,
       labels, restarts: see `mamljax.attacks.reconstruction.Options`.
+    sketch, ridge: see `mamljax.attacks.matched_filter.Options`.
     pool: 'victims', or 'calibration' to tune hyper-parameters on images never reported.
     trials: reported trials, half of them members.
-    calibration_trials: other trials, on other images, that choose the threshold.
+    calibration_trials: other trials, on other images, that choose the threshold; 0 where it
+      is known beforehand.
     chunk: trials computed together. Part of the configuration, since the signs of an
       optimiser's steps amplify rounding, which depends on it.
   """
@@ -115,6 +121,8 @@ class Cell(Model):
   learners: int = 1
   non_members: str = 'same_class'
   assumed_order: int = 0
+  references: int = 1000
+  classes: str = 'known'
   iterations: int = 100
   attack_learning_rate: float = 0.1
   attack_decay: float = 0.1
@@ -123,6 +131,8 @@ class Cell(Model):
   start_scale: float = 0.25
   labels: str = 'known'
   restarts: int = 1
+  sketch: int = 2048
+  ridge: float = 0.01
   pool: str = 'victims'
   trials: int = 200
   calibration_trials: int = 100
@@ -137,6 +147,7 @@ class Cell(Model):
     for kind, known in (
       ('pool', POOLS),
       ('labels', LABELS),
+      ('classes', CLASSES),
       ('non_members', NON_MEMBERS),
     ):
       if getattr(self, kind) not in known:
@@ -150,9 +161,16 @@ class Cell(Model):
     _check_at_least(self, 0, 'epoch')
     _check_at_least(self, -1, 'learning_epoch')
     _check_at_least(self, 0, 'attack_learning_rate', 'attack_decay', 'tv_weight', 'start_scale')
-    _check_at_least(self, 1, 'iterations', 'chunk', 'learners', 'restarts')
-    _check_at_least(self, 2, 'trials', 'calibration_trials')
+    _check_at_least(self, 0, 'ridge')
+    _check_at_least(self, 1, 'iterations', 'chunk', 'learners', 'restarts', 'sketch')
+    _check_at_least(self, 2, 'trials', 'references')
+    _check_at_least(self, 0 if self.threshold is not None else 2, 'calibration_trials')
     _check_at_least(self, -math.inf, 'start_mean')
+
+  @property
+  def threshold(self) -> float | None:
+    """The threshold that is known beforehand; None if calibration trials choose it."""
+    return fixed_threshold(self.attack, self.defence)
 
   @property
   def model(self) -> Model:
@@ -165,7 +183,9 @@ def expand(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[
   """The cells of a grid, the last axis varying fastest.
 
   A defence without noise is none, so that a list of scales may begin with 0 for all
-  defences; and a scale without a defence means nothing: all of these are one cell.
+  defences; and a scale without a defence means nothing: all of these are one cell. So are
+  cells that differ only in what their attack does not read, such as a `tv_weight`; these
+  fields are as by default, and no trials calibrate a threshold that is known.
 
   Args:
     axes: field name of `Cell` -> its values.
@@ -184,8 +204,21 @@ def expand(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[
   idle = asked - {point['defence'] for point in points if _is_noisy(point)}
   if idle:
     raise InputError(f'defence {min(idle)!r} needs a positive scale: give --noise_scales')
-  cells = [Cell(**fixed, **(p if _is_noisy(p) else p | _UNDEFENDED)) for p in points]
-  return list(dict.fromkeys(cells))
+  plain = [p if _is_noisy(p) else p | _UNDEFENDED for p in points]
+  return list(dict.fromkeys(Cell(**_without_idle({**fixed, **p})) for p in plain))
+
+
+def _without_idle(point: dict[str, Any]) -> dict[str, Any]:
+  """The fields of a cell, those that its attack does not read as by default."""
+  attack, target, defence = (
+    point.get(name, _DEFAULTS[name]) for name in ('attack', 'target', 'defence')
+  )
+  idle = {name: _DEFAULTS[name] for name in idle_fields(attack, target)}
+  known = fixed_threshold(attack, defence) is not None
+  return point | idle | ({'calibration_trials': 0} if known else {})
+
+
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Cell)}
 
 
 _UNDEFENDED = {

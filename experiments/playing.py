@@ -19,8 +19,9 @@ from experiments import results, stages
 from experiments.compilation import compile_once
 from experiments.examples import Examples, make_examples
 from experiments.grid import Cell, describe
+from experiments.options import iterates
 from experiments.stages import Played, is_member
-from mamljax.types import Params, Pool
+from mamljax.types import Pool
 
 CALIBRATION, REPORTED = 4, 5  # streams of randomness beside those of models and stages
 EXAMPLES = 8  # trials that are kept as pictures
@@ -41,6 +42,9 @@ class Scored(NamedTuple):
   compile_seconds: float
 
 
+NOTHING = Scored(results.Trials([], [], [], []), None, None, 0.0, 0.0)
+
+
 class Block(NamedTuple):
   """Trials computed in one call.
 
@@ -58,7 +62,7 @@ class Block(NamedTuple):
 
 def play(
   cell: Cell,
-  params: Params,
+  shared: stages.Shared,
   pool: Pool,
   *,
   stream: int,
@@ -69,7 +73,7 @@ def play(
 
   Args:
     cell: what is played.
-    params: the meta-knowledge w.
+    shared: what its trials share; see `stages.share`.
     pool: the images that tasks and candidates are drawn from.
     stream: `CALIBRATION` or `REPORTED`; trials of different streams are independent.
     count: how many trials; every other one has a member.
@@ -81,7 +85,7 @@ def play(
   mesh = jax.make_mesh((jax.device_count(),), ('trials',), axis_types=(AxisType.Auto,))
   everywhere = NamedSharding(mesh, P())
   key = jax.random.fold_in(jax.random.key(cell.seed), stream)
-  pool, shared = jax.device_put((pool, stages.share(cell, params)), everywhere)
+  pool, shared = jax.device_put((pool, shared), everywhere)
   size = cell.chunk * CHUNKS_PER_BLOCK * mesh.size
   blocks = []
   for first in range(0, count, size):
@@ -95,8 +99,12 @@ def play(
 
 
 def good_chunk(cell: Cell) -> int:
-  """As many trials as fit a core's cache, or keep an accelerator busy."""
-  images = 12 if jax.default_backend() == 'cpu' else 2048
+  """As many trials as fit a core's cache, or keep an accelerator busy.
+
+  An attack that does not iterate sees an image once: more of them pay less for the start.
+  """
+  cached = 12 if iterates(cell.attack) else 120
+  images = cached if jax.default_backend() == 'cpu' else 2048
   return max(1, images // (cell.ways * cell.shots * cell.learners * cell.restarts))
 
 

@@ -56,7 +56,7 @@ class CellResult:
       compile_seconds.
     metrics: of the reported trials.
     trials: those reported.
-    calibration: those that chose the threshold; never reported.
+    calibration: those that chose the threshold; never reported; none where it was known.
     extra: whatever else was measured, such as the learning accuracy.
   """
 

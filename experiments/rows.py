@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments import paper
 from experiments.csv_text import csv_text
+from experiments.options import idle_fields
 from experiments.results import CellResult, configuration_hash
 from mamljax import atomic
 
@@ -28,6 +29,8 @@ COLUMNS: tuple[str, ...] = (
 
 def row(result: CellResult) -> dict[str, Any]:
   """The line of results.csv for a cell, `COLUMNS` first; None where no value is.
+
+  A field that the attack does not read has none.
 
   The paper's numbers stand beside an undefended reconstruction of a second-order gradient
   only: it prints no others.
@@ -53,6 +56,7 @@ def row(result: CellResult) -> dict[str, Any]:
     'tpr_at_fpr_0.1pct': metrics.tpr_at_fpr_01pct,
     'threshold': metrics.threshold,
   }
+  values |= dict.fromkeys(idle_fields(cell['attack'], cell['target']))
   rest = [name for name in cell if name not in COLUMNS]
   return {column: values[column] for column in (*COLUMNS, *rest)}
 

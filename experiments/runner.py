@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from experiments import models, playing, results
+from experiments import models, playing, results, stages
 from experiments.examples import Examples
 from experiments.grid import Cell
 from mamljax import training
@@ -29,30 +29,31 @@ def run_cell(
     advance: called with the number of trials done since it was last called.
 
   Returns:
-    The result, on trials that are apart from those that chose the threshold, and the
-    first reconstructions, if the attack makes any.
+    The result, on trials that are apart from those that chose the threshold, unless it is
+    known beforehand; and the first reconstructions, if the attack makes any.
   """
   revision, splits = _revision(), models.splits_of(cell, data_dir)
   learned = max(cell.epoch, cell.learning_epoch)
   states = dict(
     models.trained_states(cell.model, [cell.epoch, learned], splits=splits, store_dir=store_dir)
   )
-  play = functools.partial(playing.play, cell, states[cell.epoch].params, advance=advance)
-  calibrate = play(
-    splits.calibration, stream=playing.CALIBRATION, count=cell.calibration_trials
-  )
+  shared, timings = stages.share(cell, states[cell.epoch].params, splits.references)
+  play = functools.partial(playing.play, cell, shared, advance=advance)
   report = play(getattr(splits, cell.pool), stream=playing.REPORTED, count=cell.trials)
-  threshold = choose_threshold(calibrate.trials.scores, calibrate.trials.members)
-  played = cell.trials + cell.calibration_trials
+  calibrate, threshold = _calibrate(cell, play, splits)
+  played = len(report.trials.scores) + len(calibrate.trials.scores)
   result = results.CellResult(
     configuration=dataclasses.asdict(cell),
     seed=cell.seed,
     versions=results.versions(),
     git_revision=revision,
     device_kind=jax.devices()[0].device_kind,
-    timings={
+    timings=timings
+    | {
       'seconds_per_trial': (calibrate.seconds + report.seconds) / played,
-      'compile_seconds': calibrate.compile_seconds + report.compile_seconds,
+      'compile_seconds': timings['compile_seconds']
+      + calibrate.compile_seconds
+      + report.compile_seconds,
       'devices': jax.device_count(),
     },
     metrics=evaluate(
@@ -65,9 +66,20 @@ def run_cell(
     ),
     trials=report.trials,
     calibration=calibrate.trials,
-    extra=_learning(cell, learned, states[learned], splits) | _labels(report),
+    extra=_learning(cell, learned, states[learned], splits) | _labels(report) | _known(cell),
   )
   return result, report.examples
+
+
+def _calibrate(
+  cell: Cell, play: Callable[..., playing.Scored], splits: Splits
+) -> tuple[playing.Scored, float]:
+  """The trials that choose the threshold, and the threshold; none where it is known."""
+  if cell.threshold is not None:
+    return playing.NOTHING, cell.threshold
+  count = cell.calibration_trials
+  played = play(splits.calibration, stream=playing.CALIBRATION, count=count)
+  return played, choose_threshold(played.trials.scores, played.trials.members)
 
 
 @functools.cache
@@ -87,3 +99,8 @@ def _labels(report: playing.Scored) -> dict[str, Any]:
   """How many labels were inferred rightly, where they were."""
   inferred = report.label_accuracy
   return {} if inferred is None else {'label_accuracy': inferred}
+
+
+def _known(cell: Cell) -> dict[str, Any]:
+  """That the threshold was not chosen on trials, where it was not."""
+  return {} if cell.threshold is None else {'threshold': 'known beforehand'}

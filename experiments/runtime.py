@@ -16,7 +16,7 @@ import jax
 from absl import flags
 from tqdm import tqdm
 
-from experiments import command, figures, models, playing, results, runs, timing
+from experiments import command, figures, models, playing, results, runs, stages, timing
 from experiments.csv_text import csv_text
 from experiments.grid import Cell
 from mamljax import atomic
@@ -63,9 +63,10 @@ def main(argv: Sequence[str]) -> None:
   for cell in tqdm(cells, unit='cell'):
     splits = models.splits_of(cell, data_dir)
     params = models.initial_state(cell.model, splits).params
+    shared, _ = stages.share(cell, params, splits.references)
     batch = _CANDIDATES.value or playing.CHUNKS_PER_BLOCK * cell.chunk * jax.device_count()
     rows.append(
-      timing.measure(cell, params, splits.victims, repeats=_REPEATS.value, candidates=batch)
+      timing.measure(cell, shared, splits.victims, repeats=_REPEATS.value, candidates=batch)
     )
     _write(folder, rows)
   runs.write_run(folder)

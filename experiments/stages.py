@@ -6,17 +6,23 @@ one compilation. Chunks of trials run under one `vmap`, shared out over the devi
 
 import dataclasses
 import functools
+import hashlib
+import time
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from experiments import models
+from experiments.compilation import compile_once
 from experiments.grid import Cell
-from mamljax.attacks import ATTACKS, Knowledge, Observation, reconstruction
+from experiments.options import make_options, required
+from mamljax.attacks import ATTACKS, Knowledge, Observation
 from mamljax.audit import game
 from mamljax.audit.game import Trial
+from mamljax.data import Splits
 from mamljax.defences import Defence
 from mamljax.maml import InnerLoop
 from mamljax.types import Params, Pool, Task
@@ -29,7 +35,7 @@ class Shared(NamedTuple):
   """What the trials of a cell share.
 
   Attributes:
-    knowledge: what the adversary knows, and believes of the inner loop.
+    knowledge: what the adversary knows beforehand.
     prepared: what the attack made of it.
     inner, defence: what the learners do.
     options: of the attack.
@@ -78,27 +84,92 @@ def draw(
   return jax.vmap(one)(indices)
 
 
-def share(cell: Cell, params: Params) -> Shared:
-  """What the trials of a cell share."""
+def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[str, float]]:
+  """What the trials of a cell share, and the seconds that preparing and compiling it took.
+
+  Args:
+    cell: what is played.
+    params: the meta-knowledge w.
+    references: public images; the attack gets as many of each class as the cell says, or as
+      the smallest class has, if it requires any.
+  """
+  described, options = models.describe_training(cell), make_options(cell)
+  knowledge = _know(cell, params, references, required(cell.attack, options))
+  key = jax.random.fold_in(jax.random.key(cell.seed), PREPARE)
+  told = jax.tree.map(jnp.asarray, (key, knowledge, options))
+  prepared, seconds = _prepare_once(cell.attack, *told)
+  return Shared(knowledge, prepared, described.inner, described.defence, options), seconds
+
+
+_LAST: dict[str, Any] = {}  # attack -> from what it was prepared last, and what it was
+
+
+def _prepare_once(attack: str, *told: Any) -> tuple[Any, dict[str, float]]:
+  """What is prepared from these, and the seconds it took: 0 if it was prepared last time.
+
+  Cells that differ in their shots or inner rate, say, have the same model before training.
+  """
+  leaves, structure = jax.tree.flatten(told)
+  signature = structure, hashlib.sha256(b''.join(map(_bytes, leaves))).digest()
+  if attack in _LAST and _LAST[attack][0] == signature:
+    return _LAST[attack][1], {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
+  run, compile_seconds = compile_once(prepare, *told, attack=attack)
+  start = time.perf_counter()
+  prepared = jax.block_until_ready(run(*told))
+  seconds = time.perf_counter() - start
+  _LAST[attack] = signature, prepared
+  return prepared, {'prepare_seconds': seconds, 'compile_seconds': compile_seconds}
+
+
+def _bytes(leaf: jax.Array) -> bytes:
+  """The content of an array, which may be a random key."""
+  is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+  return np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes()
+
+
+@functools.partial(jax.jit, static_argnames='attack')
+def prepare(key: jax.Array, knowledge: Knowledge, options: Any, *, attack: str) -> Any:
+  """What the attack makes of what is known before any gradient arrives."""
+  return ATTACKS[attack].prepare(key, knowledge, options=options)
+
+
+def check(cell: Cell, splits: Splits) -> None:
+  """Refuses, before anything is computed, an attack that cannot be run on a cell's network.
+
+  Raises:
+    InputError: as the attack's `prepare` does.
+  """
+  options = make_options(cell)
+  needs = required(cell.attack, options)
+
+  def prepared() -> Any:
+    params = models.initial_state(cell.model, splits).params
+    knowledge = _know(cell, params, splits.references, needs)
+    return ATTACKS[cell.attack].prepare(jax.random.key(0), knowledge, options=options)
+
+  jax.eval_shape(prepared)
+
+
+def _know(cell: Cell, params: Params, references: Pool, needs: frozenset[str]) -> Knowledge:
+  """What the adversary knows beforehand, and believes of the inner loop: what it requires."""
   described = models.describe_training(cell)
   inner = described.inner
   assumed = dataclasses.replace(inner, order=cell.assumed_order or inner.order)
-  knowledge = Knowledge(described.loss_fn, params, assumed)
-  options = reconstruction.Options(
-    target=cell.target,
-    iterations=cell.iterations,
-    learning_rate=cell.attack_learning_rate,
-    decay=cell.attack_decay,
-    tv_weight=cell.tv_weight,
-    start_mean=cell.start_mean,
-    start_scale=cell.start_scale,
-    labels=cell.labels,
-    ways=cell.ways,
-    restarts=cell.restarts,
+  return Knowledge(
+    described.loss_fn,
+    params,
+    inner=assumed if 'inner_loop' in needs else None,
+    references=first_of_each(references, cell.references) if 'references' in needs else None,
   )
-  key = jax.random.fold_in(jax.random.key(cell.seed), PREPARE)
-  prepared = ATTACKS[cell.attack].prepare(key, knowledge)
-  return Shared(knowledge, prepared, inner, described.defence, options)
+
+
+def first_of_each(pool: Pool, count: int) -> Pool:
+  """The first images of each class, equally many: `count`, or what the smallest class has."""
+  count = min(count, int(np.min(pool.counts)))
+  rows = (np.asarray(pool.starts)[:, None] + np.arange(count)).ravel()
+  counts = np.full(len(pool.counts), count, np.int32)
+  starts = np.arange(len(counts), dtype=np.int32) * count
+  return Pool(*map(jnp.asarray, (pool.images[rows], starts, counts)))
 
 
 @functools.partial(jax.jit, static_argnames=('attack', 'chunk', 'mesh'))
@@ -112,9 +183,9 @@ def observe(
   mesh: jax.sharding.Mesh,
 ) -> Observation:
   """What the adversary sees of each learner of some trials, [trials, learners]."""
-  requires = ATTACKS[attack].REQUIRES[shared.options.target]
+  requires = required(attack, shared.options)
 
-  def see(key: jax.Array, task: Task) -> Observation:
+  def see(key: jax.Array, task: Task, classes: jax.Array) -> Observation:
     return game.observe(
       key,
       shared.knowledge.loss_fn,
@@ -122,12 +193,13 @@ def observe(
       task,
       shared.inner,
       defence=shared.defence,
+      classes=classes,
       requires=requires,
     )
 
   def see_learners(keyed: tuple[jax.Array, Trial]) -> Observation:
     key, trial = keyed
-    return jax.vmap(see)(_learner_keys(key, SEND, trial), trial.tasks)
+    return jax.vmap(see)(_learner_keys(key, SEND, trial), trial.tasks, trial.classes)
 
   return _share_out(see_learners, (keys, trials), chunk=chunk, mesh=mesh)
 

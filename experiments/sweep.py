@@ -9,9 +9,21 @@ from pathlib import Path
 from absl import logging
 from tqdm import tqdm
 
-from experiments import command, curves, figures, flags, models, results, rows, runs, tables
+from experiments import (
+  command,
+  curves,
+  figures,
+  flags,
+  models,
+  results,
+  rows,
+  runs,
+  stages,
+  tables,
+)
 from experiments.examples import read_examples, write_examples
 from experiments.grid import Cell, describe
+from experiments.options import iterates
 from experiments.runner import run_cell
 from mamljax.errors import InputError
 
@@ -29,7 +41,8 @@ def main(argv: Sequence[str]) -> None:
     results.check_output_dir(folder)
   runs.check_run(sweep.output_dir)
   for cell in sweep.cells:
-    models.splits_of(cell, sweep.data_dir)  # a mistake in the last cell stops the first
+    # A mistake in the last cell stops the first.
+    stages.check(cell, models.splits_of(cell, sweep.data_dir))
   found = _resume(sweep)
   if not found:
     raise InputError('no cell has a result')
@@ -101,8 +114,8 @@ def _draw_pairs(sweep: flags.Sweep, found: list[results.CellResult]) -> None:
 
 
 def _steps(cell: Cell) -> int:
-  """The work of a trial, for the time left: image updates of the reconstruction."""
-  return cell.ways * cell.shots * cell.iterations
+  """The work of a trial, for the time left: images, each as often as it is updated."""
+  return cell.ways * cell.shots * (cell.iterations if iterates(cell.attack) else 1)
 
 
 def _work(cell: Cell) -> int:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from experiments.options import idle_fields
 from experiments.results import CellResult
 from experiments.rows import row
 
 _RATES = ('accuracy', 'recall', 'precision', 'auc')
-_ALWAYS = ('dataset', 'ways', 'shots', 'target', 'chunk')
+# Always shown, or follows from what is.
+_ALWAYS = ('dataset', 'ways', 'shots', 'target', 'chunk', 'calibration_trials')
 
 
 def format_table(results: Sequence[CellResult]) -> str:
@@ -41,7 +43,8 @@ def _lines(result: CellResult, varying: list[str]) -> list[list[str]]:
   found = [_shorten(cell['dataset']), *(_rate(values, name) for name in _RATES)]
   size = f'{cell["ways"]}-way {cell["shots"]}-shot {cell["target"]}'
   theirs = [size, *(_paper(values, name) for name in _RATES)]
-  apart = '  ' + ' '.join(f'{name}={cell[name]}' for name in varying)
+  idle = idle_fields(cell['attack'], cell['target'])
+  apart = '  ' + ' '.join(f'{name}={cell[name]}' for name in varying if name not in idle)
   return [found, theirs, [apart]] if varying else [found, theirs]
 
 

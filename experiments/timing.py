@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter
 from experiments import paper, playing, stages
 from experiments.figures import COLOURS, STYLE
 from experiments.grid import Cell
-from mamljax.types import Params, Pool
+from mamljax.types import Pool
 
 _LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
   'one candidate alone': ('seconds_one', {'marker': 'o', 'linestyle': '-'}),
@@ -64,21 +64,21 @@ class Runtime(NamedTuple):
 
 
 def measure(
-  cell: Cell, params: Params, pool: Pool, *, repeats: int, candidates: int
+  cell: Cell, shared: stages.Shared, pool: Pool, *, repeats: int, candidates: int
 ) -> Runtime:
   """Times the attack of a cell.
 
   Args:
     cell: the attack; its `chunk` candidates are computed together in the batch.
-    params: the meta-knowledge w.
+    shared: what its trials share; see `stages.share`.
     pool: the images that tasks and candidates are drawn from.
     repeats: how many candidates are timed alone, after one that is not timed.
     candidates: how many the batch has.
   """
-  alone = _play_alone(cell, params, pool, count=1 + repeats)
+  alone = _play_alone(cell, shared, pool, count=1 + repeats)
   seconds = [block.seconds for block in alone[1:]]
   batch = playing.play(
-    cell, params, pool, stream=playing.REPORTED, count=candidates, advance=lambda _: None
+    cell, shared, pool, stream=playing.REPORTED, count=candidates, advance=lambda _: None
   )
   size = cell.ways * cell.shots
   one, amortised = statistics.median(seconds), batch.seconds / candidates
@@ -138,13 +138,15 @@ def draw_runtimes(runtimes: Sequence[Runtime]) -> Figure:
   return figure
 
 
-def _play_alone(cell: Cell, params: Params, pool: Pool, *, count: int) -> list[playing.Block]:
+def _play_alone(
+  cell: Cell, shared: stages.Shared, pool: Pool, *, count: int
+) -> list[playing.Block]:
   """Candidates one after another, each by itself on the first device."""
   first = jax.devices()[:1]
   mesh = jax.make_mesh((1,), ('trials',), axis_types=(AxisType.Auto,), devices=first)
   cell = dataclasses.replace(cell, chunk=1)
   key = jax.random.fold_in(jax.random.key(cell.seed), playing.REPORTED)
-  pool, shared = jax.device_put((pool, stages.share(cell, params)), NamedSharding(mesh, P()))
+  pool, shared = jax.device_put((pool, shared), NamedSharding(mesh, P()))
   return [
     playing.play_block(key, cell, pool, shared, jnp.arange(index, index + 1), mesh)
     for index in range(count)

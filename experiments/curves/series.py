@@ -18,7 +18,8 @@ _POINTS = {
   'outgoing_gradient_noise': 'validation gradient',
 }
 _FIRST = ('dataset', 'target', 'attack')  # where these tell curves apart, values suffice
-_FOLLOWS = ('chunk',)  # from ways and shots: sets no curve apart
+# From ways and shots, and from whether the threshold is known: sets no curve apart.
+_FOLLOWS = ('chunk', 'calibration_trials')
 _OF_NOISE = ('defence', NOISE, 'noise_mean', 'clip_noisy_images')
 
 

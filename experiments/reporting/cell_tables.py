@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from experiments.csv_text import csv_text
 from experiments.curves.series import NOISE, find_curves
+from experiments.options import idle_fields
 from experiments.reporting import wording
 from experiments.reporting.content import Entry, Group, Table
 from experiments.results import CellResult
@@ -25,7 +26,7 @@ _NOTE = (
 )
 _GROUPED = ('dataset', 'target')
 _SIZE = ('ways', 'shots')
-_IDLE = ('chunk',)  # follows from the size
+_FOLLOWS = ('chunk', 'calibration_trials')  # from the size, and from the attack
 _OF_NOISE = ('defence', 'noise_mean', 'clip_noisy_images')
 
 
@@ -154,7 +155,7 @@ def varying(results: Sequence[CellResult]) -> list[str]:
   return [
     name
     for name in cells[0]
-    if name not in _IDLE and any(cell.get(name) != cells[0][name] for cell in cells)
+    if name not in _FOLLOWS and any(cell.get(name) != cells[0][name] for cell in cells)
   ]
 
 
@@ -164,7 +165,10 @@ def _size_lines(results: Sequence[CellResult]) -> tuple[list[str], Lines]:
   groups: dict[str, list[Line]] = {}
   for result in results:
     cell = result.configuration
-    names = [wording.value(name, cell[name]) for name in fields]
+    idle = idle_fields(cell['attack'], cell['target'])
+    names = [
+      wording.NOTHING if name in idle else wording.value(name, cell[name]) for name in fields
+    ]
     groups.setdefault(wording.label(cell, _GROUPED), []).append(Line(names, record(result)))
   return [wording.heading(name) for name in fields], [*groups.items()]
 

@@ -32,12 +32,14 @@ def simulate(
   with `knowledge.inner` (equation 10).
 
   Raises:
-    ValueError: if the support set is sought and the query set not known.
+    ValueError: if the support set is sought, and the query set or inner loop not known.
   """
   if target == 'query':
     return jax.grad(knowledge.loss_fn)(knowledge.params, guess)
   if observation.query_set is None:
     raise ValueError('the support set cannot be sought without the query set')
+  if knowledge.inner is None:
+    raise ValueError('the adaptation cannot be simulated without the inner loop')
   task = Task(guess, observation.query_set)
   return meta_gradient(knowledge.loss_fn, knowledge.params, task, knowledge.inner)
 

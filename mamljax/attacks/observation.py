@@ -23,13 +23,15 @@ class Knowledge:
   Attributes:
     loss_fn: the task's loss. Static: equal losses share one compilation.
     params: the meta-knowledge w.
-    inner: the inner loop that task-learners are told to run.
-    references: public images of the data's distribution, none of them a task's.
+    inner: the inner loop that task-learners are told to run, for the attacks that require
+      'inner_loop'.
+    references: public images of the data's distribution, none of them a task's, equally many
+      of each class; for the attacks that require 'references'.
   """
 
   loss_fn: LossFn = dataclasses.field(metadata={'static': True})
   params: Params
-  inner: InnerLoop
+  inner: InnerLoop | None = None
   references: Pool | None = None
 
 
@@ -42,6 +44,8 @@ class Observation(NamedTuple):
     query_labels: integers [n], the slot of each query image.
     query_set: the query set itself, for the attacks that require 'query_set'.
     defence: the defence's published parameters, for adaptive attacks.
+    classes: integers [ways], the class that each slot holds, as `Knowledge.references`
+      numbers them; for the attacks that require 'classes'.
   """
 
   gradient: Params
@@ -49,6 +53,7 @@ class Observation(NamedTuple):
   query_labels: jax.Array
   query_set: Batch | None = None
   defence: Defence | None = None
+  classes: jax.Array | None = None
 
 
 class Candidate(NamedTuple):

@@ -73,12 +73,13 @@ class Info(NamedTuple):
 
 
 LABELS = ('known', 'inferred')
-REQUIRES = {'query': frozenset[str](), 'support': frozenset({'query_set'})}
+REQUIRES = {'query': frozenset[str](), 'support': frozenset({'query_set', 'inner_loop'})}
+THRESHOLD = None  # the similarity of a non-member depends on everything
 
 
-def prepare(key: jax.Array, knowledge: Knowledge) -> Knowledge:
+def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowledge:
   """Nothing to prepare: a reconstruction works from w and the gradient alone."""
-  del key
+  del key, options
   return knowledge
 
 

@@ -29,12 +29,14 @@ class Trial(NamedTuple):
       axis.
     member: the truth b: whether the candidate is in the targeted set of `learner`.
     learner: a, an integer; it means nothing for a non-member.
+    classes: the class of each slot, integers [learners, ways].
   """
 
   tasks: Task
   candidates: Candidate
   member: jax.Array
   learner: jax.Array
+  classes: jax.Array
 
 
 def draw_trial(
@@ -83,7 +85,7 @@ def draw_trial(
   tasks = jax.vmap(lambda rows: make_task(take_images(pool, rows), shots=shots))(owned)
   image = take_images(pool, row)
   candidates = Candidate(jnp.broadcast_to(image, (learners, *image.shape)), slots)
-  return Trial(tasks, candidates, member, learner)
+  return Trial(tasks, candidates, member, learner, classes)
 
 
 def _draw_classes(
@@ -109,6 +111,7 @@ def observe(
   inner: InnerLoop,
   *,
   defence: Defence,
+  classes: jax.Array | None = None,
   requires: frozenset[str] = frozenset(),
 ) -> Observation:
   """Lets one task-learner send its gradient, and shows the adversary what it may see.
@@ -120,7 +123,9 @@ def observe(
     task: the private data.
     inner: how the learner adapts.
     defence: how it defends itself.
-    requires: what the attack declares that it must know: 'query_set', 'defence' or nothing.
+    classes: integers [ways], the class of each slot.
+    requires: what the attack declares that it must know: of an observation that can be
+      'query_set', 'defence' and 'classes'.
   """
   return Observation(
     gradient=send_gradient(key, loss_fn, params, task, inner, defence=defence),
@@ -128,4 +133,5 @@ def observe(
     query_labels=task.query.labels,
     query_set=task.query if 'query_set' in requires else None,
     defence=defence if 'defence' in requires else None,
+    classes=classes if 'classes' in requires else None,
   )

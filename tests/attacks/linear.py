@@ -46,6 +46,7 @@ def observed(labels: jax.Array, known: Knowledge, *, target: str) -> Observation
   targeted = Batch(noise(1), labels)
   other = Batch(noise(2), jnp.arange(SIZE) % WAYS)
   task = Task(other, targeted) if target == 'query' else Task(targeted, other)
+  assert known.inner is not None
   return observe(
     jax.random.key(0),
     known.loss_fn,

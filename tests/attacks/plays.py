@@ -69,6 +69,7 @@ def observed(trials: Play, known: Knowledge, *, target: str) -> Observation:
   """What the adversary sees of each trial."""
 
   def one(trial: Play) -> Observation:
+    assert known.inner is not None
     return observe(
       jax.random.key(0),
       known.loss_fn,
@@ -92,7 +93,7 @@ def attack(
 ) -> tuple[jax.Array, reconstruction.Info]:
   """The score of every trial, and what the attack saw on its way."""
   traced.append(options.target)
-  prepared = reconstruction.prepare(key, known)
+  prepared = reconstruction.prepare(key, known, options=options)
 
   def one(trial: tuple[jax.Array, Observation, Candidate]):
     return reconstruction.score(trial[0], prepared, *trial[1:], options=options)

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mamljax.attacks import ATTACKS, Candidate, Knowledge, Observation
+from mamljax.attacks import ATTACKS, NEEDS, Candidate, Knowledge, Observation
 from mamljax.attacks.observation import Pool
 from mamljax.audit.game import Trial
 from mamljax.types import Task
 from tests.attacks.plays import MEMBERS, OPTIONS, attack, knowledge, observed, played
 
-NAMES = ['Options', 'Info', 'REQUIRES', 'prepare', 'score']
+NAMES = ['Options', 'Info', 'REQUIRES', 'THRESHOLD', 'prepare', 'score']
 ALL = [pytest.param(module, id=name) for name, module in ATTACKS.items()]
 KEY = jax.random.key(3)
 
@@ -59,7 +59,8 @@ def test_every_attack_has_the_same_names_in_the_same_order(module):
 def test_what_an_attack_is_given(module):
   """Stages of other arguments could not be run by the same runner, or would be told more."""
   prepare, score = (inspect.signature(getattr(module, name)) for name in NAMES[-2:])
-  assert list(prepare.parameters) == ['key', 'knowledge']
+  assert list(prepare.parameters) == ['key', 'knowledge', 'options']
+  assert prepare.parameters['options'].kind is inspect.Parameter.KEYWORD_ONLY
   expected = ['key', 'prepared', 'observation', 'candidate', 'options']
   assert list(score.parameters) == expected
   assert score.parameters['options'].kind is inspect.Parameter.KEYWORD_ONLY
@@ -81,12 +82,12 @@ def test_what_an_attack_is_given_holds_no_truth(module):
 def test_what_an_attack_requires_is_declared_for_each_target(module):
   """An undeclared need would be met with None in the middle of a sweep."""
   assert set(module.REQUIRES) <= {'query', 'support'}
-  assert all(needs <= {'query_set', 'defence'} for needs in module.REQUIRES.values())
+  assert all(needs <= NEEDS for needs in module.REQUIRES.values())
 
 
 def test_an_observation_holds_no_images_but_the_query_set():
   """A field for the support set would be an invitation."""
-  fields = ('gradient', 'support_labels', 'query_labels', 'query_set', 'defence')
+  fields = ('gradient', 'support_labels', 'query_labels', 'query_set', 'defence', 'classes')
   assert Observation._fields == fields
 
 
@@ -98,6 +99,7 @@ def test_what_is_not_in_the_gradient_is_not_in_the_score(target):
   truth is then nowhere to be had but by a leak around the gradient.
   """
   known = knowledge()
+  assert known.inner is not None
   blind = dataclasses.replace(
     known,
     params=jax.tree.map(jnp.zeros_like, known.params),

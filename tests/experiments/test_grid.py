@@ -107,7 +107,7 @@ def test_a_model_is_what_the_parameters_depend_on():
   attacker = ['target', 'attack', 'epoch', 'iterations', 'attack_learning_rate', 'tv_weight']
   attacker += ['start_mean', 'start_scale', 'pool', 'trials', 'calibration_trials', 'chunk']
   attacker += ['attack_decay', 'labels', 'restarts', 'assumed_order', 'learning_epoch']
-  attacker += ['learners', 'non_members']
+  attacker += ['learners', 'non_members', 'references', 'classes', 'sketch', 'ridge']
   assert set(FIELDS) - of_model == set(attacker)
 
 
@@ -140,3 +140,37 @@ def test_a_defence_needs_a_scale(name):
   """Noise of scale 0 under a defence's name would be reported as a defence that fails."""
   with pytest.raises(InputError, match=rf"'{name}' needs a positive scale"):
     Cell(defence=name)
+
+
+def test_what_an_attack_does_not_read_multiplies_nothing():
+  """Two weights of a total variation that is not there are one cell, not two alike."""
+  axes = {'attack': ['row_space', 'reconstruction'], 'tv_weight': [0.1, 0.2], 'ridge': [0.5, 1]}
+  cells = expand(axes, {'calibration_trials': 50})
+  found = [(cell.attack, cell.tv_weight, cell.ridge, cell.calibration_trials) for cell in cells]
+  default = Cell()
+  assert found == [
+    ('row_space', default.tv_weight, default.ridge, 0),
+    *(('reconstruction', weight, default.ridge, 50) for weight in (0.1, 0.2)),
+  ]
+
+
+def test_what_an_attack_is_not_told_multiplies_nothing():
+  """References, classes and assumed orders concern the attacks that require them."""
+  told = {'references': [10, 20], 'classes': ['known', 'unknown'], 'assumed_order': [1, 2]}
+  counts = {
+    ('row_space', 'query'): 1,
+    ('loss', 'query'): 1,
+    ('reconstruction', 'query'): 1,
+    ('reconstruction', 'support'): 2,
+    ('gradient_cosine_z', 'query'): 2,  # it must be told the classes
+    ('matched_filter', 'query'): 2 * 2,
+  }
+  for (attack, target), count in counts.items():
+    assert len(expand({'attack': [attack], 'target': [target], **told}, {})) == count, attack
+
+
+def test_a_defence_moves_the_scores_so_that_trials_choose_the_threshold():
+  """The threshold of an undefended gradient would decide noisy ones wrongly."""
+  axes = {'attack': ['row_space'], 'defence': ['support_noise'], 'noise_scale': [0.0, 0.1]}
+  found = [(cell.threshold, cell.calibration_trials) for cell in expand(axes, {})]
+  assert found == [(-0.01, 0), (None, Cell().calibration_trials)]

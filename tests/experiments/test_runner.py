@@ -8,6 +8,7 @@ import pytest
 from experiments import compilation, models, stages
 from experiments.grid import Cell
 from experiments.runner import run_cell
+from mamljax.errors import InputError
 from tests.experiments.tiny import CLASSES, write_npz
 
 # The shapes of the tiny sweep's, so that both compile once in a process.
@@ -167,3 +168,35 @@ def test_the_images_of_the_pools_do_not_overlap(cell):
   splits = models.splits_of(cell, None)
   held = [{image.tobytes() for image in pool.images} for pool in splits]
   assert len(set.union(*held)) == sum(map(len, held)) == CLASSES * 20
+
+
+def test_a_threshold_that_is_known_takes_no_calibration(cell, tmp_path):
+  """Trials that decide nothing cost half of the time; and the result must say so."""
+  undefended = {'defence': 'none', 'noise_scale': 0.0, 'calibration_trials': 0}
+  result, examples, steps = compute(cell, tmp_path, attack='row_space', **undefended)
+  assert (result.metrics.threshold, result.calibration.scores) == (-0.01, [])
+  assert result.extra == {'threshold': 'known beforehand'}
+  assert result.metrics.accuracy.value == 1
+  assert examples is None  # it makes no pictures
+  assert sum(steps) == 8
+
+
+def test_attacks_at_one_seed_are_played_on_the_same_trials(cell, tmp_path, monkeypatch):
+  """Attacks on other tasks or candidates could not be compared trial by trial."""
+  drawn, real = [], stages.draw
+  monkeypatch.setattr(stages, 'draw', lambda *a, **k: drawn.append(real(*a, **k)) or drawn[-1])
+  for attack in ('row_space', 'loss'):
+    compute(cell, tmp_path, attack=attack)
+  half = len(drawn) // 2
+  for one, other in zip(drawn[:half], drawn[half:], strict=True):
+    for a, b in zip(one[1].tasks.query.images, other[1].tasks.query.images, strict=True):
+      np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(one[1].candidates.image, other[1].candidates.image)
+
+
+def test_a_network_that_an_attack_cannot_be_run_on_is_refused_at_once(cell):
+  """Found out in the last cell of a sweep, the first hours would be lost."""
+  splits = models.splits_of(cell, None)
+  stages.check(dataclasses.replace(cell, attack='row_space'), splits)
+  with pytest.raises(InputError, match=r"'row_space' needs .* fully connected, such as 'mlp'"):
+    stages.check(dataclasses.replace(cell, attack='row_space', network='conv4'), splits)

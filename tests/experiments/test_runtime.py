@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from typing import cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -131,12 +132,11 @@ def played(monkeypatch):
     outcome = stages.Played(jnp.zeros(1), jnp.ones(1), None, None)
     return playing.Block(outcome, np.zeros(1), next(seconds), compiling)
 
-  def play(cell, params, pool, *, stream, count, advance):
-    del params, pool, stream, advance
+  def play(cell, shared, pool, *, stream, count, advance):
+    del shared, pool, stream, advance
     notes.append((cell.chunk, count))
     return playing.Scored(results.Trials([], [], [], []), None, None, 12.0, 3.0)
 
-  monkeypatch.setattr(stages, 'share', lambda cell, params: params)
   monkeypatch.setattr(playing, 'play_block', play_block)
   monkeypatch.setattr(playing, 'play', play)
   return notes
@@ -145,7 +145,7 @@ def played(monkeypatch):
 def test_a_candidate_alone_is_alone_and_a_batch_is_shared_out(played):
   """Timed in a chunk, 'one candidate' would be no latency; cold, it would be compilation."""
   pool = Pool(*jnp.zeros((3, 2)))
-  row = timing.measure(CELL, {}, pool, repeats=3, candidates=24)
+  row = timing.measure(CELL, cast(stages.Shared, ()), pool, repeats=3, candidates=24)
   assert played == [(1, [0], 1), (1, [1], 1), (1, [2], 1), (1, [3], 1), (4, 24)]
   assert (row.seconds_one_low, row.seconds_one, row.seconds_one_high) == (1, 2, 6)
   assert (row.seconds_amortised, row.compile_seconds) == (0.5, 5)

@@ -1,0 +1,146 @@
+"""Trials of the attacks that do not iterate: real digits and a small network with biases."""
+
+import functools
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mamljax.attacks import Candidate, Knowledge, Observation, matched_filter
+from mamljax.audit.game import observe
+from mamljax.data import load_dataset
+from mamljax.defences import Defence
+from mamljax.maml import InnerLoop
+from mamljax.networks import CrossEntropy, init_params, make_network
+from mamljax.types import Batch, Params, Pool, Task
+from tests.attacks.plays import HIDDEN, WAYS, Play, loss_fn
+
+SHOTS, TRIALS, REFERENCES = 1, 64, 160
+MEMBERS = np.arange(TRIALS) % 2 == 0
+DEFENCE = Defence()
+
+
+@functools.cache
+def params() -> Params:
+  """Initial weights of a network like that of `plays`, all but sure of no class."""
+  first, second = jax.random.split(jax.random.key(0))
+  return {
+    'first': jax.random.normal(first, (784, HIDDEN)) * (2 / 784) ** 0.5,
+    'second': jax.random.normal(second, (HIDDEN, WAYS)) * 0.1 * (2 / HIDDEN) ** 0.5,
+  }
+
+
+@functools.cache
+def references() -> Pool:
+  """The first 160 samples of each digit, which no task holds."""
+  digits = load_dataset('mnist_sample')
+  images = jnp.asarray(digits.images.reshape(10, 200, 28, 28, 1)[:, :REFERENCES])
+  starts = jnp.arange(10) * REFERENCES
+  return Pool(images.reshape(-1, 28, 28, 1), starts, jnp.full(10, REFERENCES))
+
+
+def knowledge(*, order: int = 2, steps: int = 1) -> Knowledge:
+  """Of all attacks together; each looks at what it requires."""
+  return Knowledge(loss_fn, params(), InnerLoop(steps, 0.1, order), references())
+
+
+@functools.cache
+def convolutional() -> Knowledge:
+  """The same of a small convolutional network: fewer parameters than images."""
+  network = make_network('conv4', ways=WAYS, filters=8, initialization='pytorch')
+  weights = init_params(jax.random.key(0), network, (28, 28, 1))
+  return Knowledge(CrossEntropy(network), weights, InnerLoop(1, 0.1), references())
+
+
+@functools.cache
+def trials(target: str) -> tuple[Play, jax.Array]:
+  """Every other trial has a member; and the classes of the slots [trials, ways]."""
+  random, digits = np.random.default_rng(5), load_dataset('mnist_sample')
+  classes = random.permuted(np.tile(np.arange(10), (TRIALS, 1)), axis=1)[:, :WAYS]
+  others = np.arange(REFERENCES, 200)
+  rows = random.permuted(np.tile(others, (TRIALS, WAYS, 1)), axis=2)[..., : 2 * SHOTS + 1]
+  images = jnp.asarray(digits.images[200 * classes[..., None] + rows] / 255, jnp.float32)
+  labels = jnp.tile(jnp.repeat(jnp.arange(WAYS), SHOTS), (TRIALS, 1))
+  support, query = (
+    Batch(part.reshape(TRIALS, WAYS * SHOTS, 28, 28, 1), labels)
+    for part in (images[:, :, :SHOTS], images[:, :, SHOTS : 2 * SHOTS])
+  )
+  label = random.integers(WAYS, size=TRIALS)
+  place = np.where(MEMBERS, {'support': 0, 'query': SHOTS}[target], 2 * SHOTS)
+  candidate = Candidate(images[np.arange(TRIALS), label, place], jnp.asarray(label))
+  return Play(Task(support, query), candidate, jnp.asarray(MEMBERS)), jnp.asarray(classes)
+
+
+@jax.jit
+def seen(played: Play, classes: jax.Array, known: Knowledge) -> Observation:
+  """What the adversary sees of each trial, the classes of the slots included."""
+
+  def one(task: Task, classes: jax.Array) -> Observation:
+    assert known.inner is not None
+    return observe(
+      jax.random.key(0),
+      known.loss_fn,
+      known.params,
+      task,
+      known.inner,
+      defence=DEFENCE,
+      classes=classes,
+      requires=frozenset({'classes'}),
+    )
+
+  return jax.vmap(one)(played.task, classes)
+
+
+@functools.cache
+def told(target: str, order: int = 2, steps: int = 1) -> Observation:
+  """What is seen of the played trials."""
+  return seen(*trials(target), knowledge(order=order, steps=steps))
+
+
+def told_by(module: ModuleType, target: str) -> Observation:
+  """What is seen of the network that an attack is tried on."""
+  return seen(*trials(target), known_to(module))
+
+
+def known_to(module: ModuleType) -> Knowledge:
+  """The filter whitens, for which it needs more references than it keeps numbers."""
+  return convolutional() if module is matched_filter else knowledge()
+
+
+@functools.partial(jax.jit, static_argnames='module')
+def scores(
+  module: ModuleType,
+  known: Knowledge,
+  observations: Observation,
+  candidates: Candidate,
+  options: Any,
+) -> Any:
+  """Scores and Info of all trials."""
+  traced.append(module.__name__)
+  prepared = module.prepare(jax.random.key(1), known, options=options)
+
+  def one(observation: Observation, candidate: Candidate) -> Any:
+    return module.score(jax.random.key(2), prepared, observation, candidate, options=options)
+
+  return jax.vmap(one)(observations, candidates)
+
+
+traced: list[str] = []  # the attack of each compilation of `scores`
+
+
+def options_of(module: ModuleType, target: str, **chosen: Any) -> Any:
+  """Options small enough for a test, of those that the attack has."""
+  small = {'ways': WAYS, 'sketch': 512, 'ridge': 0.01} | chosen
+  has = module.Options.__dataclass_fields__
+  return module.Options(target=target, **{k: v for k, v in small.items() if k in has})
+
+
+def played(module: ModuleType, target: str, observation: Any = None, **chosen: Any) -> Any:
+  """Scores and Info of the played trials, in NumPy."""
+  candidates = trials(target)[0].candidate
+  options = options_of(module, target, **chosen)
+  observation = told_by(module, target) if observation is None else observation
+  found = scores(module, known_to(module), observation, candidates, options)
+  return jax.tree.map(np.asarray, found)

@@ -1,0 +1,186 @@
+"""Attacks without an optimisation: they find members, and nothing where there is nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mamljax.attacks import (
+  gradient_cosine,
+  gradient_cosine_z,
+  loss,
+  matched_filter,
+  row_space,
+)
+from mamljax.audit.metrics import auc
+from tests.attacks.closed_form import (
+  MEMBERS,
+  SHOTS,
+  TRIALS,
+  known_to,
+  options_of,
+  played,
+  scores,
+  seen,
+  told,
+  told_by,
+  traced,
+  trials,
+)
+from tests.attacks.plays import HIDDEN, WAYS
+
+CHANCE = 3 * ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5  # three deviations of the AUC
+SEEKERS = [
+  pytest.param(row_space, 'query', 1.0, id='row_space query'),
+  pytest.param(row_space, 'support', 1.0, id='row_space support'),
+  pytest.param(matched_filter, 'query', 0.97, id='matched_filter'),
+  pytest.param(gradient_cosine_z, 'query', 0.7, id='gradient_cosine_z'),
+  pytest.param(gradient_cosine, 'query', 0.6, id='gradient_cosine'),
+]
+SCALELESS = [row_space, gradient_cosine, gradient_cosine_z, loss]
+
+
+def scaled(module, target: str, factor: float):
+  """What is seen, of a learner that multiplies its gradient."""
+  change = told_by(module, target)
+  return change._replace(gradient=jax.tree.map(lambda g: g * factor, change.gradient))
+
+
+@pytest.mark.parametrize(('module', 'target', 'least'), SEEKERS)
+def test_planted_members_outscore_non_members(module, target, least):
+  """Positive control: an attack that finds no planted member finds no leak either."""
+  assert auc(played(module, target)[0], MEMBERS) >= least
+
+
+@pytest.mark.parametrize(('module', 'target', 'least'), SEEKERS)
+def test_the_gradient_of_another_task_says_nothing(module, target, least):
+  """Null control: without information any AUC but 0.5 is a flaw of the game or the score."""
+  del least
+  rolled = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), told_by(module, target))
+  assert auc(played(module, target, rolled)[0], MEMBERS) == pytest.approx(0.5, abs=CHANCE)
+
+
+def test_the_loss_at_w_says_nothing():
+  """At parameters that no task has trained, a low loss is luck: the baseline must show it."""
+  assert auc(played(loss, 'query')[0], MEMBERS) == pytest.approx(0.5, abs=CHANCE)
+
+
+@pytest.mark.parametrize('module', [row_space, matched_filter])
+def test_the_threshold_is_known_beforehand(module):
+  """A fixed threshold saves the calibration only where it decides rightly by itself."""
+  said = played(module, 'query')[0] > module.THRESHOLD
+  assert np.mean(said == MEMBERS) > 0.9
+
+
+@pytest.mark.parametrize('module', SCALELESS)
+def test_the_scale_of_the_gradient_does_not_matter(module):
+  """A learner that sends a thousandth of its gradient would look protected."""
+  before, after = (
+    played(module, 'query')[0],
+    played(module, 'query', scaled(module, 'query', 1e-3))[0],
+  )
+  np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-5)
+
+
+def test_the_coefficient_is_proportional_to_the_gradient():
+  """The matched filter asks how much of the candidate is in it; a half is half of it."""
+  whole, nothing = (
+    played(matched_filter, 'query', scaled(matched_filter, 'query', f))[1] for f in (1.0, 0.0)
+  )
+  half = played(matched_filter, 'query', scaled(matched_filter, 'query', 0.5))[1]
+  middle = (whole.coefficient + nothing.coefficient) / 2
+  np.testing.assert_allclose(half.coefficient, middle, atol=2e-4)
+
+
+@pytest.mark.parametrize('module', [row_space, matched_filter, gradient_cosine])
+def test_the_order_of_the_images_does_not_matter(module):
+  """A set has none: a score that moved would be reading the protocol, not the data."""
+  played_trials, classes = trials('query')
+  turned = jax.tree.map(lambda leaf: leaf[:, ::-1], played_trials.task)
+  other = seen(played_trials._replace(task=turned), classes, known_to(module))
+  before, after = played(module, 'query')[0], played(module, 'query', other)[0]
+  np.testing.assert_allclose(after, before, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize('steps', [1, 3])
+@pytest.mark.parametrize('target', ['query', 'support'])
+def test_a_member_lies_in_the_row_space_and_no_other_does(target, steps):
+  """The gap that makes one threshold do for every task: 1e-4 against 0.15."""
+  residuals = -played(row_space, target, told(target, steps=steps))[0]
+  assert residuals[MEMBERS].max() < 1e-4
+  assert residuals[~MEMBERS].min() > 0.15
+
+
+def test_first_order_maml_hides_the_support_set_from_the_row_space():
+  """Its gradient is the query set's alone: a support image is outside, like any other."""
+  residuals = -played(row_space, 'support', told('support', order=1))[0]
+  assert residuals.min() > 0.15
+  assert auc(-residuals, MEMBERS) == pytest.approx(0.5, abs=CHANCE)
+  query = -played(row_space, 'query', told('query', order=1))[0]
+  assert query[MEMBERS].max() < 1e-4
+
+
+@pytest.mark.parametrize('width', [2 * WAYS * SHOTS + 1, 2 * WAYS * SHOTS - 1])
+def test_a_layer_narrower_than_the_sets_mixes_the_images(width):
+  """The limit of the attack, stated and true: members leave the span once it is too small."""
+  seen_all = told('query')
+  narrow = seen_all._replace(
+    gradient={'first': seen_all.gradient['first'][..., :width], 'second': jnp.zeros(())}
+  )
+  narrow = narrow._replace(gradient={'first': narrow.gradient['first']})
+  residuals = -played(row_space, 'query', narrow)[0]
+  assert (np.median(residuals[MEMBERS]) < 1e-3) == (width > 2 * WAYS * SHOTS)
+
+
+@pytest.mark.parametrize('scale', [1e-3, 3e-2])
+def test_under_noise_a_direction_counts_as_much_as_it_is_known(scale):
+  """Neither does noise cut members off at a rank, nor does a non-member fit into it."""
+  clean = told('query').gradient['first']
+  noise = np.random.default_rng(0).normal(size=clean.shape)
+  level = scale * np.linalg.norm(clean, axis=(1, 2), keepdims=True) / HIDDEN
+  noisy = told('query')._replace(gradient={'first': clean + jnp.asarray(level * noise)})
+  found, info = played(row_space, 'query', noisy)
+  np.testing.assert_allclose(info.noise, level.ravel(), rtol=0.05)
+  assert (auc(found, MEMBERS) or 0) > 0.95
+  assert (info.doubt >= 0).all()
+  assert (info.doubt <= 1).all()
+
+
+def test_pure_noise_spans_nothing():
+  """Every direction is in doubt, so that all candidates are outside alike."""
+  first = np.random.default_rng(0).normal(size=told('query').gradient['first'].shape)
+  noise = told('query')._replace(gradient={'first': jnp.asarray(first, jnp.float32)})
+  residuals = -played(row_space, 'query', noise)[0]
+  assert residuals.min() > 0.95
+
+
+def test_a_zero_gradient_gives_finite_scores():
+  """One dead network must not stop a sweep, nor pass for a decision."""
+  for module in (row_space, matched_filter, gradient_cosine, gradient_cosine_z):
+    assert np.isfinite(played(module, 'query', scaled(module, 'query', 0.0))[0]).all()
+
+
+def test_a_members_coefficient_is_its_share():
+  """About 1/n for a member and 0 for others, or 1/(2n) would be no threshold."""
+  share = played(matched_filter, 'query')[1].coefficient * WAYS * SHOTS
+  assert np.median(share[MEMBERS]) == pytest.approx(1, abs=0.25)
+  assert np.median(share[~MEMBERS]) == pytest.approx(0, abs=0.25)
+
+
+def test_classes_that_are_not_told_are_found_in_the_gradient():
+  """With 'unknown' the attack must do without the classes, and nearly as well."""
+  blind = told_by(matched_filter, 'query')._replace(classes=None)
+  found, info = played(matched_filter, 'query', blind, classes='unknown')
+  truth = np.asarray(trials('query')[1])
+  assert np.mean(info.classes == truth) > 0.6  # a tenth by chance
+  assert (auc(found, MEMBERS) or 0) > 0.9
+
+
+@pytest.mark.parametrize('module', [matched_filter, row_space, gradient_cosine_z])
+def test_numbers_do_not_recompile(module):
+  """Else a sweep over ridges, or over gradients, would compile at every value."""
+  played(module, 'query')
+  before = len(traced)
+  candidates, options = trials('query')[0].candidate, options_of(module, 'query', ridge=0.1)
+  scores(module, known_to(module), scaled(module, 'query', 0.7), candidates, options)
+  assert len(traced) == before
