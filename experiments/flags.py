@@ -113,6 +113,9 @@ AXES = {
   'restarts': Axis('restarts', int, 'first guesses; the one of least objective counts'),
   'sketch': Axis('sketch', int, 'numbers that the matched filter keeps of a gradient'),
   'ridge': Axis('ridge', float, 'added to its covariance, relative to the mean variance'),
+  'shadows': Axis('shadows', int, 'support sets that the shadow matched filter draws'),
+  'swaps': Axis('swaps', int, 'those of them that it puts the candidate in'),
+  'shrinkage': Axis('shrinkage', float, 'added to its covariance, as the ridge'),
   'pool': Axis('pool', str, 'images of the reported trials: victims; calibration to tune'),
 }
 
@@ -218,6 +221,7 @@ def _quick(axes: Axes, fixed: dict[str, Any]) -> tuple[Axes, dict[str, Any]]:
     'rounds_per_epoch': [min(v, 5) for v in axes['rounds_per_epoch']],
     'references': [min(v, 30) for v in axes['references']],
     'sketch': [min(v, 256) for v in axes['sketch']],
+    'shadows': [min(v, 30) for v in axes['shadows']],
   }
   return axes | ends | small, fixed | {'trials': 20, 'calibration_trials': 20}
 

@@ -106,6 +106,7 @@ class Cell(Model):
     iterations, attack_learning_rate, attack_decay, tv_weight, start_mean, start_scale,
       labels, restarts: see `mamljax.attacks.reconstruction.Options`.
     sketch, ridge: see `mamljax.attacks.matched_filter.Options`.
+    shadows, swaps, shrinkage: see `mamljax.attacks.shadow_matched_filter.Options`.
     pool: 'victims', or 'calibration' to tune hyper-parameters on images never reported.
     trials: reported trials, half of them members.
     calibration_trials: other trials, on other images, that choose the threshold; 0 where it
@@ -133,6 +134,9 @@ class Cell(Model):
   restarts: int = 1
   sketch: int = 2048
   ridge: float = 0.01
+  shadows: int = 300
+  swaps: int = 100
+  shrinkage: float = 0.1
   pool: str = 'victims'
   trials: int = 200
   calibration_trials: int = 100
@@ -161,9 +165,10 @@ class Cell(Model):
     _check_at_least(self, 0, 'epoch')
     _check_at_least(self, -1, 'learning_epoch')
     _check_at_least(self, 0, 'attack_learning_rate', 'attack_decay', 'tv_weight', 'start_scale')
-    _check_at_least(self, 0, 'ridge')
+    _check_at_least(self, 0, 'ridge', 'shrinkage')
     _check_at_least(self, 1, 'iterations', 'chunk', 'learners', 'restarts', 'sketch')
-    _check_at_least(self, 2, 'trials', 'references')
+    _check_at_least(self, 1, 'swaps')
+    _check_at_least(self, 2, 'trials', 'references', 'shadows')
     _check_at_least(self, 0 if self.threshold is not None else 2, 'calibration_trials')
     _check_at_least(self, -math.inf, 'start_mean')
 

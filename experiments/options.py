@@ -43,9 +43,11 @@ def idle_fields(attack: str, target: str) -> frozenset[str]:
   return frozenset(unread | {f for f, need in _KNOWLEDGE.items() if need not in needs})
 
 
-def iterates(attack: str) -> bool:
-  """Whether an attack is an optimisation, of so many iterations."""
-  return 'iterations' in _option_fields(attack)
+def passes(cell: Any) -> int:
+  """How often a trial of a cell goes through a set: its iterations or shadows, or once."""
+  takes = {'iterations': cell.iterations, 'shadows': cell.shadows + cell.swaps}
+  read = _option_fields(cell.attack).values()
+  return max((count for field, count in takes.items() if field in read), default=1)
 
 
 def fixed_threshold(attack: str, defence: str) -> float | None:

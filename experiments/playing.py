@@ -19,7 +19,7 @@ from experiments import results, stages
 from experiments.compilation import compile_once
 from experiments.examples import Examples, make_examples
 from experiments.grid import Cell, describe
-from experiments.options import iterates
+from experiments.options import passes
 from experiments.stages import Played, is_member
 from mamljax.types import Pool
 
@@ -101,9 +101,9 @@ def play(
 def good_chunk(cell: Cell) -> int:
   """As many trials as fit a core's cache, or keep an accelerator busy.
 
-  An attack that does not iterate sees an image once: more of them pay less for the start.
+  An attack that sees an image only once does better with more of them at a time.
   """
-  cached = 12 if iterates(cell.attack) else 120
+  cached = 12 if passes(cell) > 1 else 120
   images = cached if jax.default_backend() == 'cpu' else 2048
   return max(1, images // (cell.ways * cell.shots * cell.learners * cell.restarts))
 

@@ -23,7 +23,7 @@ from experiments import (
 )
 from experiments.examples import read_examples, write_examples
 from experiments.grid import Cell, describe
-from experiments.options import iterates
+from experiments.options import passes
 from experiments.runner import run_cell
 from mamljax.errors import InputError
 
@@ -114,8 +114,8 @@ def _draw_pairs(sweep: flags.Sweep, found: list[results.CellResult]) -> None:
 
 
 def _steps(cell: Cell) -> int:
-  """The work of a trial, for the time left: images, each as often as it is updated."""
-  return cell.ways * cell.shots * (cell.iterations if iterates(cell.attack) else 1)
+  """The work of a trial, for the time left: images, each as often as it is looked at."""
+  return cell.ways * cell.shots * passes(cell)
 
 
 def _work(cell: Cell) -> int:

@@ -17,6 +17,7 @@ from mamljax.attacks import (
   matched_filter,
   reconstruction,
   row_space,
+  shadow_matched_filter,
 )
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 
@@ -24,6 +25,7 @@ ATTACKS: dict[str, ModuleType] = {
   'reconstruction': reconstruction,
   'row_space': row_space,
   'matched_filter': matched_filter,
+  'shadow_matched_filter': shadow_matched_filter,
   'gradient_cosine': gradient_cosine,
   'gradient_cosine_z': gradient_cosine_z,
   'loss': loss,
@@ -42,4 +44,5 @@ __all__ = [
   'matched_filter',
   'reconstruction',
   'row_space',
+  'shadow_matched_filter',
 ]

@@ -87,7 +87,7 @@ def seen(played: Play, classes: jax.Array, known: Knowledge) -> Observation:
       known.inner,
       defence=DEFENCE,
       classes=classes,
-      requires=frozenset({'classes'}),
+      requires=frozenset({'classes', 'query_set'}),
     )
 
   return jax.vmap(one)(played.task, classes)
@@ -132,7 +132,7 @@ traced: list[str] = []  # the attack of each compilation of `scores`
 
 def options_of(module: ModuleType, target: str, **chosen: Any) -> Any:
   """Options small enough for a test, of those that the attack has."""
-  small = {'ways': WAYS, 'sketch': 512, 'ridge': 0.01} | chosen
+  small = {'ways': WAYS, 'sketch': 512, 'ridge': 0.01, 'shadows': 60, 'swaps': 20} | chosen
   has = module.Options.__dataclass_fields__
   return module.Options(target=target, **{k: v for k, v in small.items() if k in has})
 

@@ -1,5 +1,7 @@
 """Attacks without an optimisation: they find members, and nothing where there is nothing."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,9 @@ from mamljax.attacks import (
   loss,
   matched_filter,
   row_space,
+  shadow_matched_filter,
 )
+from mamljax.attacks.shadow_matched_filter import whiten_twice
 from mamljax.audit.metrics import auc
 from tests.attacks.closed_form import (
   MEMBERS,
@@ -34,6 +38,7 @@ SEEKERS = [
   pytest.param(row_space, 'query', 1.0, id='row_space query'),
   pytest.param(row_space, 'support', 1.0, id='row_space support'),
   pytest.param(matched_filter, 'query', 0.97, id='matched_filter'),
+  pytest.param(shadow_matched_filter, 'support', 0.97, id='shadow_matched_filter'),
   pytest.param(gradient_cosine_z, 'query', 0.7, id='gradient_cosine_z'),
   pytest.param(gradient_cosine, 'query', 0.6, id='gradient_cosine'),
 ]
@@ -65,10 +70,10 @@ def test_the_loss_at_w_says_nothing():
   assert auc(played(loss, 'query')[0], MEMBERS) == pytest.approx(0.5, abs=CHANCE)
 
 
-@pytest.mark.parametrize('module', [row_space, matched_filter])
+@pytest.mark.parametrize('module', [row_space, matched_filter, shadow_matched_filter])
 def test_the_threshold_is_known_beforehand(module):
   """A fixed threshold saves the calibration only where it decides rightly by itself."""
-  said = played(module, 'query')[0] > module.THRESHOLD
+  said = played(module, max(module.REQUIRES))[0] > module.THRESHOLD
   assert np.mean(said == MEMBERS) > 0.9
 
 
@@ -158,6 +163,36 @@ def test_a_zero_gradient_gives_finite_scores():
   """One dead network must not stop a sweep, nor pass for a decision."""
   for module in (row_space, matched_filter, gradient_cosine, gradient_cosine_z):
     assert np.isfinite(played(module, 'query', scaled(module, 'query', 0.0))[0]).all()
+
+
+def test_the_shadows_covariance_is_inverted():
+  """Solved among the shadows, which are fewer than the parameters: the same as in full."""
+  random = np.random.default_rng(0)
+  rows, vector = random.normal(size=(6, 20)), random.normal(size=20)
+  apart = rows - rows.mean(axis=0)
+  covariance = np.cov(apart, rowvar=False)
+  ridge = 0.3 * np.trace(covariance) / len(rows)
+  expected = np.linalg.solve(covariance + ridge * np.eye(20), vector)
+  with jax.enable_x64(True):
+    found = whiten_twice(jnp.asarray(apart), jnp.asarray(vector), 0.3)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_shadows_need_to_know_what_they_imitate():
+  """Without the query set, references or classes there is nothing to draw."""
+  known, seen_all = known_to(shadow_matched_filter), told('support')
+  for lacking in (
+    (known, seen_all._replace(query_set=None)),
+    (known, seen_all._replace(classes=None)),
+    (dataclasses.replace(known, references=None), seen_all),
+  ):
+    with pytest.raises(ValueError, match=r'without the query set|without references'):
+      scores(
+        shadow_matched_filter,
+        *lacking,
+        trials('support')[0].candidate,
+        options_of(shadow_matched_filter, 'support'),
+      )
 
 
 def test_a_members_coefficient_is_its_share():

@@ -39,6 +39,10 @@ VALUES = {
 READERS = {'assumed_orders': ['--targets=support']} | {
   name: ['--attacks=matched_filter'] for name in ('references', 'classes', 'sketch', 'ridge')
 }
+READERS |= {
+  name: ['--attacks=shadow_matched_filter', '--targets=support']
+  for name in ('shadows', 'swaps', 'shrinkage')
+}
 NOISE = ['defences', 'noise_scales', 'noise_means', 'clip_noisy_images']
 FIELDS = ['dataset', 'network', 'ways', 'target', 'order', 'epoch']
 

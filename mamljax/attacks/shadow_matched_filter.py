@@ -1,0 +1,150 @@
+"""What the received gradient would look like with the candidate in it: shadow tasks tell.
+
+The adversary knows the query set and the inner loop, and has public images of the classes. It
+draws shadow support sets from these and computes the exact meta-gradient of each. Their mean m
+and covariance C describe what it would receive without the candidate; putting the candidate in
+place of one image of its class in some of them tells by how much, d, it moves the mean. If
+gradients were Gaussian, the log-likelihood ratio of member and non-member would be
+
+    d' C^-1 (g - m) - d' C^-1 d / 2.
+
+No linearisation is needed: what an adaptation does, the switching of ReLUs included, is in the
+shadows. (Shadow models: Shokri et al., 2017; a likelihood ratio from them: Carlini et al.,
+2022. There a shadow is a trained model; here it is one gradient.)
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from mamljax.attacks.objectives import simulate
+from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.types import Batch
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """How many shadows, and how their covariance is inverted.
+
+  Attributes:
+    target: the support set.
+    shadows: support sets that are drawn (a length, so a change of it recompiles).
+    swaps: those in which the candidate takes a place, at most all of them (a length).
+    shrinkage: added to the covariance, in units of its mean variance along the shadows.
+  """
+
+  target: str = dataclasses.field(default='support', metadata={'static': True})
+  shadows: int = dataclasses.field(default=300, metadata={'static': True})
+  swaps: int = dataclasses.field(default=100, metadata={'static': True})
+  shrinkage: float | jax.Array = 0.1
+
+
+class Info(NamedTuple):
+  """What the attack saw on its way.
+
+  Attributes:
+    response: d' C^-1 (g - m).
+    energy: d' C^-1 d, how much the candidate would stand out.
+  """
+
+  response: jax.Array
+  energy: jax.Array
+
+
+REQUIRES = {'support': frozenset({'query_set', 'inner_loop', 'references', 'classes'})}
+THRESHOLD = 0.0  # the likelihood ratio's
+
+_AT_ONCE = 12  # images whose gradients are computed together: they fit a core's cache
+
+
+def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowledge:
+  """Nothing to prepare: the shadows' gradients depend on the query set of each trial."""
+  del key, options
+  return knowledge
+
+
+def score(
+  key: jax.Array,
+  prepared: Knowledge,
+  observation: Observation,
+  candidate: Candidate,
+  *,
+  options: Options,
+) -> tuple[jax.Array, Info]:
+  """The log-likelihood ratio in units of its standard deviation, higher for a member.
+
+  The order of the images does not matter to what is expected, but which shadows are drawn
+  depends on it.
+
+  Args:
+    key: a random key, for the shadows.
+    prepared: from `prepare`; its references are class after class.
+    observation: the received gradient, the query set, and the class of each slot.
+    candidate: the image x_0 and its slot.
+    options: how many shadows.
+
+  Returns:
+    A scalar and an `Info`.
+
+  Raises:
+    ValueError: if there are no references, or the classes are not known.
+  """
+  labels = observation.support_labels
+  draw = jax.vmap(lambda key: _draw(key, prepared, observation))
+  shadows = draw(jax.random.split(key, options.shadows))
+  swapped = shadows[: options.swaps].at[:, jnp.argmax(labels == candidate.label)]
+
+  def gradient(images: jax.Array) -> jax.Array:
+    guess = Batch(images, labels)
+    return ravel_pytree(simulate(prepared, observation, guess, target=options.target))[0]
+
+  at_once = max(1, _AT_ONCE // len(labels))
+  without = jax.lax.map(gradient, shadows, batch_size=at_once)
+  with_it = jax.lax.map(gradient, swapped.set(candidate.image), batch_size=at_once)
+  shift = (with_it - without[: options.swaps]).mean(axis=0)
+  mean = without.mean(axis=0)
+  received = ravel_pytree(observation.gradient)[0] - mean
+  whitened = whiten_twice(without - mean, shift, options.shrinkage)
+  response, energy = whitened @ received, jnp.maximum(whitened @ shift, 1e-30)
+  return (response - energy / 2) / jnp.sqrt(energy), Info(response, energy)
+
+
+def _draw(key: jax.Array, knowledge: Knowledge, observation: Observation) -> jax.Array:
+  """A support set of references, [n, height, width, channels], no image twice."""
+  if knowledge.references is None or observation.classes is None:
+    raise ValueError('shadows cannot be drawn without references and classes')
+  pool, labels = knowledge.references, observation.support_labels
+  each = pool.images.shape[0] // pool.counts.shape[0]
+  place = jnp.arange(len(labels))
+  nth = jnp.sum((labels == labels[:, None]) & (place < place[:, None]), axis=1)
+  keys = jax.random.split(key, len(observation.classes))
+  orders = jax.vmap(lambda key: jax.random.permutation(key, each)[: len(labels)])(keys)
+  rows = pool.starts[observation.classes[labels]] + orders[labels, nth]
+  return pool.images[rows].astype(jnp.float32) / 255
+
+
+def whiten_twice(
+  apart: jax.Array, vector: jax.Array, shrinkage: float | jax.Array
+) -> jax.Array:
+  """(C + r I)^-1 v: what C whitens, applied twice.
+
+  Solved among the rows, of which there are fewer than columns (Woodbury's identity).
+
+  Args:
+    apart: rows about their mean, [shadows, size]; C is their covariance.
+    vector: v, [size].
+    shrinkage: r in units of C's trace over the number of rows.
+  """
+  count = len(apart)
+  products = apart @ apart.T / (count - 1)
+  ridge = shrinkage * jnp.trace(products) / count
+  system = products + ridge * jnp.eye(count)
+  # Without LAPACK, a batch of whose calls may wait for itself on several CPU devices.
+  solved = jax.scipy.sparse.linalg.cg(
+    lambda x: system @ x, apart @ vector / (count - 1), maxiter=200, tol=1e-6
+  )[0]
+  return (vector - solved @ apart) / ridge
