@@ -6,6 +6,7 @@ side alone; on mirrored images with mirrored kernels the two are one. `from_jax`
 `images_from_jax` mirror once, so that nothing is padded by hand while the clock runs.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,7 +26,9 @@ def make_network(name: str, *, activation: str) -> Network:
     name: 'conv4', strided and without normalisation, or 'mlp'.
     activation: 'relu' or 'softplus', the softplus(5 z) / 5 of mamljax.
   """
-  act = {'relu': F.relu, 'softplus': lambda z: F.softplus(5 * z) / 5}[activation]
+  # PyTorch takes softplus for linear from `threshold` on; at its default the error shows.
+  softplus = functools.partial(F.softplus, beta=5, threshold=40)
+  act = {'relu': F.relu, 'softplus': softplus}[activation]
 
   def conv4(weights: Weights, x: torch.Tensor) -> torch.Tensor:
     for weight, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):

@@ -122,9 +122,9 @@ def _attack(settings: Settings, arrays: Mapping[str, np.ndarray]) -> tuple[Calla
 
   def run() -> Any:
     if settings.style == 'torch_func':
-      return _reconstruct(settings, slopes, start, received, query)
+      return reconstruct(settings, slopes, start, received, query)
     return [
-      _reconstruct(
+      reconstruct(
         settings,
         slopes,
         start[i : i + 1],
@@ -139,7 +139,7 @@ def _attack(settings: Settings, arrays: Mapping[str, np.ndarray]) -> tuple[Calla
   return run, lambda: slopes(start[first], received[first], known)
 
 
-def _reconstruct(
+def reconstruct(
   settings: Settings,
   slopes: Callable[..., tuple[torch.Tensor, torch.Tensor]],
   start: torch.Tensor,

@@ -78,8 +78,7 @@ def compete(
       advance()
     for _ in range(rounds):
       for name, process in processes.items():
-        print(file=process.stdin, flush=True)
-        outcomes[name].samples.append(Sample(**_read(process, name)))
+        outcomes[name].samples.append(_run(process, name))
       advance()
   return outcomes
 
@@ -112,6 +111,13 @@ def _started(entry: Entry) -> Iterator[subprocess.Popen[str]]:
     with contextlib.suppress(BrokenPipeError):
       process.communicate(timeout=60)  # the end of its input is the end of it
     process.kill()
+
+
+def _run(process: subprocess.Popen[str], name: str) -> Sample:
+  """One run."""
+  assert process.stdin is not None
+  print(file=process.stdin, flush=True)
+  return Sample(**_read(process, name))
 
 
 def _read(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
