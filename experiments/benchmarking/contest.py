@@ -149,11 +149,14 @@ def ratio(outcomes: Mapping[str, Outcome], slow: str, fast: str, *, clock: str) 
 
 
 def peak_fraction(outcomes: Mapping[str, Outcome], name: str, product: str) -> Interval:
-  """The arithmetic per second of one, as a fraction of a matrix product's, by round."""
+  """The arithmetic of one in a CPU second, as a fraction of a matrix product's, by round.
+
+  CPU seconds, since other load takes time from the two at different moments.
+  """
 
   def rates(which: str) -> np.ndarray:
     facts = outcomes[which].facts
-    return facts['flops'] / facts['units'] / per_unit(outcomes[which], 'wall')
+    return facts['flops'] / facts['units'] / per_unit(outcomes[which], 'cpu')
 
   return median_of(rates(name) / rates(product))
 

@@ -27,8 +27,8 @@ class Line(NamedTuple):
       same round, the median with its 95 % interval (None with fewer than six rounds).
     cpu_ratio, cpu_ratio_low, cpu_ratio_high: the same of CPU time.
     aim: what the wall ratio of this contestant is to be at least.
-    peak_fraction, peak_fraction_low, peak_fraction_high: of the speed of a matrix product of
-      1,024 x 1,024 x 1,024 on as many cores, in the same round.
+    peak_fraction, peak_fraction_low, peak_fraction_high: of the arithmetic that a matrix
+      product of 1,024 x 1,024 x 1,024 on as many cores does in a CPU second of that round.
     flops: in matrix products and convolutions.
     compile_seconds: of what is timed; `seconds_to_ready` is all that precedes it.
     peak_bytes: growth of the process's memory in its first run, for each unit in flight.
