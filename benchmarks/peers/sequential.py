@@ -25,8 +25,8 @@ def slopes(
     query: the query sets [candidates, n, channels, height, width], or None.
   """
   values, found = [], []
-  for index, guess in enumerate(images):
-    guess = guess.detach().requires_grad_()
+  for index in range(len(images)):
+    guess = images[index].detach().requires_grad_()
     known = None if query is None else query[index]
     value = objective(gradient, attack, guess, received[index], known)
     found.append(torch.autograd.grad(value, guess)[0])

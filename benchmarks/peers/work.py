@@ -109,12 +109,14 @@ def _attack(settings: Settings, arrays: Mapping[str, np.ndarray]) -> tuple[Calla
     settings.inner_learning_rate,
   )
   count, layers = settings.units, int(arrays['layers'])
-  received = torch.stack([
-    flatten(
-      from_jax([arrays[f'received_{j}'][i] for j in range(layers)], arrays['query'].shape[-1])
-    )
-    for i in range(count)
-  ])
+  received = torch.stack(
+    [
+      flatten(
+        from_jax([arrays[f'received_{j}'][i] for j in range(layers)], arrays['query'].shape[-1])
+      )
+      for i in range(count)
+    ]
+  )
   start = _channels_last(images_from_jax(arrays['start'][:count]))
   support = settings.target == 'support'
   query = _channels_last(images_from_jax(arrays['query'][:count])) if support else None

@@ -76,11 +76,21 @@ def compete(
       process = processes[entry.name] = stack.enter_context(_started(entry))
       outcomes[entry.name] = Outcome(_read(process, entry.name), [])
       advance()
-    for _ in range(rounds):
-      for name, process in processes.items():
-        outcomes[name].samples.append(_run(process, name))
-      advance()
+    _run_rounds(processes, outcomes, rounds, advance)
   return outcomes
+
+
+def _run_rounds(
+  processes: Mapping[str, subprocess.Popen[str]],
+  outcomes: Mapping[str, Outcome],
+  rounds: int,
+  advance: Callable[[], Any],
+) -> None:
+  """Adds a sample to each outcome in every round."""
+  for _ in range(rounds):
+    for name, process in processes.items():
+      outcomes[name].samples.append(_run(process, name))
+    advance()
 
 
 def usable_cores() -> list[int]:
@@ -137,7 +147,7 @@ def per_unit(outcome: Outcome, clock: str) -> np.ndarray:
 
 def median_of(rounds: np.ndarray) -> Interval:
   """The median, and an interval that rests on no distribution but on the order of rounds."""
-  found = scipy.stats.quantile_test(rounds, q=float(np.median(rounds)), p=0.5)
+  found = scipy.stats.quantile_test(rounds, p=0.5)
   ends = found.confidence_interval(confidence_level=0.95)
   low, high = (None if np.isnan(end) else float(end) for end in ends)
   return Interval(float(np.median(rounds)), low, high)

@@ -1,7 +1,8 @@
 """Counting the arithmetic of a function: the matrix products and convolutions of its jaxpr."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 from jax.extend import core
@@ -37,6 +38,11 @@ def count_flops(closed: core.ClosedJaxpr) -> Flops:
   return _count(live)
 
 
+def flops_of(function: Callable[..., Any], *args: Any) -> Flops:
+  """`count_flops` of a function of these arguments."""
+  return count_flops(jax.make_jaxpr(function)(*args))
+
+
 def _count(jaxpr: core.Jaxpr) -> Flops:
   """Of one body."""
   return _add(*map(_count_equation, jaxpr.eqns))
@@ -60,16 +66,21 @@ def _count_equation(equation: core.JaxprEqn) -> Flops:
 
 def _dot_general(equation: core.JaxprEqn) -> int:
   """Multiplications of a matrix product: each output sums over what is contracted."""
-  ((contracted, _), _), left = equation.params['dimension_numbers'], equation.invars[0].aval
-  depth = math.prod(left.shape[axis] for axis in contracted)
-  return depth * math.prod(equation.outvars[0].aval.shape)
+  (contracted, _), _ = equation.params['dimension_numbers']
+  left = _shape(equation.invars[0])
+  return math.prod(left[axis] for axis in contracted) * math.prod(_shape(equation.outvars[0]))
 
 
 def _convolution(equation: core.JaxprEqn) -> int:
   """Multiplications of a convolution, those with padding or with a dilation's zeros too."""
-  kernel = equation.invars[1].aval.shape
+  kernel = _shape(equation.invars[1])
   features = kernel[equation.params['dimension_numbers'].rhs_spec[0]]
-  return math.prod(kernel) // features * math.prod(equation.outvars[0].aval.shape)
+  return math.prod(kernel) // features * math.prod(_shape(equation.outvars[0]))
+
+
+def _shape(variable: Any) -> tuple[int, ...]:
+  """Of an array in a jaxpr."""
+  return variable.aval.shape
 
 
 def _shards(params: dict) -> int:
@@ -88,8 +99,3 @@ def _add(*parts: Flops) -> Flops:
 
 
 _PRODUCTS = {'dot_general': _dot_general, 'conv_general_dilated': _convolution}
-
-
-def flops_of(function: object, *args: object) -> Flops:
-  """`count_flops` of a function of these arguments."""
-  return count_flops(jax.make_jaxpr(function)(*args))  # pyright: ignore[reportArgumentType]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import paper
@@ -68,7 +69,9 @@ class Line(NamedTuple):
   paper_over_wall: float | None
 
 
-def lines_of(name: str, row: rows.Row, cell: Cell, outcomes: Mapping[str, Outcome]) -> list:
+def lines_of(
+  name: str, row: rows.Row, cell: Cell, outcomes: Mapping[str, Outcome]
+) -> list[Line]:
   """The lines of a row, the matrix product's left out.
 
   Args:
@@ -86,40 +89,51 @@ def _line(
 ) -> Line:
   """One of them."""
   outcome, facts = outcomes[who], outcomes[who].facts
-  wall, cpu = (contest.median_of(contest.per_unit(outcome, c)).median for c in ('wall', 'cpu'))
-  ratios = [contest.ratio(outcomes, who, rows.OURS, clock=c) for c in ('wall', 'cpu')]
-  one_core = row.cores == 1 or who == rows.OURS
-  peak = (
-    contest.peak_fraction(outcomes, who, rows.PRODUCT)
-    if 'flops' in facts and one_core
-    else (None,) * 3
-  )
+  clocks = ('wall', 'cpu')
+  seconds = {c: contest.median_of(contest.per_unit(outcome, c)).median for c in clocks}
+  paired = {c: contest.ratio(outcomes, who, rows.OURS, clock=c) for c in clocks}
   is_attack = row.kind == 'attack'
-  size = cell.ways * cell.shots
-  theirs = paper.printed_seconds(cell.target, size, cell.iterations) if is_attack else None
+  data_size = cell.ways * cell.shots
+  theirs = paper.printed_seconds(cell.target, data_size, cell.iterations)
+  theirs = theirs if is_attack and cell.network != 'mlp' else None
   return Line(
-    name,
-    who,
-    size,
-    cell.iterations if is_attack else 0,
-    facts['units'],
-    len(outcome.samples),
-    wall,
-    cpu,
-    *ratios[0],
-    *ratios[1],
-    row.aim if who in ('torch_sequential', rows.ONE_CORE) else None,
-    *peak,
-    facts['flops'] / facts['units'] if 'flops' in facts else None,
-    facts.get('compile_seconds'),
-    facts['seconds_to_ready'],
-    _share(facts, 'peak_bytes'),
-    _share(facts, 'compiled_bytes'),
-    contest.cores_used(outcome),
-    facts['version'],
-    theirs,
-    theirs and theirs / wall,
+    row=name,
+    contestant=who,
+    data_size=data_size,
+    iterations=cell.iterations if is_attack else 0,
+    units=facts['units'],
+    rounds=len(outcome.samples),
+    **{f'{clock}_seconds': seconds[clock] for clock in clocks},
+    **_ends('wall_ratio', paired['wall']),
+    **_ends('cpu_ratio', paired['cpu']),
+    aim=row.aim if who in (rows.PEERS[0], rows.ONE_CORE) else None,
+    **_ends('peak_fraction', _peak_fraction(row, outcomes, who)),
+    flops=facts['flops'] / facts['units'] if 'flops' in facts else None,
+    compile_seconds=facts.get('compile_seconds'),
+    seconds_to_ready=facts['seconds_to_ready'],
+    peak_bytes=_share(facts, 'peak_bytes'),
+    compiled_bytes=_share(facts, 'compiled_bytes'),
+    cores_used=contest.cores_used(outcome),
+    version=facts['version'],
+    paper_seconds=theirs,
+    paper_over_wall=theirs and theirs / seconds['wall'],
   )
+
+
+def _peak_fraction(
+  row: rows.Row, outcomes: Mapping[str, Outcome], who: str
+) -> contest.Interval | None:
+  """Where the arithmetic is counted and a product was measured on as many cores."""
+  as_many_cores = row.cores == 1 or who == rows.OURS
+  if 'flops' not in outcomes[who].facts or not as_many_cores:
+    return None
+  return contest.peak_fraction(outcomes, who, rows.PRODUCT)
+
+
+def _ends(name: str, found: contest.Interval | None) -> dict[str, Any]:
+  """The three columns of an interval."""
+  columns = (name, f'{name}_low', f'{name}_high')
+  return dict(zip(columns, found or (None, None, None), strict=True))
 
 
 def _share(facts: dict[str, Any], name: str) -> float | None:
@@ -161,22 +175,17 @@ def _short(number: float | None) -> str:
 
 def draw_lines(lines: Sequence[Line]) -> Figure:
   """How many times as long as mamljax the others take, a bar for each; the aims as ticks."""
-  others = [line for line in lines if line.contestant != rows.OURS]
   names = list(dict.fromkeys(line.row for line in lines))
-  kinds = sorted({line.contestant for line in others})
+  others = sorted({line.contestant for line in lines} - {rows.OURS})
   with mpl.rc_context(STYLE):
-    figure = Figure(figsize=(6, 1 + 0.4 * len(names)), layout='constrained')
+    figure = Figure(figsize=(6, 1.2 + 0.4 * len(names)), layout='constrained')
     axes = figure.subplots()
-    for line in others:
-      at = names.index(line.row) + 0.8 * (kinds.index(line.contestant) + 0.5) / len(kinds) - 0.4
-      colour = COLOURS[kinds.index(line.contestant)]
-      axes.barh(at, line.wall_ratio, 0.75 / len(kinds), color=colour)
-      ends = (line.wall_ratio_low or line.wall_ratio, line.wall_ratio_high or line.wall_ratio)
-      axes.plot(ends, (at, at), color='black', linewidth=1)
-      if line.aim:
-        axes.plot(line.aim, at, '|', color='black', markersize=9)
-    for kind in kinds:
-      axes.barh(0, 0, color=COLOURS[kinds.index(kind)], label=kind)
+    for who, colour in zip(others, COLOURS, strict=False):
+      axes.barh(0, 0, color=colour, label=who)
+    for line in (line for line in lines if line.contestant != rows.OURS):
+      index = others.index(line.contestant)
+      at = names.index(line.row) + 0.8 * (index + 0.5) / len(others) - 0.4
+      _draw_bar(axes, line, at, 0.75 / len(others), COLOURS[index])
     axes.plot([], [], '|', color='black', markersize=9, label='aim')
     axes.axvline(1, color='grey', linewidth=1)
     axes.set(yticks=range(len(names)), yticklabels=names, xscale='log')
@@ -184,3 +193,12 @@ def draw_lines(lines: Sequence[Line]) -> Figure:
     axes.set_xlabel('times as long as mamljax, for the same work, in the same round')
     figure.legend(loc='outside lower center', ncols=4, frameon=False)
   return figure
+
+
+def _draw_bar(axes: Axes, line: Line, at: float, height: float, colour: str) -> None:
+  """A ratio with its interval and its aim."""
+  axes.barh(at, line.wall_ratio, height, color=colour)
+  ends = (line.wall_ratio_low or line.wall_ratio, line.wall_ratio_high or line.wall_ratio)
+  axes.plot(ends, (at, at), color='black', linewidth=1)
+  if line.aim:
+    axes.plot(line.aim, at, '|', color='black', markersize=9)

@@ -50,6 +50,7 @@ class Loaded(NamedTuple):
     traced: the same before compilation.
     compile_seconds: of the program.
     in_flight: units that are computed together.
+    run: what is timed instead of one call of the program.
   """
 
   program: Any
@@ -57,6 +58,7 @@ class Loaded(NamedTuple):
   traced: Any
   compile_seconds: float
   in_flight: int
+  run: Callable[[], Any] | None = None
 
 
 def prepare(work: Work) -> tuple[Callable[[], Any], dict[str, Any]]:
@@ -75,7 +77,8 @@ def prepare(work: Work) -> tuple[Callable[[], Any], dict[str, Any]]:
     'version': jax.__version__,
     'device_kind': jax.devices()[0].device_kind,
   }
-  return lambda: jax.block_until_ready(loaded.program(*loaded.arguments)), facts
+  run = loaded.run or functools.partial(loaded.program, *loaded.arguments)
+  return lambda: jax.block_until_ready(run()), facts
 
 
 def _attack(work: Work) -> Loaded:
@@ -93,6 +96,20 @@ def _attack(work: Work) -> Loaded:
   traced = stages.attack.trace(*ready.arguments, **ready.static)
   in_flight = min(work.units, cell.chunk * mesh.size)
   return Loaded(ready.attack, ready.arguments, traced, ready.attack_seconds, in_flight)
+
+
+def _play(work: Work) -> Loaded:
+  """As a sweep plays trials: block after block, each drawn, observed and attacked in turn."""
+  one = _attack(dataclasses.replace(work, units=work.cell.chunk * playing.CHUNKS_PER_BLOCK))
+  splits = models.splits_of(work.cell, None)
+  params = models.initial_state(work.cell.model, splits).params
+
+  def play() -> None:
+    told = {'stream': playing.REPORTED, 'count': work.units, 'advance': lambda _: None}
+    playing.play(work.cell, params, splits.victims, **told)
+
+  play()  # the draw of the trials compiles, too
+  return one._replace(run=play)
 
 
 def _rematerialize(shared: stages.Shared) -> stages.Shared:
@@ -136,6 +153,7 @@ def _load(traced: Any, arguments: tuple[Any, ...], *, in_flight: int) -> Loaded:
 
 KINDS: dict[str, Callable[[Work], Loaded]] = {
   'attack': _attack,
+  'play': _play,
   'training': _training,
   'product': _product,
 }

@@ -21,7 +21,7 @@ def test_ratios_are_paired_by_round():
 
 
 def test_interval_of_a_median():
-  """Nine rounds: the second and the eighth of them (binomial, 96.1 %); with five there is none."""
+  """Nine rounds: the second and the eighth of them (binomial, 96.1 %). Of five: none."""
   assert contest.median_of(np.arange(1.0, 10)) == (5, 2, 8)
   assert contest.median_of(np.arange(1.0, 6)) == (3, None, None)
 
@@ -47,8 +47,8 @@ def run():
   [thread.start() for thread in many]
   [thread.join() for thread in many]
 
-cores = len(os.sched_getaffinity(0))
-serving.serve(lambda: (run, {'units': 1, 'cores': cores, 'threads_of': os.environ['OMP_NUM_THREADS']}))
+facts = {'cores': len(os.sched_getaffinity(0)), 'omp': os.environ['OMP_NUM_THREADS']}
+serving.serve(lambda: (run, facts))
 """
 
 
@@ -61,7 +61,7 @@ def test_contestants_take_turns_on_their_own_cores(tmp_path, monkeypatch):
   entry = contest.Entry('one', 'echo', ())
   found = contest.compete([entry], rounds=2, advance=lambda: steps.append(1))['one']
   assert contest.usable_cores() == before
-  assert (found.facts['cores'], found.facts['threads_of']) == (1, '1')
+  assert (found.facts['cores'], found.facts['omp']) == (1, '1')
   assert len(found.samples) == 2
   assert len(steps) == 3
   assert all(0.1 < sample.cpu <= 1.05 * sample.wall for sample in found.samples)

@@ -70,8 +70,9 @@ def test_objective_and_slope(style, target, name, side, activation):
   @jax.jit
   @jax.value_and_grad
   def expect(guess, gradient, query):
-    seen = Observation(gradient, LABELS, LABELS, query_set=Batch(query, LABELS))
-    batch, options = Batch(guess, LABELS), {'target': target, 'tv_weight': TV_WEIGHT}
+    labels = jnp.asarray(LABELS)
+    seen = Observation(gradient, labels, labels, query_set=Batch(query, labels))
+    batch, options = Batch(guess, labels), {'target': target, 'tv_weight': TV_WEIGHT}
     return ours.objective(knowledge, seen, batch, **options)
 
   there, weights = in_torch(name, activation, params)
@@ -95,7 +96,7 @@ def test_objective_and_slope(style, target, name, side, activation):
 def test_meta_gradient(style, name, side, activation):
   """Three inner steps, differentiated through, the mean over tasks."""
   network, params, (supports, queries) = draw(name, side, activation)
-  tasks = Task(*(Batch(jnp.asarray(x), np.stack([LABELS] * 2)) for x in (supports, queries)))
+  tasks = Task(*(Batch(jnp.asarray(x), jnp.stack([LABELS] * 2)) for x in (supports, queries)))
   one = jax.jit(
     jax.vmap(
       lambda task: meta_gradient(CrossEntropy(network), params, task, InnerLoop(3, RATE))
@@ -103,9 +104,7 @@ def test_meta_gradient(style, name, side, activation):
   )
   expected = jax.tree.map(lambda g: g.mean(axis=0), one(tasks))
   there, weights = in_torch(name, activation, params)
-  sets = (
-    (networks.images_from_jax(x), torch.from_numpy(LABELS)) for x in (supports, queries)
-  )
+  sets = ((networks.images_from_jax(x), torch.from_numpy(LABELS)) for x in (supports, queries))
   found = work.STYLES[style].meta_gradient(there, weights, *sets, 3, RATE)
   for leaf, layer in zip(found, networks.from_jax(layers_of(expected), 2), strict=True):
     assert_same(leaf.detach().numpy(), layer.numpy())
