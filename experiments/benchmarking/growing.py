@@ -124,12 +124,17 @@ def points_of(name: str, outcomes: Mapping[str, Outcome]) -> list[Point]:
 
 def _point(name: str, size: int, outcome: Outcome) -> Point:
   """One of them."""
-  facts = outcome.facts
-  medians = (
-    float(np.median([getattr(s, clock) for s in outcome.samples])) for clock in ('wall', 'cpu')
+  facts, clocks = outcome.facts, ('wall', 'cpu')
+  told = ('compile_seconds', 'flops', 'compiled_bytes', 'peak_bytes')
+  return Point(
+    axis=name,
+    size=size,
+    rounds=len(outcome.samples),
+    **{
+      f'{c}_seconds': float(np.median([getattr(s, c) for s in outcome.samples])) for c in clocks
+    },
+    **{key: facts[key] for key in told},
   )
-  told = (facts[key] for key in ('compile_seconds', 'flops', 'compiled_bytes', 'peak_bytes'))
-  return Point(name, size, len(outcome.samples), *medians, *told)
 
 
 def fit(points: Sequence[Point], what: str) -> Fit | None:
