@@ -108,15 +108,32 @@ def good_chunk(cell: Cell) -> int:
   return max(1, images // (cell.ways * cell.shots * cell.learners * cell.restarts))
 
 
-def play_block(
+class Ready(NamedTuple):
+  """Trials that are drawn and observed, and wait to be attacked.
+
+  Attributes:
+    attack: the compiled `stages.attack`, to be called with `arguments`.
+    arguments: its arrays.
+    static: the arguments that it was compiled for.
+    observe_seconds, attack_seconds: what compiling the two stages took.
+  """
+
+  attack: Callable[..., Played]
+  arguments: tuple[Any, ...]
+  static: dict[str, Any]
+  observe_seconds: float
+  attack_seconds: float
+
+
+def prepare_block(
   key: jax.Array,
   cell: Cell,
   pool: Pool,
   shared: stages.Shared,
   indices: jax.Array,
   mesh: jax.sharding.Mesh,
-) -> Block:
-  """Draws, observes and attacks the trials of these indices, of one phase of a cell.
+) -> Ready:
+  """Draws and observes the trials of these indices, of one phase of a cell.
 
   Args:
     key: of the phase.
@@ -134,12 +151,27 @@ def play_block(
   static = {'attack': cell.attack, 'chunk': cell.chunk, 'mesh': mesh}
   observe, observe_seconds = compile_once(stages.observe, keys, trials, shared, **static)
   seen = jax.block_until_ready(observe(keys, trials, shared))
-  attack, attack_seconds = compile_once(stages.attack, keys, trials, seen, shared, **static)
+  arguments = (keys, trials, seen, shared)
+  attack, attack_seconds = compile_once(stages.attack, *arguments, **static)
+  return Ready(attack, arguments, static, observe_seconds, attack_seconds)
+
+
+def play_block(
+  key: jax.Array,
+  cell: Cell,
+  pool: Pool,
+  shared: stages.Shared,
+  indices: jax.Array,
+  mesh: jax.sharding.Mesh,
+) -> Block:
+  """Draws, observes and attacks trials; the arguments are those of `prepare_block`."""
+  ready = prepare_block(key, cell, pool, shared, indices, mesh)
   start = time.perf_counter()
-  played = jax.block_until_ready(attack(keys, trials, seen, shared))
+  played = jax.block_until_ready(ready.attack(*ready.arguments))
   seconds = time.perf_counter() - start
+  _, trials, *_ = ready.arguments
   played, candidates = jax.device_get((played, trials.candidates.image[:, 0]))
-  return Block(played, candidates, seconds, observe_seconds + attack_seconds)
+  return Block(played, candidates, seconds, ready.observe_seconds + ready.attack_seconds)
 
 
 def _join(blocks: Sequence[Block], count: int) -> Scored:

@@ -22,7 +22,7 @@ _DATA_DIR = flags.DEFINE_string('data_dir', None, 'prepared data sets (default: 
 
 FLAGFILES = Path(__file__).parent / 'flagfiles'
 SHARING = ('sweep', 'train')  # the modules that know a --store_dir and a --data_dir
-SHORT = (*SHARING, 'runtime')  # and those that know --quick
+SHORT = (*SHARING, 'runtime', 'benchmark', 'growth')  # and those that know --quick
 
 
 def main(argv: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from experiments import paper, playing, stages
+from experiments.aligned import aligned
 from experiments.figures import COLOURS, STYLE
 from experiments.grid import Cell
 from mamljax.types import Pool
@@ -107,12 +108,7 @@ def format_runtimes(runtimes: Sequence[Runtime]) -> str:
   """A table for a person: seconds, and how many times as long the paper's attack takes."""
   header = ('set', 'size', 'steps', 'one [fastest, slowest]', 'in a batch', 'compiling')
   rows = [(*header, 'paper', 'paper / one', 'paper / batch'), *map(_format, runtimes)]
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  aligned = (
-    '  '.join(text.rjust(width) for text, width in zip(row, widths, strict=True))
-    for row in rows
-  )
-  return '\n'.join(aligned)
+  return aligned(rows)
 
 
 def draw_runtimes(runtimes: Sequence[Runtime]) -> Figure:

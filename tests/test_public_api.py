@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = sorted(p for top in ('mamljax', 'experiments') for p in (ROOT / top).rglob('*.py'))
+TOPS = ('mamljax', 'experiments', 'benchmarks')
+SOURCES = sorted(path for top in TOPS for path in (ROOT / top).rglob('*.py'))
 ALL = [*SOURCES, *sorted((ROOT / 'tests').rglob('*.py'))]
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 40
 

@@ -1,0 +1,1 @@
+"""What mamljax is measured against: nothing here imports it."""

@@ -1,0 +1,1 @@
+"""The same attacks and the same meta-training in PyTorch (extra `peers`)."""

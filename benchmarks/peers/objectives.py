@@ -1,0 +1,100 @@
+"""Equations 9 and 10, and the meta-loss, in PyTorch, whichever of its two ways differentiates.
+
+`gradient(loss, weights)` is the way: of a function of the weights, and itself a function that
+can be differentiated again.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks.peers.networks import Network, Weights
+
+Set = tuple[torch.Tensor, torch.Tensor]  # images and labels
+Gradient = Callable[[Callable[[Weights], torch.Tensor], Weights], Weights]
+
+
+class Attack(NamedTuple):
+  """What the objective of every candidate is made of.
+
+  Attributes:
+    network: of `make_network`.
+    weights: the meta-knowledge w.
+    labels: of the images that are sought, and of the query set.
+    tv_weight: a in equation 9.
+    inner_steps, inner_learning_rate: of the adaptation that a support attack simulates.
+  """
+
+  network: Network
+  weights: Weights
+  labels: torch.Tensor
+  tv_weight: float
+  inner_steps: int
+  inner_learning_rate: float
+
+
+def objective(
+  gradient: Gradient,
+  attack: Attack,
+  images: torch.Tensor,
+  received: torch.Tensor,
+  query: torch.Tensor | None,
+) -> torch.Tensor:
+  """1 - cos(simulated gradient, received) + a TV(images), a scalar.
+
+  Args:
+    gradient: how to differentiate.
+    attack: what is attacked.
+    images: the guess, [n, channels, height, width].
+    received: the gradient, flattened.
+    query: the images of the known query set, in a support attack; None for a query attack.
+  """
+  guess = (images, attack.labels)
+
+  def loss(weights: Weights) -> torch.Tensor:
+    if query is None:
+      return mean_loss(attack.network, weights, guess)
+    sets = (guess, (query, attack.labels))
+    steps = (attack.inner_steps, attack.inner_learning_rate)
+    return task_loss(gradient, attack.network, weights, *sets, *steps)
+
+  simulated = flatten(gradient(loss, attack.weights))
+  mismatch = 1 - torch.dot(simulated, received) / (simulated.norm() * received.norm())
+  return mismatch + attack.tv_weight * total_variation(images)
+
+
+def mean_loss(network: Network, weights: Weights, batch: Set) -> torch.Tensor:
+  """The mean cross-entropy."""
+  images, labels = batch
+  return F.cross_entropy(network(weights, images), labels)
+
+
+def task_loss(
+  gradient: Gradient,
+  network: Network,
+  weights: Weights,
+  support: Set,
+  query: Set,
+  steps: int,
+  learning_rate: float,
+) -> torch.Tensor:
+  """The query loss after `steps` of gradient descent on the support set."""
+  theta = weights
+  for _ in range(steps):
+    slopes = gradient(lambda w: mean_loss(network, w, support), theta)
+    theta = [t - learning_rate * s for t, s in zip(theta, slopes, strict=True)]
+  return mean_loss(network, theta, query)
+
+
+def total_variation(images: torch.Tensor) -> torch.Tensor:
+  """Mean absolute difference of vertical neighbours plus that of horizontal ones."""
+  vertical = images[..., 1:, :] - images[..., :-1, :]
+  horizontal = images[..., 1:] - images[..., :-1]
+  return vertical.abs().mean() + horizontal.abs().mean()
+
+
+def flatten(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+  """All numbers of some tensors in one vector."""
+  return torch.cat([tensor.reshape(-1) for tensor in tensors])

@@ -1,0 +1,44 @@
+"""PyTorch's function transforms: `torch.func.grad` of `torch.func.grad`, under `vmap`."""
+
+import functools
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.peers.networks import Network, Weights
+from benchmarks.peers.objectives import Attack, Set, objective, task_loss
+
+
+def gradient(loss: Callable[[Weights], torch.Tensor], weights: Weights) -> Weights:
+  """The gradient, as a function transform."""
+  return torch.func.grad(loss)(weights)
+
+
+def slopes(
+  attack: Attack, images: torch.Tensor, received: torch.Tensor, query: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+  """As `benchmarks.peers.sequential.slopes`, all candidates at once."""
+  one = torch.func.grad_and_value(functools.partial(objective, gradient, attack))
+  known = None if query is None else 0
+  found, values = torch.func.vmap(one, in_dims=(0, 0, known))(images, received, query)
+  return values.detach(), found.detach()
+
+
+def meta_gradient(
+  network: Network,
+  weights: Weights,
+  supports: Set,
+  queries: Set,
+  steps: int,
+  learning_rate: float,
+) -> Weights:
+  """As `benchmarks.peers.sequential.meta_gradient`, all tasks at once."""
+
+  def one(weights: Weights, support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    sets = (support, supports[1]), (query, queries[1])
+    return task_loss(gradient, network, weights, *sets, steps, learning_rate)
+
+  in_dims = (None, 0, 0)
+  all_of_them = torch.func.vmap(torch.func.grad(one), in_dims=in_dims)
+  found = all_of_them(list(weights), supports[0], queries[0])
+  return [leaf.mean(dim=0) for leaf in found]

@@ -1,0 +1,187 @@
+"""What a PyTorch contestant does while the clock runs: whole attacks, rounds of training."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.peers import sequential, vmapped
+from benchmarks.peers.networks import Weights, from_jax, images_from_jax, make_network
+from benchmarks.peers.objectives import Attack, flatten
+
+STYLES = {'torch_sequential': sequential, 'torch_func': vmapped}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+  """What is done, and how.
+
+  Attributes:
+    style: a key of `STYLES`.
+    kind: 'attack' or 'training'.
+    network, activation: see `make_network`.
+    target: 'query' or 'support', of an attack.
+    units: candidates, or rounds of training, in a run.
+    iterations, learning_rate, decay, tv_weight: of the reconstruction; `learning_rate`, of
+      the meta-learner in training.
+    inner_steps, inner_learning_rate: of the adaptation.
+  """
+
+  style: str
+  kind: str
+  network: str
+  activation: str
+  target: str
+  units: int
+  iterations: int
+  learning_rate: float
+  decay: float
+  tv_weight: float
+  inner_steps: int
+  inner_learning_rate: float
+
+
+def prepare(settings: Settings, problem: Path) -> tuple[Callable[[], Any], dict[str, Any]]:
+  """What is run and timed, and facts about it.
+
+  oneDNN's convolutions or PyTorch's own, whichever is faster on this work; weights and
+  images are stored with their channels last, which is faster with either.
+
+  Args:
+    settings: what is done.
+    problem: the arrays that mamljax drew for the same work, as `numpy.savez` wrote them.
+  """
+  with np.load(problem) as arrays:
+    make = {'attack': _attack, 'training': _training}[settings.kind]
+    run, turn = make(settings, arrays)
+  seconds = {choice: _try(turn, onednn=choice) for choice in (True, False)}
+  torch.backends.mkldnn.enabled = seconds[True] <= seconds[False]
+  in_flight = settings.units if settings.style == 'torch_func' else 1
+  in_flight = 1 if settings.kind == 'training' else in_flight
+  facts = {
+    'units': settings.units,
+    'in_flight': in_flight,
+    'version': torch.__version__,
+    'convolutions': 'oneDNN' if torch.backends.mkldnn.enabled else 'native',
+  }
+  return run, facts
+
+
+def _try(turn: Callable[[], Any], *, onednn: bool) -> float:
+  """Seconds that a turn takes, the fastest of three."""
+  torch.backends.mkldnn.enabled = onednn
+  turn()
+  seconds = []
+  for _ in range(3):
+    start = time.process_time()
+    turn()
+    seconds.append(time.process_time() - start)
+  return min(seconds)
+
+
+def _weights(arrays: Mapping[str, np.ndarray]) -> list[torch.Tensor]:
+  """The meta-knowledge, with its convolutions' channels last."""
+  layers = [arrays[f'layer_{i}'] for i in range(int(arrays['layers']))]
+  weights = from_jax(layers, arrays['query'].shape[-1])
+  return [_channels_last(weight).requires_grad_() for weight in weights]
+
+
+def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
+  """The same numbers in the layout that is faster to convolve."""
+  if tensor.ndim == 5:
+    return _channels_last(tensor.flatten(0, 1)).unflatten(0, tensor.shape[:2])
+  return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+def _attack(settings: Settings, arrays: Mapping[str, np.ndarray]) -> tuple[Callable, Callable]:
+  """The reconstructions, and a single step of one for trial."""
+  attack = Attack(
+    make_network(settings.network, activation=settings.activation),
+    _weights(arrays),
+    torch.from_numpy(arrays['labels']).long(),
+    settings.tv_weight,
+    settings.inner_steps,
+    settings.inner_learning_rate,
+  )
+  count, layers = settings.units, int(arrays['layers'])
+  received = torch.stack(
+    [
+      flatten(
+        from_jax([arrays[f'received_{j}'][i] for j in range(layers)], arrays['query'].shape[-1])
+      )
+      for i in range(count)
+    ]
+  )
+  start = _channels_last(images_from_jax(arrays['start'][:count]))
+  support = settings.target == 'support'
+  query = _channels_last(images_from_jax(arrays['query'][:count])) if support else None
+  slopes = functools.partial(STYLES[settings.style].slopes, attack)
+
+  def run() -> Any:
+    if settings.style == 'torch_func':
+      return reconstruct(settings, slopes, start, received, query)
+    return [
+      reconstruct(
+        settings,
+        slopes,
+        start[i : i + 1],
+        received[i : i + 1],
+        None if query is None else query[i : i + 1],
+      )
+      for i in range(count)
+    ]
+
+  first = slice(None) if settings.style == 'torch_func' else slice(1)
+  known = None if query is None else query[first]
+  return run, lambda: slopes(start[first], received[first], known)
+
+
+def reconstruct(
+  settings: Settings,
+  slopes: Callable[..., tuple[torch.Tensor, torch.Tensor]],
+  start: torch.Tensor,
+  received: torch.Tensor,
+  query: torch.Tensor | None,
+) -> torch.Tensor:
+  """Signed Adam within [0, 1], with three cuts of the step."""
+  images = start.clone()
+  optimizer = torch.optim.Adam([images], lr=settings.learning_rate)
+  cuts = [settings.iterations * eighths // 8 for eighths in (3, 5, 7)]
+  schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, cuts, settings.decay)
+  for _ in range(settings.iterations):
+    _, slope = slopes(images, received, query)
+    images.grad = slope.sign_()
+    optimizer.step()
+    images.clamp_(0, 1)
+    schedule.step()
+  return images
+
+
+def _training(
+  settings: Settings, arrays: Mapping[str, np.ndarray]
+) -> tuple[Callable, Callable]:
+  """Rounds of meta-training on tasks that are drawn already, and a single round for trial."""
+  weights: Weights = _weights(arrays)
+  network = make_network(settings.network, activation=settings.activation)
+  labels = torch.from_numpy(arrays['labels']).long()
+  support, query = (_channels_last(images_from_jax(arrays[x])) for x in ('support', 'query'))
+  optimizer = torch.optim.Adam(weights, lr=settings.learning_rate)
+  meta_gradient = STYLES[settings.style].meta_gradient
+
+  def turn() -> None:
+    steps = settings.inner_steps, settings.inner_learning_rate
+    found = meta_gradient(network, weights, (support, labels), (query, labels), *steps)
+    for weight, slope in zip(weights, found, strict=True):
+      weight.grad = slope.detach()
+    optimizer.step()
+
+  def run() -> None:
+    for _ in range(settings.units):
+      turn()
+
+  return run, turn

@@ -1,0 +1,112 @@
+"""How fast mamljax is beside PyTorch: `python -m experiments.benchmark --flagfile=...`.
+
+Each row of work is done by mamljax and, where the extra `peers` is installed, by PyTorch in
+two ways: each in a process of its own on one core, in turn, round after round. Writes
+OUT/benchmark.json with every sample, OUT/benchmark.csv and OUT/benchmark.png, and prints the
+medians and the ratios within a round. Other load disturbs the seconds more than the ratios.
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from tqdm import tqdm
+
+from experiments import command, figures, models, results, runs
+from experiments.benchmarking import contest, lines, rows
+from experiments.csv_text import csv_text
+from mamljax import atomic
+from mamljax.errors import InputError, unknown
+
+_ROWS = flags.DEFINE_list('rows', list(rows.ROWS), f'of {", ".join(rows.ROWS)}')
+_ROUNDS = flags.DEFINE_integer(
+  'rounds', 9, 'times that each contestant runs; an interval needs six', lower_bound=1
+)
+_ITERATIONS = flags.DEFINE_integer('iterations', 100, 'steps of a reconstruction')
+_ACTIVATION = flags.DEFINE_enum('activation', 'relu', ['relu', 'softplus'], 'of the network')
+_CHUNK = flags.DEFINE_integer(
+  'chunk', 0, 'candidates that mamljax computes together; 0: as it chooses', lower_bound=0
+)
+_PEERS = flags.DEFINE_list('peers', list(rows.PEERS), 'of the same; none without PyTorch')
+_PEER_BATCH = flags.DEFINE_integer(
+  'peer_batch', 4, 'candidates that torch_func computes together', lower_bound=1
+)
+_DATASET = flags.DEFINE_string('dataset', 'mnist_sample', 'where images come from')
+_FILTERS = flags.DEFINE_integer('filters', 32, 'of Conv4')
+_QUICK = flags.DEFINE_bool(
+  'quick', False, 'the first row alone, three rounds of three iterations; OUT_quick'
+)
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the results are written')
+
+
+def main(argv: Sequence[str]) -> None:
+  """Runs the rows, then prints the table."""
+  del argv
+  names, choices, folder = _read_rows(), _read_choices(), Path(_OUTPUT_DIR.value).expanduser()
+  folder = folder.parent / f'{folder.name}_quick' if _QUICK.value else folder
+  for name in names:  # a mistake in the last row stops the first
+    models.splits_of(rows.cell_of(rows.ROWS[name], choices), None)
+  results.check_output_dir(folder)
+  if _PEERS.value and not choices.peers:
+    print("PyTorch is not installed, so mamljax runs alone: pip install -e '.[peers]'")
+  found, table = {}, []
+  with tempfile.TemporaryDirectory() as scratch:
+    for name in tqdm(names, unit='row'):
+      outcomes = _compete(name, choices, Path(scratch) / f'{name}.npz')
+      found[name] = {who: outcome._asdict() for who, outcome in outcomes.items()}
+      cell = rows.cell_of(rows.ROWS[name], choices)
+      table += lines.lines_of(name, rows.ROWS[name], cell, outcomes)
+      _write(folder, found, table)
+  runs.write_run(folder)
+  print(lines.format_lines(table))
+
+
+def _read_rows() -> list[str]:
+  """The names of the rows, each once."""
+  names = list(dict.fromkeys(name.strip() for name in _ROWS.value))
+  if not names:
+    raise InputError('no value is given for rows')
+  for name in names:
+    if name not in rows.ROWS:
+      raise unknown('row', name, rows.ROWS)
+  return names[:1] if _QUICK.value else names
+
+
+def _read_choices() -> rows.Choices:
+  """What is the same for all rows."""
+  for name in _PEERS.value:
+    if name not in rows.PEERS:
+      raise unknown('peer', name, rows.PEERS)
+  return rows.Choices(
+    activation=_ACTIVATION.value,
+    iterations=3 if _QUICK.value else _ITERATIONS.value,
+    chunk=_CHUNK.value,
+    peers=tuple(_PEERS.value) if rows.has_torch() else (),
+    peer_batch=_PEER_BATCH.value,
+    dataset=_DATASET.value,
+    filters=_FILTERS.value,
+  )
+
+
+def _compete(name: str, choices: rows.Choices, problem: Path) -> dict[str, contest.Outcome]:
+  """The contestants of a row."""
+  entries = rows.entries_of(rows.ROWS[name], choices, problem)
+  rounds = 3 if _QUICK.value else _ROUNDS.value
+  total = len(entries) + rounds
+  with tqdm(total=total, desc=name, unit='step', leave=False) as progress:
+    return contest.compete(entries, rounds=rounds, advance=progress.update)
+
+
+def _write(folder: Path, found: dict[str, Any], table: Sequence[lines.Line]) -> None:
+  """The rows so far: every sample, the table and the picture."""
+  atomic.write_text(folder / 'benchmark.json', json.dumps(found, indent=1) + '\n')
+  text = csv_text(lines.Line._fields, [line._asdict() for line in table])
+  atomic.write_text(folder / 'benchmark.csv', text)
+  figures.save(lines.draw_lines(table), folder / 'benchmark.png')
+
+
+if __name__ == '__main__':
+  command.run(main)

@@ -1,0 +1,1 @@
+"""How fast mamljax is, measured in rounds beside others and against the machine itself."""

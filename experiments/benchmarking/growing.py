@@ -1,0 +1,197 @@
+"""How time and memory grow along one axis of the work, with the others held."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import scipy.stats
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.aligned import aligned
+from experiments.benchmarking.contest import Entry, Outcome
+from experiments.figures import COLOURS, STYLE
+from experiments.grid import Cell
+
+_DRAWN = {'cpu_seconds': ('CPU seconds', 1), 'peak_bytes': ('MiB', 2**20)}
+_NEAR = 0.15  # an exponent this near to 0 is called flat, to 1 linear
+
+
+class Axis(NamedTuple):
+  """A series of works.
+
+  Attributes:
+    label: of what grows.
+    points: for each, its size along the axis and the fields of the cell that make it so.
+    fields: of the cell, for all points.
+    kind: as `workloads.KINDS` knows it; 'play' does blocks of chunks, as a sweep does.
+    candidates: in a run; 0: as many as the size.
+    remat: see `workloads.Work`.
+  """
+
+  label: str
+  points: tuple[tuple[int, dict[str, Any]], ...]
+  fields: dict[str, Any]
+  kind: str = 'attack'
+  candidates: int = 4
+  remat: bool = False
+
+
+_STEPS = tuple((steps, {'inner_steps': steps}) for steps in (1, 2, 4, 7, 10))
+_SIZES = ((3, 1), (5, 2), (5, 6), (5, 20))
+AXES: dict[str, Axis] = {
+  'candidates': Axis(
+    'candidates, in chunks of 4',
+    tuple((count, {}) for count in (1, 16, 160, 1600, 10_000)),
+    {'chunk': 4, 'iterations': 2},
+    kind='play',
+    candidates=0,
+  ),
+  'data_size': Axis(
+    'images in the set',
+    tuple((ways * shots, {'ways': ways, 'shots': shots}) for ways, shots in _SIZES),
+    {'chunk': 1},
+  ),
+  'ways': Axis('ways', tuple((ways, {'ways': ways}) for ways in (2, 4, 7, 10)), {'chunk': 1}),
+  'inner_steps': Axis('inner steps, all kept', _STEPS, {'chunk': 1, 'target': 'support'}),
+  'inner_steps_remat': Axis(
+    'inner steps, computed again', _STEPS, {'chunk': 1, 'target': 'support'}, remat=True
+  ),
+  'image_size': Axis(
+    'pixels of an image',
+    tuple((side**2, {'image_size': side}) for side in (28, 42, 56, 84)),
+    {'chunk': 1},
+  ),
+}
+
+
+class Point(NamedTuple):
+  """A point of an axis.
+
+  Attributes:
+    axis: a key of `AXES`.
+    size: how far along it.
+    rounds: runs.
+    wall_seconds, cpu_seconds: of a run, the medians.
+    compile_seconds: before it.
+    flops: of a run.
+    compiled_bytes: what XLA says the program needs beside its arguments and results.
+    peak_bytes: growth of the process's memory in its first run.
+  """
+
+  axis: str
+  size: int
+  rounds: int
+  wall_seconds: float
+  cpu_seconds: float
+  compile_seconds: float
+  flops: int
+  compiled_bytes: int | None
+  peak_bytes: int | None
+
+
+class Fit(NamedTuple):
+  """size ** exponent, by least squares over logarithms, with a 95 % interval (Student's t)."""
+
+  exponent: float
+  low: float
+  high: float
+
+
+def entries_of(axis: Axis, common: Mapping[str, Any], *, points: int | None) -> list[Entry]:
+  """A contestant for each of the first `points` points (None: all), named by its size."""
+  return [
+    _entry(axis, size, Cell(**{**common, **axis.fields, **fields}))
+    for size, fields in axis.points[:points]
+  ]
+
+
+def _entry(axis: Axis, size: int, cell: Cell) -> Entry:
+  """On one core."""
+  units = axis.candidates or size
+  work = {'kind': axis.kind, 'cell': dataclasses.asdict(cell), 'units': units}
+  arguments = (json.dumps(work | {'remat': axis.remat}), '1')
+  return Entry(str(size), 'experiments.benchmarking.worker', arguments)
+
+
+def points_of(name: str, outcomes: Mapping[str, Outcome]) -> list[Point]:
+  """What the contestants of an axis found."""
+  return [_point(name, int(size), outcome) for size, outcome in outcomes.items()]
+
+
+def _point(name: str, size: int, outcome: Outcome) -> Point:
+  """One of them."""
+  facts, clocks = outcome.facts, ('wall', 'cpu')
+  told = ('compile_seconds', 'flops', 'compiled_bytes', 'peak_bytes')
+  return Point(
+    axis=name,
+    size=size,
+    rounds=len(outcome.samples),
+    **{
+      f'{c}_seconds': float(np.median([getattr(s, c) for s in outcome.samples])) for c in clocks
+    },
+    **{key: facts[key] for key in told},
+  )
+
+
+def fit(points: Sequence[Point], what: str) -> Fit | None:
+  """The exponent of a column along an axis; None with fewer than three points."""
+  if len(points) < 3 or any(not getattr(point, what) for point in points):
+    return None
+  sizes, values = zip(*((p.size, getattr(p, what)) for p in points), strict=True)
+  line: Any = scipy.stats.linregress(np.log(sizes), np.log(values))
+  half = line.stderr * scipy.stats.t.ppf(0.975, len(points) - 2)
+  return Fit(float(line.slope), float(line.slope - half), float(line.slope + half))
+
+
+def verdict(found: Fit | None) -> str:
+  """In words and numbers.
+
+  >>> verdict(Fit(1.04, 0.9, 1.2))
+  'linear: 1.04 [0.90, 1.20]'
+  """
+  if found is None:
+    return 'too few points'
+  words = {'flat': 0, 'linear': 1}
+  near = (word for word, at in words.items() if abs(found.exponent - at) <= _NEAR)
+  beyond = 'steeper than linear' if found.exponent > 1 else 'less than linear'
+  numbers = f'{found.exponent:.2f} [{found.low:.2f}, {found.high:.2f}]'
+  return f'{next(near, beyond)}: {numbers}'
+
+
+def format_axes(series: Mapping[str, Sequence[Point]]) -> str:
+  """The exponents of every axis."""
+  header = ('axis', 'from', 'to', 'CPU seconds', 'memory', 'compiled memory')
+  columns = ('cpu_seconds', 'peak_bytes', 'compiled_bytes')
+  rows = [
+    (
+      name,
+      *(str(points[end].size) for end in (0, -1)),
+      *(verdict(fit(points, column)) for column in columns),
+    )
+    for name, points in series.items()
+  ]
+  return aligned([header, *rows])
+
+
+def draw_axes(series: Mapping[str, Sequence[Point]]) -> Figure:
+  """CPU seconds above memory, a column for each axis, both scales logarithmic."""
+  with mpl.rc_context(STYLE):
+    size = (1 + 2.3 * len(series), 4.6)
+    figure = Figure(figsize=size, layout='constrained')
+    grid = figure.subplots(2, len(series), squeeze=False)
+    for column, (name, points) in zip(grid.T, series.items(), strict=True):
+      _draw_axis(column, name, points)
+  return figure
+
+
+def _draw_axis(column: Sequence[Axes], name: str, points: Sequence[Point]) -> None:
+  """Time above memory."""
+  for axes, (what, (label, unit)), colour in zip(column, _DRAWN.items(), COLOURS, strict=False):
+    values = [(getattr(point, what) or np.nan) / unit for point in points]
+    axes.plot([point.size for point in points], values, 'o-', color=colour)
+    axes.set(xscale='log', yscale='log', xlabel=AXES[name].label, ylabel=label)
+    axes.set_title(verdict(fit(points, what)), fontsize=8)

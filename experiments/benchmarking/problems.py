@@ -1,0 +1,66 @@
+"""What mamljax drew for a benchmark, in plain arrays, so that its peers do the same work."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import playing
+from experiments.grid import Cell
+from mamljax import atomic
+from mamljax.tasks import sample_task
+from mamljax.types import Params, Pool
+
+
+def write_attack(path: Path, cell: Cell, ready: playing.Ready) -> None:
+  """The meta-knowledge, and of each candidate the gradient, the query set and a first guess.
+
+  The candidate stands in the first slot of its class; noise of the attack's kind, though not
+  its very draw, stands in the others.
+  """
+  _, trials, seen, shared = ready.arguments
+  tasks, candidates = jax.device_get((trials.tasks, trials.candidates))
+  sought = getattr(tasks, cell.target)
+  labels = sought.labels[0, 0]
+  noise = np.random.default_rng(cell.seed).normal(
+    cell.start_mean, cell.start_scale, sought.images[:, 0].shape
+  )
+  start = np.clip(noise, 0, 1).astype(np.float32)
+  for index, label in enumerate(candidates.label[:, 0]):
+    start[index, np.argmax(labels == label)] = candidates.image[index, 0]
+  received = layers_of(jax.tree.map(lambda leaf: leaf[:, 0], seen.gradient))
+  _write(
+    path,
+    shared.knowledge.params,
+    labels=labels,
+    start=start,
+    query=tasks.query.images[:, 0],
+    **{f'received_{i}': layer for i, layer in enumerate(received)},
+  )
+
+
+def write_training(path: Path, cell: Cell, params: Params, pool: Pool) -> None:
+  """The meta-knowledge and the tasks of a round."""
+  keys = jax.random.split(jax.random.key(cell.seed), cell.tasks_per_round)
+  pool = jax.device_put(pool)
+  draw = jax.vmap(lambda key: sample_task(key, pool, ways=cell.ways, shots=cell.shots))
+  tasks = jax.device_get(draw(keys))
+  sets = {'support': tasks.support.images, 'query': tasks.query.images}
+  _write(path, params, labels=tasks.query.labels[0], **sets)
+
+
+def layers_of(params: Params) -> list[np.ndarray]:
+  """Kernel and bias of each layer in turn, of parameters named as flax names them."""
+  layers = jax.device_get([params[name] for name in sorted(params)])
+  return [np.asarray(layer[part]) for layer in layers for part in ('kernel', 'bias')]
+
+
+def _write(path: Path, params: Params, **arrays: Any) -> None:
+  """The file, whole or not at all."""
+  layers = layers_of(params)
+  named = {f'layer_{i}': layer for i, layer in enumerate(layers)}
+  data = io.BytesIO()
+  np.savez(data, layers=np.array(len(layers)), **named, **arrays)
+  atomic.write_bytes(path, data.getvalue())

@@ -1,0 +1,17 @@
+"""A mamljax contestant: `python -m experiments.benchmarking.worker WORK DEVICES`."""
+
+import json
+import sys
+
+import jax
+
+from experiments.benchmarking import serving, workloads
+from experiments.grid import Cell
+
+if __name__ == '__main__':
+  fields = json.loads(sys.argv[1])
+  work = workloads.Work(**fields | {'cell': Cell(**fields['cell'])})
+  jax.config.update('jax_num_cpu_devices', int(sys.argv[2]))
+  # A program that was kept from an earlier run would be no measure of compiling.
+  jax.config.update('jax_enable_compilation_cache', False)
+  serving.serve(lambda: workloads.prepare(work))

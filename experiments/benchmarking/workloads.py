@@ -1,0 +1,161 @@
+"""What a mamljax contestant does while the clock runs: attacks, training, a matrix product."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from experiments import models, playing, stages
+from experiments.benchmarking import problems
+from experiments.benchmarking.flops import count_flops
+from experiments.grid import Cell
+from mamljax import training
+
+SIDE = 1024  # of the matrices whose product stands for the machine's peak
+PRODUCTS = 10  # in a run, one after the other
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Work:
+  """What one contestant does.
+
+  Attributes:
+    kind: a key of `KINDS`.
+    cell: the attack, or the model that is trained.
+    units: candidates, or rounds of training, in a run.
+    remat: whether the inner loop is computed again rather than kept.
+    problem: a file to write what was drawn to, for peers that do the same; '' for none.
+  """
+
+  kind: str
+  cell: Cell
+  units: int
+  remat: bool = False
+  problem: str = ''
+
+
+class Loaded(NamedTuple):
+  """A compiled program with its arguments, and what is known before it runs.
+
+  Attributes:
+    program: a `jax.stages.Compiled`.
+    arguments: what it is called with.
+    traced: the same before compilation.
+    compile_seconds: of the program.
+    in_flight: units that are computed together.
+    run: what is timed instead of one call of the program.
+  """
+
+  program: Any
+  arguments: tuple[Any, ...]
+  traced: Any
+  compile_seconds: float
+  in_flight: int
+  run: Callable[[], Any] | None = None
+
+
+def prepare(work: Work) -> tuple[Callable[[], Any], dict[str, Any]]:
+  """What is run and timed, and facts about it, as `serving.serve` wants them."""
+  loaded = KINDS[work.kind](work)
+  memory = loaded.program.memory_analysis()
+  flops = count_flops(loaded.traced.jaxpr)
+  facts = {
+    'units': PRODUCTS if work.kind == 'product' else work.units,
+    'in_flight': loaded.in_flight,
+    'flops': flops.products,
+    'whiles': flops.whiles,
+    'conds': flops.conds,
+    'compile_seconds': loaded.compile_seconds,
+    'compiled_bytes': getattr(memory, 'temp_size_in_bytes', None),
+    'version': jax.__version__,
+    'device_kind': jax.devices()[0].device_kind,
+  }
+  run = loaded.run or functools.partial(loaded.program, *loaded.arguments)
+  return lambda: jax.block_until_ready(run()), facts
+
+
+def _attack(work: Work) -> Loaded:
+  """Whole reconstructions, from the first guess to the score."""
+  cell = work.cell
+  splits = models.splits_of(cell, None)
+  mesh = jax.make_mesh((jax.device_count(),), ('trials',), axis_types=(AxisType.Auto,))
+  params = models.initial_state(cell.model, splits).params
+  shared, _ = stages.share(cell, params, splits.references)
+  shared = _rematerialize(shared) if work.remat else shared
+  pool, shared = jax.device_put((splits.victims, shared), NamedSharding(mesh, P()))
+  key = jax.random.fold_in(jax.random.key(cell.seed), playing.REPORTED)
+  ready = playing.prepare_block(key, cell, pool, shared, jnp.arange(work.units), mesh)
+  if work.problem:
+    problems.write_attack(Path(work.problem), cell, ready)
+  traced = stages.attack.trace(*ready.arguments, **ready.static)
+  in_flight = min(work.units, cell.chunk * mesh.size)
+  return Loaded(ready.attack, ready.arguments, traced, ready.attack_seconds, in_flight)
+
+
+def _play(work: Work) -> Loaded:
+  """As a sweep plays trials: block after block, each drawn, observed and attacked in turn."""
+  one = _attack(dataclasses.replace(work, units=work.cell.chunk * playing.CHUNKS_PER_BLOCK))
+  splits = models.splits_of(work.cell, None)
+  params = models.initial_state(work.cell.model, splits).params
+  shared, _ = stages.share(work.cell, params, splits.references)
+
+  def play() -> None:
+    told = {'stream': playing.REPORTED, 'count': work.units, 'advance': lambda _: None}
+    playing.play(work.cell, shared, splits.victims, **told)
+
+  play()  # the draw of the trials compiles, too
+  return one._replace(run=play)
+
+
+def _rematerialize(shared: stages.Shared) -> stages.Shared:
+  """The same, with inner loops that are computed again in the backward pass."""
+  inner = dataclasses.replace(shared.inner, remat=True)
+  knowledge = dataclasses.replace(shared.knowledge, inner=inner)
+  return shared._replace(knowledge=knowledge, prepared=knowledge)
+
+
+def _training(work: Work) -> Loaded:
+  """Rounds of meta-training, the draw of their tasks among them."""
+  cell, key = work.cell, jax.random.key(work.cell.seed)
+  splits, described = models.splits_of(cell, None), models.describe_training(cell)
+  state = models.initial_state(cell.model, splits)
+  arguments = (key, state, jax.device_put(splits.training), described)
+  if work.problem:
+    problems.write_training(Path(work.problem), cell, state.params, splits.training)
+  train = jax.jit(training.train, static_argnames='rounds')
+  return _load(train.trace(*arguments, rounds=work.units), arguments, in_flight=1)
+
+
+def _product(work: Work) -> Loaded:
+  """Matrix products, one after the other: as fast as this machine multiplies and adds."""
+  del work
+  matrix = jax.random.normal(jax.random.key(0), (SIDE, SIDE)) / SIDE**0.5
+
+  def step(carry: jax.Array, _: None) -> tuple[jax.Array, None]:
+    return jnp.dot(carry, matrix), None
+
+  multiply = jax.jit(functools.partial(jax.lax.scan, step, length=PRODUCTS))
+  return _load(multiply.trace(matrix), (matrix,), in_flight=1)
+
+
+def _load(traced: Any, arguments: tuple[Any, ...], *, in_flight: int) -> Loaded:
+  """Compiles what was traced."""
+  start = time.perf_counter()
+  program = traced.lower().compile()
+  seconds = time.perf_counter() - start
+  return Loaded(program, arguments, traced, seconds, in_flight)
+
+
+KINDS: dict[str, Callable[[Work], Loaded]] = {
+  'attack': _attack,
+  'play': _play,
+  'training': _training,
+  'product': _product,
+}

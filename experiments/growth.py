@@ -1,0 +1,73 @@
+"""How time and memory grow with the work: `python -m experiments.growth --flagfile=...`.
+
+Along each axis (candidates, data size, ways, inner steps, image size) attacks of growing
+size take turns on one core, round after round. Writes OUT/growth.csv and OUT/growth.png and
+prints the exponents of the growth: 1 is linear, 0 is flat.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from absl import flags
+from tqdm import tqdm
+
+from experiments import command, figures, results, runs
+from experiments.benchmarking import contest, growing
+from experiments.csv_text import csv_text
+from mamljax import atomic
+from mamljax.errors import InputError, unknown
+
+_AXES = flags.DEFINE_list('axes', list(growing.AXES), f'of {", ".join(growing.AXES)}')
+_ROUNDS = flags.DEFINE_integer('rounds', 5, 'times that each size runs', lower_bound=1)
+_ITERATIONS = flags.DEFINE_integer('iterations', 10, 'steps of a reconstruction')
+_QUICK = flags.DEFINE_bool(
+  'quick', False, 'the first axis and its three smallest sizes, on the MLP; OUT_quick'
+)
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the results are written')
+
+
+def main(argv: Sequence[str]) -> None:
+  """Measures along each axis, then prints the exponents."""
+  del argv
+  names, folder = _read_axes(), Path(_OUTPUT_DIR.value).expanduser()
+  folder = folder.parent / f'{folder.name}_quick' if _QUICK.value else folder
+  common = {'iterations': _ITERATIONS.value, 'network': 'mlp' if _QUICK.value else 'conv4'}
+  most = 3 if _QUICK.value else None
+  axes = {name: growing.AXES[name] for name in names}
+  entries = {name: growing.entries_of(axis, common, points=most) for name, axis in axes.items()}
+  results.check_output_dir(folder)
+  series: dict[str, list[growing.Point]] = {}
+  for name in names:
+    series[name] = _measure(name, entries[name])
+    _write(folder, series)
+  runs.write_run(folder)
+  print(growing.format_axes(series))
+
+
+def _read_axes() -> list[str]:
+  """The axes asked for, each once."""
+  names = list(dict.fromkeys(name.strip() for name in _AXES.value))
+  if not names:
+    raise InputError('no value is given for axes')
+  for name in names:
+    if name not in growing.AXES:
+      raise unknown('axis', name, growing.AXES)
+  return names[:1] if _QUICK.value else names
+
+
+def _measure(name: str, entries: Sequence[contest.Entry]) -> list[growing.Point]:
+  """The points of an axis."""
+  with tqdm(total=len(entries) + _ROUNDS.value, desc=name, unit='step') as progress:
+    outcomes = contest.compete(entries, rounds=_ROUNDS.value, advance=progress.update)
+  return growing.points_of(name, outcomes)
+
+
+def _write(folder: Path, series: Mapping[str, Sequence[growing.Point]]) -> None:
+  """The axes so far, as a table and as a picture."""
+  lines = [point._asdict() for points in series.values() for point in points]
+  atomic.write_text(folder / 'growth.csv', csv_text(growing.Point._fields, lines))
+  figures.save(growing.draw_axes(series), folder / 'growth.png')
+
+
+if __name__ == '__main__':
+  command.run(main)

@@ -1,0 +1,49 @@
+"""No change makes mamljax dearer unseen: in arithmetic, in memory or in compilations.
+
+Seconds are not tested: they are the machine's. The benchmark measures those.
+"""
+
+import json
+
+import pytest
+
+from tests import costs
+
+COMMITTED = json.loads(costs.PATH.read_text())
+# XLA may lay memory out a little otherwise on another processor.
+TOLERANCE = {'compiled_bytes': 0.15}
+
+
+def test_every_program_has_committed_costs():
+  """Else one is measured for nothing."""
+  assert list(COMMITTED['programs']) == list(costs.PROGRAMS)
+
+
+@pytest.mark.parametrize('name', costs.PROGRAMS)
+def test_costs_are_those_committed(name):
+  """Fewer are told, too, so that the next rise is measured from there."""
+  theirs = {key: COMMITTED[key] for key in costs.versions()}
+  if theirs != costs.versions():
+    pytest.skip(f'the committed costs are of {theirs}, this is {costs.versions()}')
+  found = costs.measure(name)
+  moved = list(costs.changes(COMMITTED['programs'][name], found, tolerance=TOLERANCE))
+  remedy = 'If this is meant: python -m tests.costs'
+  assert not moved, f'{name}: {"; ".join(moved)}. {remedy}'
+
+
+def test_a_sweep_compiles_once():
+  """Over every rate, weight and noise: a committed number above 1 would say otherwise."""
+  counts = {name: found['compilations'] for name, found in COMMITTED['programs'].items()}
+  assert counts == dict.fromkeys(costs.PROGRAMS, 1)
+
+
+def test_a_change_is_told_by_name_and_size():
+  """A reader must see which number moved and how far, and noise must not be told."""
+  before = {'flops': 1000, 'compiled_bytes': 1000, 'compilations': 1}
+  now = {'flops': 1100, 'compiled_bytes': 1100, 'compilations': 2}
+  assert list(costs.changes(before, now, tolerance=TOLERANCE)) == [
+    'flops was 1,000 and is 1,100 (+10.0%)',
+    'compilations was 1 and is 2 (+100.0%)',
+  ]
+  fewer = before | {'flops': 900, 'compiled_bytes': 500}
+  assert len(list(costs.changes(before, fewer, tolerance=TOLERANCE))) == 2
