@@ -41,7 +41,7 @@ class Axis(NamedTuple):
 
 
 _STEPS = tuple((steps, {'inner_steps': steps}) for steps in (1, 2, 4, 7, 10))
-_SIZES = ((3, 1), (5, 2), (5, 6), (5, 20))
+_SIZES = ((3, 1), (5, 2), (5, 6), (10, 10))  # more than 14 shots are not in the sample
 AXES: dict[str, Axis] = {
   'candidates': Axis(
     'candidates, in chunks of 4',
