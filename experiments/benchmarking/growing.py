@@ -41,7 +41,7 @@ class Axis(NamedTuple):
 
 
 _STEPS = tuple((steps, {'inner_steps': steps}) for steps in (1, 2, 4, 7, 10))
-_SIZES = ((3, 1), (5, 2), (5, 6), (5, 20))
+_SIZES = ((3, 1), (5, 2), (5, 6), (10, 10))  # more than 14 shots are not in the sample
 AXES: dict[str, Axis] = {
   'candidates': Axis(
     'candidates, in chunks of 4',
@@ -143,7 +143,8 @@ def fit(points: Sequence[Point], what: str) -> Fit | None:
     return None
   sizes, values = zip(*((p.size, getattr(p, what)) for p in points), strict=True)
   line: Any = scipy.stats.linregress(np.log(sizes), np.log(values))
-  half = line.stderr * scipy.stats.t.ppf(0.975, len(points) - 2)
+  # Of equal values SciPy gives no error, where it is 0.
+  half = float(np.nan_to_num(line.stderr)) * scipy.stats.t.ppf(0.975, len(points) - 2)
   return Fit(float(line.slope), float(line.slope - half), float(line.slope + half))
 
 

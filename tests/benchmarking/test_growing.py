@@ -2,8 +2,10 @@
 
 import pytest
 
+from experiments import models
 from experiments.benchmarking import growing
 from experiments.benchmarking.contest import Outcome, Sample
+from experiments.grid import Cell
 
 
 def outcomes(power, sizes=(1, 10, 100, 1000)):
@@ -38,3 +40,14 @@ def test_axes_hold_what_they_do_not_vary():
     assert not {name for _, fields in axis.points for name in fields} & set(axis.fields)
   kept, again = (growing.AXES[f'inner_steps{end}'] for end in ('', '_remat'))
   assert again._replace(label=kept.label, remat=False) == kept
+
+
+@pytest.mark.parametrize('name', growing.AXES)
+def test_every_point_has_the_images_it_needs(name):
+  """Else a run fails at its last point, after minutes."""
+  axis = growing.AXES[name]
+  cells = [Cell(**axis.fields, **fields) for _, fields in axis.points]
+  for cell in cells:
+    assert models.splits_of(cell, None).victims.images.size > 0
+  if name == 'data_size':
+    assert [cell.ways * cell.shots for cell in cells] == [size for size, _ in axis.points]
