@@ -185,7 +185,7 @@ def observe(
   """What the adversary sees of each learner of some trials, [trials, learners]."""
   requires = required(attack, shared.options)
 
-  def see(key: jax.Array, task: Task, classes: jax.Array) -> Observation:
+  def see(shared: Shared, key: jax.Array, task: Task, classes: jax.Array) -> Observation:
     return game.observe(
       key,
       shared.knowledge.loss_fn,
@@ -197,11 +197,12 @@ def observe(
       requires=requires,
     )
 
-  def see_learners(keyed: tuple[jax.Array, Trial]) -> Observation:
+  def see_learners(shared: Shared, keyed: tuple[jax.Array, Trial]) -> Observation:
     key, trial = keyed
-    return jax.vmap(see)(_learner_keys(key, SEND, trial), trial.tasks, trial.classes)
+    see_all = jax.vmap(functools.partial(see, shared))
+    return see_all(_learner_keys(key, SEND, trial), trial.tasks, trial.classes)
 
-  return _share_out(see_learners, (keys, trials), chunk=chunk, mesh=mesh)
+  return _share_out(see_learners, shared, (keys, trials), chunk=chunk, mesh=mesh)
 
 
 @functools.partial(jax.jit, static_argnames=('attack', 'chunk', 'mesh'))
@@ -216,10 +217,10 @@ def attack(
   mesh: jax.sharding.Mesh,
 ) -> Played:
   """Scores some trials."""
-  score = functools.partial(ATTACKS[attack].score, options=shared.options)
 
-  def play(keyed: tuple[jax.Array, Trial, Observation]) -> Played:
+  def play(shared: Shared, keyed: tuple[jax.Array, Trial, Observation]) -> Played:
     key, trial, observations = keyed
+    score = functools.partial(ATTACKS[attack].score, options=shared.options)
     score_all = jax.vmap(lambda *told: score(told[0], shared.prepared, *told[1:]))
     key_scores = _learner_keys(key, SCORE, trial)
     scores, info = score_all(key_scores, observations, trial.candidates)
@@ -235,7 +236,7 @@ def attack(
     located = best == trial.learner
     return Played(scores[best], located, getattr(info, 'reconstruction', None), right)
 
-  return _share_out(play, (keys, trials, seen), chunk=chunk, mesh=mesh)
+  return _share_out(play, shared, (keys, trials, seen), chunk=chunk, mesh=mesh)
 
 
 def _learner_keys(key: jax.Array, stream: int, trial: Trial) -> jax.Array:
@@ -243,14 +244,19 @@ def _learner_keys(key: jax.Array, stream: int, trial: Trial) -> jax.Array:
   return jax.random.split(jax.random.fold_in(key, stream), len(trial.candidates.label))
 
 
-def _share_out(function: Any, trials: Any, *, chunk: int, mesh: jax.sharding.Mesh) -> Any:
-  """Maps over trials, shared out over the devices of `mesh`, a chunk at a time."""
+def _share_out(
+  function: Any, shared: Shared, trials: Any, *, chunk: int, mesh: jax.sharding.Mesh
+) -> Any:
+  """Maps over trials, shared out over the devices of `mesh`, a chunk at a time.
 
-  def map_chunks(trials: Any) -> Any:
-    return jax.lax.map(function, trials, batch_size=chunk)
+  What they share is passed: an array from outside `shard_map` cannot be indexed within.
+  """
+
+  def map_chunks(shared: Shared, trials: Any) -> Any:
+    return jax.lax.map(functools.partial(function, shared), trials, batch_size=chunk)
 
   split = P('trials')
   shared_out = jax.shard_map(
-    map_chunks, mesh=mesh, in_specs=(split,), out_specs=split, check_vma=False
+    map_chunks, mesh=mesh, in_specs=(P(), split), out_specs=split, check_vma=False
   )
-  return shared_out(trials)
+  return shared_out(shared, trials)
