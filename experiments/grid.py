@@ -210,17 +210,15 @@ def expand(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[
   if idle:
     raise InputError(f'defence {min(idle)!r} needs a positive scale: give --noise_scales')
   plain = [p if _is_noisy(p) else p | _UNDEFENDED for p in points]
-  return list(dict.fromkeys(Cell(**_without_idle({**fixed, **p})) for p in plain))
+  # What an attack does not read may still be a mistake, so it is checked before it is reset.
+  return list(dict.fromkeys(_without_idle(Cell(**fixed, **p)) for p in plain))
 
 
-def _without_idle(point: dict[str, Any]) -> dict[str, Any]:
-  """The fields of a cell, those that its attack does not read as by default."""
-  attack, target, defence = (
-    point.get(name, _DEFAULTS[name]) for name in ('attack', 'target', 'defence')
-  )
-  idle = {name: _DEFAULTS[name] for name in idle_fields(attack, target)}
-  known = fixed_threshold(attack, defence) is not None
-  return point | idle | ({'calibration_trials': 0} if known else {})
+def _without_idle(cell: Cell) -> Cell:
+  """The cell, with the fields that its attack does not read as by default."""
+  idle = {name: _DEFAULTS[name] for name in idle_fields(cell.attack, cell.target)}
+  known = {} if cell.threshold is None else {'calibration_trials': 0}
+  return dataclasses.replace(cell, **idle, **known)
 
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Cell)}

@@ -19,6 +19,7 @@ NAMES = [
   ('activation=rleu', r"unknown activation 'rleu': did you mean 'relu'"),
   ('normalization=bach', r"unknown normalization 'bach': did you mean 'batch'"),
   ('initialization=pytroch', r"unknown initialization .* did you mean 'pytorch'"),
+  ('precision=float32', r"unknown precision 'float32'"),
   ('downsampling=maxpool', r"unknown downsampling 'maxpool': did you mean 'max_pool'"),
   ('pool=victim', r"unknown pool 'victim': did you mean 'victims'"),
   ('defences=query_noise+suport_noise', r"unknown defence 's.* mean 'support_noise'"),

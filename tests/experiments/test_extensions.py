@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from experiments import models
+from mamljax.attacks import ATTACKS
 from tests.experiments.tiny import arguments, cells, rows, run, write_npz
 
 TRAINED = {'learning_epochs': 1, 'tasks_per_round': 2, 'rounds_per_epoch': 2}
@@ -51,6 +52,30 @@ def test_in_the_local_game_there_is_nobody_to_confuse(finished):
     assert all(cell['trials']['located'])
     assert all(cell['calibration']['located'])
     assert cell['extra'] == {}
+
+
+ATTACKED = {
+  'query': 'row_space,matched_filter,gradient_cosine,gradient_cosine_z,loss',
+  'support': 'shadow_matched_filter',
+}
+
+
+@pytest.mark.parametrize('target', ATTACKED)
+def test_attacks_in_closed_form(npz, tmp_path, target):
+  """Each goes the whole way from flags to a row, with what it must know, shared by trials."""
+  asked = {'attacks': ATTACKED[target], 'targets': target, 'defences': 'none'}
+  small = {'noise_scales': 0, 'sketch': 16, 'shadows': 5, 'swaps': 3}
+  lines, found = finish(npz, tmp_path / 'out', **asked, **small)
+  assert [line['attack'] for line in lines] == ATTACKED[target].split(',')
+  assert all(len(cell['trials']['scores']) == 8 for cell in found)
+  known = [ATTACKS[line['attack']].THRESHOLD for line in lines]
+  for cell, threshold in zip(found, known, strict=True):
+    assert len(cell['calibration']['scores']) == (4 if threshold is None else 0)
+
+
+def test_no_attack_is_left_out():
+  """The reconstruction has sweeps of its own; a new attack is to be added above."""
+  assert {*','.join(ATTACKED.values()).split(',')} == {*ATTACKS} - {'reconstruction'}
 
 
 @pytest.mark.usefixtures('few_tasks')

@@ -95,7 +95,7 @@ def test_numbers_are_compiled_in_nowhere(cell, tmp_path, monkeypatch):
   monkeypatch.setattr(compilation, '_COMPILED', compiled)
   found = [compute(cell, tmp_path, **{name: NUMBERS[name]}) for name in NUMBERS]
   stages_compiled = [signature[0] for signature in compiled]
-  assert stages_compiled == [stages.observe, stages.attack]
+  assert stages_compiled == [stages.prepare, stages.observe, stages.attack]
   assert len({tuple(result.trials.scores) for result, _, _ in found}) == len(NUMBERS)
 
 
