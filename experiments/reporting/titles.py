@@ -29,6 +29,22 @@ _TITLES = {
     'Can the meta-learner tell whether an image is in the query set, whose loss the gradient '
     'is of?',
   ),
+  'table1_strong': Title(
+    'Table I by the row space',
+    'Is the candidate in the span of the gradient of a fully connected first layer?',
+  ),
+  'table1_shadow': Title(
+    'Table I by the shadow matched filter',
+    'Does the gradient look like those of support sets with the candidate in them?',
+  ),
+  'table2_row_space': Title(
+    'Table II by the row space',
+    'Is the candidate in the span of the gradient of a fully connected first layer?',
+  ),
+  'table2_strong': Title(
+    'Table II by the matched filter',
+    "Is the candidate's own gradient one of those that the received one is the mean of?",
+  ),
   'table3': Title(
     'Table III: the time a support attack takes',
     'How long does a candidate take, by the size of the attacked set and the iterations?',
