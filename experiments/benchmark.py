@@ -19,7 +19,7 @@ from experiments import command, figures, models, results, runs
 from experiments.benchmarking import contest, lines, rows
 from experiments.csv_text import csv_text
 from mamljax import atomic
-from mamljax.errors import InputError, unknown
+from mamljax.errors import unknown
 
 _ROWS = flags.DEFINE_list('rows', list(rows.ROWS), f'of {", ".join(rows.ROWS)}')
 _ROUNDS = flags.DEFINE_integer(
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
   """Runs the rows, then prints the table."""
   del argv
   names, choices, folder = _read_rows(), _read_choices(), Path(_OUTPUT_DIR.value).expanduser()
-  folder = folder.parent / f'{folder.name}_quick' if _QUICK.value else folder
+  folder = command.quick_folder(folder) if _QUICK.value else folder
   for name in names:  # a mistake in the last row stops the first
     models.splits_of(rows.cell_of(rows.ROWS[name], choices), None)
   results.check_output_dir(folder)
@@ -66,12 +66,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _read_rows() -> list[str]:
   """The names of the rows, each once."""
-  names = list(dict.fromkeys(name.strip() for name in _ROWS.value))
-  if not names:
-    raise InputError('no value is given for rows')
-  for name in names:
-    if name not in rows.ROWS:
-      raise unknown('row', name, rows.ROWS)
+  names = command.chosen('row', _ROWS, rows.ROWS)
   return names[:1] if _QUICK.value else names
 
 

@@ -3,7 +3,7 @@
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +14,7 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 import jax
 from absl import app, flags, logging
 
-from mamljax.errors import InputError
+from mamljax.errors import InputError, unknown
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
@@ -57,6 +57,27 @@ def _stop(program: str, error: Exception) -> NoReturn:
   line = ' '.join(str(error).split())
   print(f'{program}: {line}', file=sys.stderr)
   sys.exit(2)
+
+
+def chosen(kind: str, flag: flags.FlagHolder, known: Collection[str]) -> list[str]:
+  """The names that a list flag holds, each once.
+
+  Raises:
+    InputError: if it holds none, or one that is not known.
+  """
+  names = list(dict.fromkeys(name.strip() for name in flag.value))
+  if not names:
+    raise InputError(f'no value is given for {flag.name}')
+  for name in names:
+    if name not in known:
+      raise unknown(kind, name, known)
+  return names
+
+
+def quick_folder(folder: Path) -> Path:
+  """Where a quick look at what goes into `folder` is kept: beside it, as FOLDER_quick."""
+  named = folder if folder.name not in ('', '..') else folder.resolve()
+  return named.with_name(f'{named.name}_quick')
 
 
 def use_all_cores() -> None:

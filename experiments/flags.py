@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from absl import flags
 
-from experiments import grid
+from experiments import command, grid
 from experiments.playing import good_chunk
 from mamljax.attacks import ATTACKS
 from mamljax.attacks.matched_filter import CLASSES
@@ -182,9 +182,7 @@ def read() -> Sweep:
   _check_x(cells)
   output_dir = _folder('output_dir')
   if FLAGS.quick:
-    named = output_dir.name not in ('', '..')
-    output_dir = output_dir if named else output_dir.resolve()
-    output_dir = output_dir.with_name(f'{output_dir.name}_quick')
+    output_dir = command.quick_folder(output_dir)
   return Sweep(
     cells,
     data_dir=_folder('data_dir') if FLAGS.data_dir is not None else None,

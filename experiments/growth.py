@@ -15,7 +15,6 @@ from experiments import command, figures, results, runs
 from experiments.benchmarking import contest, growing
 from experiments.csv_text import csv_text
 from mamljax import atomic
-from mamljax.errors import InputError, unknown
 
 _AXES = flags.DEFINE_list('axes', list(growing.AXES), f'of {", ".join(growing.AXES)}')
 _ROUNDS = flags.DEFINE_integer('rounds', 5, 'times that each size runs', lower_bound=1)
@@ -30,7 +29,7 @@ def main(argv: Sequence[str]) -> None:
   """Measures along each axis, then prints the exponents."""
   del argv
   names, folder = _read_axes(), Path(_OUTPUT_DIR.value).expanduser()
-  folder = folder.parent / f'{folder.name}_quick' if _QUICK.value else folder
+  folder = command.quick_folder(folder) if _QUICK.value else folder
   common = {'iterations': _ITERATIONS.value, 'network': 'mlp' if _QUICK.value else 'conv4'}
   most = 3 if _QUICK.value else None
   axes = {name: growing.AXES[name] for name in names}
@@ -46,12 +45,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _read_axes() -> list[str]:
   """The axes asked for, each once."""
-  names = list(dict.fromkeys(name.strip() for name in _AXES.value))
-  if not names:
-    raise InputError('no value is given for axes')
-  for name in names:
-    if name not in growing.AXES:
-      raise unknown('axis', name, growing.AXES)
+  names = command.chosen('axis', _AXES, growing.AXES)
   return names[:1] if _QUICK.value else names
 
 

@@ -28,7 +28,8 @@ SHORT = (*SHARING, 'runtime', 'benchmark', 'growth')  # and those that know --qu
 def main(argv: Sequence[str]) -> None:
   """Runs the parts; those that fail are named at the end."""
   del argv
-  output_dir = Path(_OUTPUT_DIR.value + '_quick' * _QUICK.value).expanduser()
+  output_dir = Path(_OUTPUT_DIR.value).expanduser()
+  output_dir = command.quick_folder(output_dir) if _QUICK.value else output_dir
   commands = {part: _command(part, output_dir) for part in _PARTS.value}
   if not commands:
     raise InputError('no parts are given: --parts=table1,figure5, or --flagfile=.../all.flags')

@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
   """Times the attack of every cell, then prints the table."""
   del argv
   cells, folder = _read_cells(), Path(_OUTPUT_DIR.value).expanduser()
-  folder = folder.parent / f'{folder.name}_quick' if _QUICK.value else folder
+  folder = command.quick_folder(folder) if _QUICK.value else folder
   data_dir = Path(_DATA_DIR.value).expanduser() if _DATA_DIR.value else None
   results.check_output_dir(folder)
   for cell in cells:
