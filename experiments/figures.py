@@ -63,13 +63,16 @@ def learning(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 def picture(result: CellResult, examples: Examples | None) -> Figure:
-  """A cell at a glance: candidates and what became of them, scores, ROC curve."""
+  """A cell at a glance: candidates and what became of them, if it is known; scores, ROC."""
   scores, members = np.array(result.trials.scores), np.array(result.trials.members)
   with mpl.rc_context(STYLE):
-    figure = Figure(figsize=(9, 3.2), layout='constrained')
-    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(1, 1.9), squeeze=False))
+    widths = (1.9,) if examples is None else (1, 1.9)  # the last is that of the plots
+    figure = Figure(figsize=(3.1 * sum(widths), 3.2), layout='constrained')
+    *left, right = np.ravel(
+      figure.subfigures(1, len(widths), width_ratios=widths, squeeze=False)
+    )
     if examples is not None:
-      _draw_examples(left, examples, scores, members)
+      _draw_examples(left[0], examples, scores, members)
     histogram, curve = right.subplots(1, 2)
     _draw_scores(histogram, scores, members, result.metrics.threshold)
     _draw_roc(curve, scores, members)
@@ -148,8 +151,13 @@ def _show(axes, image: np.ndarray, colour: str) -> None:
 
 
 def _draw_scores(axes, scores: np.ndarray, members: np.ndarray, threshold: float) -> None:
-  """Histograms of the scores of members and non-members, and the threshold."""
-  bins = np.linspace(scores.min(), scores.max(), 21)
+  """Histograms of the scores of members and non-members, and the threshold.
+
+  The lowest and the highest hundredth stand in the outer bars: a likelihood ratio has tails
+  that would leave no room for the rest.
+  """
+  low, high = np.quantile(scores, (0.01, 0.99))
+  scores, bins = np.clip(scores, low, high), np.linspace(low, high, 21)
   for truth, name, colour in (
     (True, 'members', COLOURS[0]),
     (False, 'non-members', COLOURS[1]),
@@ -158,6 +166,7 @@ def _draw_scores(axes, scores: np.ndarray, members: np.ndarray, threshold: float
   axes.axvline(threshold, color='black', linewidth=1, linestyle='--')
   axes.set(xlabel='score', ylabel='trials')
   axes.margins(y=0.25)
+  axes.locator_params(axis='x', nbins=5)
   axes.locator_params(axis='y', integer=True)
   axes.legend(edgecolor='none', framealpha=1, loc='upper right')
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.options import idle_fields
+
 NOTHING = '\N{EN DASH}'  # where there is no value
 MINUS = '\N{MINUS SIGN}'
 TIMES = '\N{MULTIPLICATION SIGN}'
@@ -59,7 +61,9 @@ def label(configuration: Mapping[str, Any], fields: Iterable[str]) -> str:
   >>> label(cell, ['dataset', 'ways', 'shots', 'epoch'])
   'MNIST, 3-way 1-shot, epoch 5'
   """
-  idle = ('noise_scale',) if configuration.get('defence') == 'none' else ()
+  idle = idle_fields(configuration.get('attack', ''), configuration.get('target', ''))
+  if configuration.get('defence') == 'none':
+    idle |= {'noise_scale'}
   fields = [name for name in fields if name not in idle]
   size = ' '.join(f'{configuration[name]}-{name[:-1]}' for name in _SIZE if name in fields)
   said = [_named(name, configuration[name]) for name in fields if name not in _SIZE]
