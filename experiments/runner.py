@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from absl import logging
 
 from experiments import models, playing, results, stages
 from experiments.examples import Examples
 from experiments.grid import Cell
+from experiments.precision import gradient_error
 from mamljax import training
 from mamljax.audit.decision import choose_threshold
 from mamljax.audit.metrics import evaluate
@@ -66,7 +68,10 @@ def run_cell(
     ),
     trials=report.trials,
     calibration=calibrate.trials,
-    extra=_learning(cell, learned, states[learned], splits) | _labels(report) | _known(cell),
+    extra=_learning(cell, learned, states[learned], splits)
+    | _labels(report)
+    | _known(cell)
+    | _error(cell, states[cell.epoch], splits),
   )
   return result, report.examples
 
@@ -104,3 +109,12 @@ def _labels(report: playing.Scored) -> dict[str, Any]:
 def _known(cell: Cell) -> dict[str, Any]:
   """That the threshold was not chosen on trials, where it was not."""
   return {} if cell.threshold is None else {'threshold': 'known beforehand'}
+
+
+def _error(cell: Cell, state: training.State, splits: Splits) -> dict[str, Any]:
+  """What a lower precision than float32's cost a gradient here, where one was chosen."""
+  if cell.precision == 'highest':
+    return {}
+  error = gradient_error(cell.model, state.params, splits.calibration)
+  logging.info('precision=%s moves a gradient by %.1e of its norm', cell.precision, error)
+  return {'gradient_error': error}
