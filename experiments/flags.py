@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, cast
 from absl import flags
 
 from experiments import command, grid
+from experiments.options import PLAYED
 from experiments.playing import good_chunk
-from mamljax.attacks import ATTACKS
 from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.reconstruction import LABELS
 from mamljax.audit.game import NON_MEMBERS
@@ -66,7 +66,7 @@ AXES = {
   'ways': Axis('ways', int, 'classes of a task'),
   'shots': Axis('shots', int, 'images of each class in each of the two sets'),
   'targets': Axis('target', str, 'the attacked set: query, support'),
-  'attacks': Axis('attack', str, ', '.join(ATTACKS)),
+  'attacks': Axis('attack', str, ', '.join(PLAYED)),
   'orders': Axis('order', int, '2 for MAML, 1 for first-order MAML'),
   'assumed_orders': Axis(
     'assumed_order', int, 'order that the adversary simulates; 0: the true one'

@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments.options import fixed_threshold, idle_fields
-from mamljax.attacks import ATTACKS
+from experiments.options import PLAYED, check_game, fixed_threshold, idle_fields
 from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.reconstruction import LABELS
 from mamljax.audit.game import NON_MEMBERS
@@ -94,7 +93,7 @@ class Cell(Model):
 
   Attributes:
     target: 'query' or 'support', the set that is attacked.
-    attack: a name in `mamljax.attacks.ATTACKS`.
+    attack: a name in `mamljax.attacks.ATTACKS`, or of a bound that none can pass.
     epoch: epochs of meta-training before the attack.
     learning_epoch: epochs after which the learning accuracy is measured, or `epoch` if that
       is more: an attack on the untrained model beside what its noise costs in the end. -1:
@@ -146,8 +145,8 @@ class Cell(Model):
     super().__post_init__()
     if self.target not in TARGETS:
       raise unknown('target', self.target, TARGETS)
-    if self.attack not in ATTACKS:
-      raise unknown('attack', self.attack, ATTACKS)
+    if self.attack not in PLAYED:
+      raise unknown('attack', self.attack, PLAYED)
     for kind, known in (
       ('pool', POOLS),
       ('labels', LABELS),
@@ -158,10 +157,11 @@ class Cell(Model):
         raise unknown(kind, getattr(self, kind), known)
     if self.assumed_order not in (0, 1, 2):
       raise InputError(f'assumed_orders: {self.assumed_order} is not 0 (the true one), 1 or 2')
-    attacked = ATTACKS[self.attack].REQUIRES
+    attacked = PLAYED[self.attack].REQUIRES
     if self.target not in attacked:
       known = ', '.join(attacked)
       raise InputError(f'attack {self.attack!r} has no target {self.target!r}, only: {known}')
+    check_game(self)
     _check_at_least(self, 0, 'epoch')
     _check_at_least(self, -1, 'learning_epoch')
     _check_at_least(self, 0, 'attack_learning_rate', 'attack_decay', 'tv_weight', 'start_scale')

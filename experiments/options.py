@@ -1,9 +1,16 @@
 """Which fields of a cell an attack reads, and the options that it is run with."""
 
 import dataclasses
+from types import ModuleType
 from typing import Any
 
 from mamljax.attacks import ATTACKS
+from mamljax.audit import likelihood_ratio
+from mamljax.errors import InputError
+
+# What no attack can pass: played in the place of one, and told the truth.
+BOUNDS: dict[str, ModuleType] = {'likelihood_ratio': likelihood_ratio}
+PLAYED = ATTACKS | BOUNDS
 
 # What an option is called in a cell, where it is called otherwise.
 _FIELDS = {'learning_rate': 'attack_learning_rate', 'decay': 'attack_decay'}
@@ -16,7 +23,7 @@ _COMMON = frozenset({'target', 'ways'})
 def make_options(cell: Any) -> Any:
   """The options of a cell's attack: each from the field of its name."""
   fields = _option_fields(cell.attack)
-  return ATTACKS[cell.attack].Options(**{o: getattr(cell, f) for o, f in fields.items()})
+  return PLAYED[cell.attack].Options(**{o: getattr(cell, f) for o, f in fields.items()})
 
 
 def required(attack: str, options: Any) -> frozenset[str]:
@@ -24,7 +31,7 @@ def required(attack: str, options: Any) -> frozenset[str]:
 
   Where the options say that the classes are unknown, they are not told.
   """
-  needs = ATTACKS[attack].REQUIRES[options.target]
+  needs = PLAYED[attack].REQUIRES[options.target]
   return needs - {'classes'} if getattr(options, 'classes', '') == 'unknown' else needs
 
 
@@ -34,7 +41,7 @@ def idle_fields(attack: str, target: str) -> frozenset[str]:
   >>> sorted(idle_fields('reconstruction', 'query'))[0]
   'assumed_order'
   """
-  module = ATTACKS.get(attack)
+  module = PLAYED.get(attack)
   if module is None or target not in module.REQUIRES:
     return frozenset()
   read = {*_option_fields(attack).values(), *_COMMON}
@@ -53,12 +60,29 @@ def passes(cell: Any) -> int:
 def fixed_threshold(attack: str, defence: str) -> float | None:
   """The threshold that is known beforehand; None if trials must choose it.
 
-  A defence moves the scores: the known thresholds are for none.
+  A defence moves the scores: the known thresholds of attacks are for none. A bound knows it.
   """
-  return ATTACKS[attack].THRESHOLD if attack in ATTACKS and defence == 'none' else None
+  known = PLAYED if defence == 'none' else BOUNDS
+  return known[attack].THRESHOLD if attack in known else None
+
+
+def check_game(cell: Any) -> None:
+  """Refuses a game that a bound does not hold for.
+
+  Raises:
+    InputError: if there are several learners, or non-members that their class gives away.
+  """
+  if cell.attack not in BOUNDS:
+    return
+  for field, value in (('learners', 1), ('non_members', 'same_class')):
+    if getattr(cell, field) != value:
+      raise InputError(
+        f'attack {cell.attack!r} is a bound of the game with {field}={value!r}, '
+        f'not {getattr(cell, field)!r}'
+      )
 
 
 def _option_fields(attack: str) -> dict[str, str]:
   """Option -> the field of a cell that it is taken from."""
-  names = [field.name for field in dataclasses.fields(ATTACKS[attack].Options)]
+  names = [field.name for field in dataclasses.fields(PLAYED[attack].Options)]
   return {name: _FIELDS.get(name, name) for name in names}

@@ -10,6 +10,7 @@ from absl import logging
 from tqdm import tqdm
 
 from experiments import (
+  ceiling,
   command,
   curves,
   figures,
@@ -53,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     cells=[Cell(**result.configuration) for result in found],
     x=sweep.x,
   )
-  print(tables.format_table(found), '', sep='\n')
+  print(tables.format_table(found), *ceiling.statements(found), '', sep='\n')
   print(f'{len(found)} cells in {path}, the first pictured in {_draw(sweep, found)}')
   if len(found) < len(sweep.cells):
     raise InputError(f'{len(sweep.cells) - len(found)} cells have no result, as warned above')
