@@ -22,7 +22,7 @@ COLUMNS: tuple[str, ...] = (
   'paper_accuracy', 'paper_recall', 'paper_precision',
   'recall_low', 'recall_high', 'precision_low', 'precision_high',
   'learning_accuracy', 'learning_low', 'learning_high', 'label_accuracy',
-  'calibration_trials', 'seed', 'git_revision', 'hash',
+  'calibration_trials', 'seed', 'git_revision', 'hash', 'chunk_run',
 )
 # fmt: on
 
@@ -42,6 +42,7 @@ def row(result: CellResult) -> dict[str, Any]:
   learning = result.extra.get('learning', {})
   values |= {
     'git_revision': result.git_revision,
+    'chunk_run': result.extra.get('chunk_run', cell.get('chunk')),
     'label_accuracy': result.extra.get('label_accuracy'),
     'learning_accuracy': learning.get('accuracy'),
     'learning_low': learning.get('low'),
