@@ -17,6 +17,7 @@ from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.reconstruction import LABELS
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.convolution import FORMS
+from mamljax.data.loading import fingerprint
 from mamljax.defences import DEFENCES
 from mamljax.errors import InputError, unknown
 from mamljax.networks import (
@@ -178,7 +179,12 @@ def read() -> Sweep:
   cells = grid.expand(axes, fixed)
   if FLAGS.chunk < 0:
     raise InputError(f'chunk must be positive, or 0 to have it chosen, not {FLAGS.chunk}')
-  cells = [dataclasses.replace(c, chunk=FLAGS.chunk or good_chunk(c)) for c in cells]
+  cells = [
+    dataclasses.replace(
+      cell, chunk=FLAGS.chunk or good_chunk(cell), fingerprint=fingerprint(cell.dataset)
+    )
+    for cell in cells
+  ]
   _check_x(cells)
   output_dir = _folder('output_dir')
   if FLAGS.quick:

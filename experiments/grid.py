@@ -26,6 +26,7 @@ class Model:
     dataset: as `mamljax.data.load_dataset` names it.
     image_size: side to resize images to, in pixels; 0 leaves them as they are.
     channels: 1 or 3 to convert colours; 0 leaves them as they are.
+    fingerprint: of the content of a file of the user's, where `dataset` names one; else ''.
     network: a name in `mamljax.networks.NETWORKS`.
     filters, activation, normalization, initialization, downsampling, convolution, precision:
       see `mamljax.networks.Network`.
@@ -42,6 +43,7 @@ class Model:
   dataset: str = 'mnist_sample'
   image_size: int = 0
   channels: int = 0
+  fingerprint: str = ''
   network: str = 'conv4'
   filters: int = 32
   activation: str = 'relu'
@@ -240,7 +242,7 @@ def _is_noisy(point: dict[str, Any]) -> bool:
 def describe(cell: Cell) -> str:
   """A short name of a cell for a person: its game, and what is not as by default."""
   game = f'{cell.dataset} {cell.ways}-way {cell.shots}-shot {cell.target} {cell.attack}'
-  said = {'dataset', 'ways', 'shots', 'target', 'attack', 'chunk'}
+  said = {'dataset', 'ways', 'shots', 'target', 'attack', 'chunk', 'fingerprint'}
   unusual = [
     f'{field.name}={getattr(cell, field.name)}'
     for field in dataclasses.fields(cell)

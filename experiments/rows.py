@@ -23,7 +23,7 @@ COLUMNS: tuple[str, ...] = (
   'recall_low', 'recall_high', 'precision_low', 'precision_high',
   'learning_accuracy', 'learning_low', 'learning_high', 'label_accuracy',
   'ceiling_auc', 'ceiling_share',
-  'calibration_trials', 'seed', 'git_revision', 'hash',
+  'calibration_trials', 'seed', 'git_revision', 'hash', 'chunk_run',
 )
 # fmt: on
 
@@ -44,6 +44,7 @@ def row(result: CellResult, *, bound: CellResult | None = None) -> dict[str, Any
   learning = result.extra.get('learning', {})
   values |= {
     'git_revision': result.git_revision,
+    'chunk_run': result.extra.get('chunk_run', cell.get('chunk')),
     'label_accuracy': result.extra.get('label_accuracy'),
     'learning_accuracy': learning.get('accuracy'),
     'learning_low': learning.get('low'),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import jax
 from absl import logging
 
-from experiments import models, playing, results, stages
+from experiments import models, playing, progress, results, stages
 from experiments.examples import Examples
 from experiments.grid import Cell
 from experiments.precision import gradient_error
@@ -20,15 +21,21 @@ from mamljax.data import Splits
 
 
 def run_cell(
-  cell: Cell, *, data_dir: Path | None, store_dir: Path, advance: Callable[[int], Any]
+  cell: Cell,
+  *,
+  data_dir: Path | None,
+  store_dir: Path,
+  advance: Callable[[int], Any],
+  save_seconds: float = 30.0,
 ) -> tuple[results.CellResult, Examples | None]:
   """Computes a cell.
 
   Args:
     cell: what to compute.
     data_dir: where prepared data sets are.
-    store_dir: where checkpoints are kept.
+    store_dir: where checkpoints, and trials of unfinished cells, are kept.
     advance: called with the number of trials done since it was last called.
+    save_seconds: how often they are.
 
   Returns:
     The result, on trials that are apart from those that chose the threshold, unless it is
@@ -37,10 +44,17 @@ def run_cell(
   revision, splits = _revision(), models.splits_of(cell, data_dir)
   learned = max(cell.epoch, cell.learning_epoch)
   states = dict(
-    models.trained_states(cell.model, [cell.epoch, learned], splits=splits, store_dir=store_dir)
+    models.trained_states(
+      cell.model,
+      [cell.epoch, learned],
+      splits=splits,
+      store_dir=store_dir,
+      save_seconds=save_seconds,
+    )
   )
   shared, timings = stages.share(cell, states[cell.epoch].params, splits.references)
-  play = functools.partial(playing.play, cell, shared, advance=advance)
+  keeper = _keeper(cell, store_dir, save_seconds)
+  play = functools.partial(playing.play, cell, shared, advance=advance, keeper=keeper)
   report = play(getattr(splits, cell.pool), stream=playing.REPORTED, count=cell.trials)
   calibrate, threshold = _calibrate(cell, play, splits)
   played = len(report.trials.scores) + len(calibrate.trials.scores)
@@ -57,6 +71,7 @@ def run_cell(
       + calibrate.compile_seconds
       + report.compile_seconds,
       'devices': jax.device_count(),
+      'memory_bytes': report.memory_bytes,
     },
     metrics=evaluate(
       report.trials.scores,
@@ -74,6 +89,14 @@ def run_cell(
     | _error(cell, states[cell.epoch], splits),
   )
   return result, report.examples
+
+
+def _keeper(cell: Cell, store_dir: Path, save_seconds: float) -> progress.Keeper:
+  """What keeps the trials of a cell: for the same code on the same kind of device only."""
+  stamp = [results.versions(), _revision(), jax.devices()[0].device_kind]
+  return progress.Keeper(
+    progress.folder(store_dir), results.cell_hash(cell), json.dumps(stamp), every=save_seconds
+  )
 
 
 def _calibrate(

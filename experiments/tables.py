@@ -9,7 +9,7 @@ from experiments.rows import row
 
 _RATES = ('accuracy', 'recall', 'precision', 'auc')
 # Always shown, or follows from what is.
-_ALWAYS = ('dataset', 'ways', 'shots', 'target', 'chunk', 'calibration_trials')
+_ALWAYS = ('dataset', 'ways', 'shots', 'target', 'chunk', 'calibration_trials', 'fingerprint')
 
 
 def format_table(results: Sequence[CellResult]) -> str:

@@ -6,6 +6,7 @@ OTHER: dict[str, Any] = {
   'dataset': 'fashion_mnist_sample',
   'image_size': 14,
   'channels': 1,
+  'fingerprint': '0123456789abcdef',
   'network': 'mlp',
   'filters': 8,
   'activation': 'softplus',
