@@ -70,10 +70,10 @@ class Found:
     failed = [name for name in hashes if failures.find(store, name)]
     for name in failed:
       failure = failures.find(store, name)
-      if failure and failure.count >= self.how.max_failures:
+      if failure and failure.times >= self.how.max_failures:
         logging.warning(
           '%s failed %d times and is left alone (%s): --max_failures=%d tries it again',
-          *(failure.cell, failure.count, failure.reason, failure.count + 1),
+          *(failure.cell, failure.times, failure.reason, failure.times + 1),
         )
     if others := len(missing) - len(failed):
       print(f'{others} cells are left to other tasks: the last of them completes the table')

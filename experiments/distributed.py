@@ -40,9 +40,13 @@ def start(mode: str) -> None:
     return
   told = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
   address, count, own = (os.environ.get(name) for name in told)
-  known = {'num_processes': int(count), 'process_id': int(own)} if count and own else {}
   try:
-    jax.distributed.initialize(address, heartbeat_timeout_seconds=SILENCE, **known)
+    jax.distributed.initialize(
+      address,
+      num_processes=int(count) if count else None,
+      process_id=int(own) if own else None,
+      heartbeat_timeout_seconds=SILENCE,
+    )
   except (RuntimeError, ValueError) as error:
     reason = (str(error) or 'no reason given').splitlines()[0]
     raise InputError(f'cannot join the other processes: {reason}') from error

@@ -15,14 +15,14 @@ class Failure(NamedTuple):
 
   Attributes:
     cell: its short name.
-    count: how often it failed.
+    times: how often it failed.
     reason: the last error in a line.
     traceback: of the last time.
     host, when: where and when that was, in seconds since 1970.
   """
 
   cell: str
-  count: int
+  times: int
   reason: str
   traceback: str
   host: str
@@ -35,7 +35,7 @@ def record(store_dir: Path, name: str, cell: str, error: BaseException) -> Failu
   reason = ' '.join(str(error).split()) or type(error).__name__
   failure = Failure(
     cell=cell,
-    count=1 + (before.count if before else 0),
+    times=1 + (before.times if before else 0),
     reason=f'{type(error).__name__}: {reason}',
     traceback=''.join(traceback.format_exception(error)),
     host=socket.gethostname(),

@@ -63,12 +63,15 @@ def read() -> Operation:
     raise InputError(f'num_shards must be 1 or more, not {count}')
   if not 0 <= shard < count:
     raise InputError(f'shard must be in 0..{count - 1} of {count} shards, not {shard}')
-  for flag in (_SAVE_SECONDS, _LEASE_SECONDS, _MAX_FAILURES):
-    least = 0 if flag is _SAVE_SECONDS else 1
-    if not flag.value >= least:
-      raise InputError(f'{flag.name} must be {least} or more, not {flag.value}')
-  told = (flag.value for flag in (_DISTRIBUTED, _SAVE_SECONDS, _LEASE_SECONDS, _MAX_FAILURES))
-  return Operation(count, shard, *told)
+  save, lease, most = _SAVE_SECONDS.value, _LEASE_SECONDS.value, _MAX_FAILURES.value
+  for name, value, least in (
+    ('save_seconds', save, 0),
+    ('lease_seconds', lease, 1),
+    ('max_failures', most, 1),
+  ):
+    if not value >= least:
+      raise InputError(f'{name} must be {least} or more, not {value}')
+  return Operation(count, shard, _DISTRIBUTED.value, save, lease, most)
 
 
 def _array() -> tuple[int, int]:

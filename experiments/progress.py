@@ -9,7 +9,7 @@ import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
@@ -49,7 +49,7 @@ def join(blocks: Sequence[Block]) -> Block:
       _first([part.pictures for part in played]),
       _concatenate([part.labels_right for part in played]),
     ),
-    _first([block.candidates for block in blocks]),
+    np.concatenate([block.candidates[:EXAMPLES] for block in blocks])[:EXAMPLES],
     sum(block.seconds for block in blocks),
     sum(block.compile_seconds for block in blocks),
     max(block.memory_bytes for block in blocks),
@@ -127,13 +127,13 @@ class Keeper:
       raise InputError(f'cannot read {path}: {error.strerror}') from error
 
 
-def _first(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+def _first(parts: Sequence[Any]) -> np.ndarray | None:
   """The first `EXAMPLES` rows of some arrays, or None if they are none."""
   whole = _concatenate([part[:EXAMPLES] if part is not None else None for part in parts])
   return None if whole is None else whole[:EXAMPLES]
 
 
-def _concatenate(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+def _concatenate(parts: Sequence[Any]) -> np.ndarray | None:
   there = [part for part in parts if part is not None]
   return np.concatenate(there) if there else None
 
@@ -142,14 +142,16 @@ def _pack(block: Block, stamp: str) -> bytes:
   """A block as the bytes of an .npz; what is None is left out."""
   fields = block._asdict() | block.played._asdict() | {'stamp': stamp}
   del fields['played']
-  np.savez(data := io.BytesIO(), **{k: v for k, v in fields.items() if v is not None})
+  there: dict[str, Any] = {k: v for k, v in fields.items() if v is not None}
+  np.savez(data := io.BytesIO(), **there)
   return data.getvalue()
 
 
 def _unpack(data: bytes) -> tuple[Block, str]:
   """The block again, and its stamp."""
   with np.load(io.BytesIO(data), allow_pickle=False) as file:
-    fields = dict(file)
-  played = Played(*(fields.get(name) for name in Played._fields))
+    fields: dict[str, Any] = dict(file)
+  fields |= {name: fields.get(name) for name in ('pictures', 'labels_right')}
+  played = Played(*(fields[name] for name in Played._fields))
   seconds = (float(fields[name]) for name in ('seconds', 'compile_seconds', 'memory_bytes'))
   return Block(played, fields['candidates'], *seconds), str(fields['stamp'])

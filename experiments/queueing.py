@@ -82,4 +82,4 @@ class Queue:
     if results.is_there(self._store_dir, name):
       return True
     failure = failures.find(self._store_dir, name)
-    return failure is not None and failure.count >= self._max_failures
+    return failure is not None and failure.times >= self._max_failures

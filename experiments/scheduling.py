@@ -71,7 +71,8 @@ def simulate(
     needed += CLAIM + KEEP
     operations += needed
     server = max(server, now) + needed * operation
-    end = max(end, done := server + seconds[cell])
+    done = float(server + seconds[cell])
+    end = max(end, done)
     heapq.heappush(ready, (done, task))
   operations += math.ceil(tasks * end * BEATS_PER_SECOND)
   total = float(np.sum(seconds))

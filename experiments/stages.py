@@ -58,10 +58,10 @@ class Played(NamedTuple):
     labels_right: the share of labels that the attack inferred rightly there, if it did.
   """
 
-  scores: jax.Array
-  located: jax.Array
-  pictures: jax.Array | None
-  labels_right: jax.Array | None
+  scores: jax.Array | np.ndarray
+  located: jax.Array | np.ndarray
+  pictures: jax.Array | np.ndarray | None
+  labels_right: jax.Array | np.ndarray | None
 
 
 def is_member(indices: Any) -> Any:

@@ -1,6 +1,6 @@
 """How far a sweep is: `python -m experiments.status --output_dir=OUT`.
 
-Reads what its tasks keep in OUT and its store, wherever they run, and writes nothing.
+Reads what its tasks keep in OUT and its store, wherever they run, and leaves nothing behind.
 """
 
 import statistics
@@ -52,7 +52,7 @@ def report(output_dir: Path, *, lease: float) -> list[str]:
   slowest = sorted(times, key=lambda name: -times[name])[:_SHOWN]
   lines += [f'slow: {plan.duration(times[n])}: {planned.cells[n].name}' for n in slowest]
   lines += [
-    f'failed {failure.count} x: {failure.cell}: {failure.reason} (failures/{name}.json)'
+    f'failed {failure.times} x: {failure.cell}: {failure.reason} (failures/{name}.json)'
     for name, failure in list(failed.items())[:_SHOWN]
   ]
   return lines

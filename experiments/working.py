@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import socket
@@ -40,7 +41,6 @@ class Worker:
   def __init__(self, sweep: Sweep, how: Operation, finished: Callable[[Cell, Result], Any]):
     self.sweep, self.how, self.finished = sweep, how, finished
     self._bar: Any = None
-    self._cell: Cell | None = None
     self._trials = self._done = self._failed = 0
     self._said = time.monotonic()
     self._waiting_for: set[str] = set()
@@ -82,7 +82,7 @@ class Worker:
 
   def _compute(self, cell: Cell) -> None:
     """Computes a cell and keeps it, or how it failed."""
-    self._cell, self._trials = cell, 0
+    self._trials = 0
     self._bar.set_description(describe(cell))
     try:
       result, examples = within_memory(cell, self._run)
@@ -101,7 +101,7 @@ class Worker:
       cell,
       data_dir=self.sweep.data_dir,
       store_dir=self.sweep.store_dir,
-      advance=self._advance,
+      advance=functools.partial(self._advance, cell),
       save_seconds=self.how.save_seconds,
     )
 
@@ -126,9 +126,8 @@ class Worker:
       return
     logging.warning('no result: %s: %s', describe(cell), error, exc_info=error)
 
-  def _advance(self, trials: int) -> None:
+  def _advance(self, cell: Cell, trials: int) -> None:
     """Moves the bar, and now and then says the same to a machine."""
-    cell = self._cell
     self._trials += trials
     self._bar.update(trials * steps_of(cell))
     if time.monotonic() - self._said >= LINE_SECONDS:

@@ -103,7 +103,7 @@ class Spy:
 
 
 BLOCK = progress.Block(
-  Played(np.float32([0.1, -1.5]), np.array([True, False]), None, np.float32([1, 0.5])),
+  Played(np.array([0.1, -1.5]), np.array([True, False]), None, np.array([1, 0.5])),
   np.zeros((2, 1, 1, 1), np.float32),
   0.25,
   0.5,

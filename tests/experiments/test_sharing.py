@@ -91,6 +91,7 @@ def test_a_claim_lives_while_its_task_does(tmp_path):
     assert held.take('cell')
     time.sleep(0.5)
     found = claims.find(claims.folder(tmp_path) / 'cell.json')
+    assert found is not None
     assert not claims.expired(found, 0.2)
   assert claims.find(claims.folder(tmp_path) / 'cell.json') is None
 
@@ -171,7 +172,7 @@ def test_failures_are_kept_and_tried_again_and_then_left_alone(finished, tmp_pat
     assert '1 cells have no result' in ended.err
     assert len(tried) == times
     failure = failures.find(folder, bad['hash'])
-    assert (failure.count, failure.reason) == (times, 'RuntimeError: lost the device')
+    assert (failure.times, failure.reason) == (times, 'RuntimeError: lost the device')
     assert 'in fail' in failure.traceback
   told = '\n'.join(status.report(folder, lease=60))
   assert '7 of 8 cells done, 0 running, 1 failed, 0 waiting' in told

@@ -15,7 +15,6 @@ import pytest
 
 from tests.experiments.tiny import GRID, ROOT, Finished, arguments, cells, rows, scores
 
-pytest_plugins = ('tests.experiments.conftest',)
 pytestmark = [
   pytest.mark.slow,
   pytest.mark.skipif(os.geteuid() != 0 or not shutil.which('apt-get'), reason='installs SLURM'),
