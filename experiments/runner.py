@@ -2,19 +2,22 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from experiments import models, playing, results, stages
 from experiments.examples import Examples
 from experiments.grid import Cell
 from mamljax import training
+from mamljax.audit.combination import combine
 from mamljax.audit.decision import choose_threshold
 from mamljax.audit.metrics import evaluate
 from mamljax.data import Splits
+from mamljax.types import Params
 
 
 def run_cell(
@@ -37,29 +40,19 @@ def run_cell(
   states = dict(
     models.trained_states(cell.model, [cell.epoch, learned], splits=splits, store_dir=store_dir)
   )
-  shared, timings = stages.share(cell, states[cell.epoch].params, splits.references)
-  play = functools.partial(playing.play, cell, shared, advance=advance)
-  report = play(getattr(splits, cell.pool), stream=playing.REPORTED, count=cell.trials)
-  calibrate, threshold = _calibrate(cell, play, splits)
-  played = len(report.trials.scores) + len(calibrate.trials.scores)
+  phases = _play_all(cell, states[cell.epoch].params, splits, advance)
+  report, calibrate, _ = phases
   result = results.CellResult(
     configuration=dataclasses.asdict(cell),
     seed=cell.seed,
     versions=results.versions(),
     git_revision=revision,
     device_kind=jax.devices()[0].device_kind,
-    timings=timings
-    | {
-      'seconds_per_trial': (calibrate.seconds + report.seconds) / played,
-      'compile_seconds': timings['compile_seconds']
-      + calibrate.compile_seconds
-      + report.compile_seconds,
-      'devices': jax.device_count(),
-    },
+    timings=_sum_up(phases),
     metrics=evaluate(
       report.trials.scores,
       report.trials.members,
-      threshold=threshold,
+      threshold=_threshold(cell, calibrate),
       tasks=report.trials.tasks,
       located=report.trials.located,
       seed=cell.seed,
@@ -71,15 +64,79 @@ def run_cell(
   return result, report.examples
 
 
-def _calibrate(
-  cell: Cell, play: Callable[..., playing.Scored], splits: Splits
-) -> tuple[playing.Scored, float]:
-  """The trials that choose the threshold, and the threshold; none where it is known."""
+class Phases(NamedTuple):
+  """What an attack made of the trials of a cell."""
+
+  report: playing.Scored
+  calibrate: playing.Scored
+  timings: dict[str, float]
+
+
+def _play_all(
+  cell: Cell, params: Params, splits: Splits, advance: Callable[[int], Any]
+) -> Phases:
+  """Plays the trials of a cell with each part of its attack.
+
+  Trials count as done when the last part has played them.
+  """
+  *others, last = cell.alone
+  phases = [_play(part, cell, params, splits, lambda _: None) for part in others]
+  phases.append(_play(last, cell, params, splits, advance))
+  return phases[0] if len(phases) == 1 else _combine(phases)
+
+
+def _play(
+  part: Cell, cell: Cell, params: Params, splits: Splits, advance: Callable[[int], Any]
+) -> Phases:
+  """Plays a part of a cell's attack; no calibration trials where the threshold is known."""
+  shared, timings = stages.share(part, params, splits.references)
+  play = functools.partial(playing.play, part, shared, advance=advance)
+  report = play(getattr(splits, cell.pool), stream=playing.REPORTED, count=cell.trials)
   if cell.threshold is not None:
-    return playing.NOTHING, cell.threshold
+    return Phases(report, playing.NOTHING, timings)
   count = cell.calibration_trials
-  played = play(splits.calibration, stream=playing.CALIBRATION, count=count)
-  return played, choose_threshold(played.trials.scores, played.trials.members)
+  calibrate = play(splits.calibration, stream=playing.CALIBRATION, count=count)
+  return Phases(report, calibrate, timings)
+
+
+def _combine(phases: Sequence[Phases]) -> Phases:
+  """The phases of a combination, whose weights its calibration trials choose."""
+  calibrations = [part.calibrate.trials for part in phases]
+  members = calibrations[0].members
+  combination = combine(np.transpose([trials.scores for trials in calibrations]), members)
+
+  def join(scored: Sequence[playing.Scored]) -> playing.Scored:
+    scores = combination(np.transpose([part.trials.scores for part in scored]))
+    return playing.Scored(
+      scored[0].trials._replace(scores=scores.tolist()),
+      examples=None,
+      label_accuracy=None,
+      seconds=sum(part.seconds for part in scored),
+      compile_seconds=sum(part.compile_seconds for part in scored),
+    )
+
+  timings = {name: sum(part.timings[name] for part in phases) for name in phases[0].timings}
+  reports, calibrated = ([getattr(p, kind) for p in phases] for kind in ('report', 'calibrate'))
+  return Phases(join(reports), join(calibrated), timings)
+
+
+def _sum_up(phases: Phases) -> dict[str, float]:
+  """What a cell took, in seconds, and on how many devices."""
+  report, calibrate, prepared = phases
+  played = len(report.trials.scores) + len(calibrate.trials.scores)
+  compiled = calibrate.compile_seconds + report.compile_seconds
+  return prepared | {
+    'seconds_per_trial': (calibrate.seconds + report.seconds) / played,
+    'compile_seconds': prepared['compile_seconds'] + compiled,
+    'devices': jax.device_count(),
+  }
+
+
+def _threshold(cell: Cell, calibrate: playing.Scored) -> float:
+  """The threshold that is known, or that the calibration trials choose."""
+  if cell.threshold is not None:
+    return cell.threshold
+  return choose_threshold(calibrate.trials.scores, calibrate.trials.members)
 
 
 @functools.cache
