@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from experiments.options import NAMES, check_game, fixed_threshold, idle_fields, parts_of
 from mamljax.attacks.matched_filter import CLASSES
@@ -183,7 +183,7 @@ class Cell(Model):
     return Model(**{field.name: getattr(self, field.name) for field in fields})
 
   @property
-  def alone(self) -> list['Cell']:
+  def alone(self) -> list[Self]:
     """A cell for each attack that the score is made of, on the same trials."""
     return [dataclasses.replace(self, attack=part) for part in parts_of(self)]
 
