@@ -8,7 +8,7 @@ from experiments.options import BOUNDS, idle_fields
 from experiments.results import CellResult, configuration_hash
 
 # What makes no other game: how an attack is run and how many trials are played.
-_APART = ('attack', 'chunk', 'trials', 'calibration_trials')
+_APART = ('attack', 'parts', 'chunk', 'trials', 'calibration_trials')
 
 
 def ceilings(results: Sequence[CellResult]) -> dict[str, CellResult]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 from absl import flags
 
 from experiments import command, grid
-from experiments.options import PLAYED
+from experiments.options import NAMES
 from experiments.playing import good_chunk
 from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.reconstruction import LABELS
@@ -67,7 +67,8 @@ AXES = {
   'ways': Axis('ways', int, 'classes of a task'),
   'shots': Axis('shots', int, 'images of each class in each of the two sets'),
   'targets': Axis('target', str, 'the attacked set: query, support'),
-  'attacks': Axis('attack', str, ', '.join(PLAYED)),
+  'attacks': Axis('attack', str, ', '.join(NAMES)),
+  'parts': Axis('parts', str, "of a combined attack, joined by '+'"),
   'orders': Axis('order', int, '2 for MAML, 1 for first-order MAML'),
   'assumed_orders': Axis(
     'assumed_order', int, 'order that the adversary simulates; 0: the true one'

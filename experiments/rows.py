@@ -61,7 +61,9 @@ def row(result: CellResult, *, bound: CellResult | None = None) -> dict[str, Any
     'ceiling_auc': bound.metrics.auc.value if bound and bound.metrics.auc else None,
     'ceiling_share': ceiling.share(result, bound) if bound else None,
   }
-  values |= dict.fromkeys(idle_fields(cell['attack'], cell['target']))
+  values |= dict.fromkeys(
+    idle_fields(cell['attack'], cell['target'], parts=cell.get('parts', ''))
+  )
   rest = [name for name in cell if name not in COLUMNS]
   return {column: values[column] for column in (*COLUMNS, *rest)}
 

@@ -144,17 +144,17 @@ def check(cell: Cell, splits: Splits) -> None:
   Raises:
     InputError: as the attack's `prepare` does.
   """
-  if cell.attack in BOUNDS:
-    return
-  options = make_options(cell)
-  needs = required(cell.attack, options)
 
-  def prepared() -> Any:
-    params = models.initial_state(cell.model, splits).params
-    knowledge = _know(cell, params, splits.references, needs)
-    return ATTACKS[cell.attack].prepare(jax.random.key(0), knowledge, options=options)
+  def prepare_one(part: Cell) -> Any:
+    options = make_options(part)
+    params = models.initial_state(part.model, splits).params
+    needs = required(part.attack, options)
+    knowledge = _know(part, params, splits.references, needs)
+    return ATTACKS[part.attack].prepare(jax.random.key(0), knowledge, options=options)
 
-  jax.eval_shape(prepared)
+  for part in cell.alone:
+    if part.attack not in BOUNDS:
+      jax.eval_shape(functools.partial(prepare_one, part))
 
 
 def _know(cell: Cell, params: Params, references: Pool, needs: frozenset[str]) -> Knowledge:

@@ -62,6 +62,8 @@ class Info(NamedTuple):
 REQUIRES = {'query': frozenset({'truth'}), 'support': frozenset({'truth'})}
 THRESHOLD = 0.0
 
+_CERTAIN = 1e6  # standard deviations beyond which nothing is left to tell
+
 
 def score(
   key: jax.Array,
@@ -151,7 +153,7 @@ def _on_sent(
     send_gradient(key, loss_fn, params, task, inner, defence=told) for task in tasks
   )
   size = sum(leaf.size for leaf in jax.tree.leaves(params))
-  rounding = jnp.finfo(jnp.float32).eps * optax.tree.norm(with_it) / size**0.5
+  rounding = jnp.finfo(jnp.float32).eps * _length(with_it) / size**0.5
   return _separation(
     optax.tree.sub(with_it, without), defence.outgoing or Gaussian(jnp.maximum(rounding, 1e-30))
   )
@@ -161,4 +163,11 @@ def _separation(shift: Params, noise: Any) -> jax.Array:
   """The length of a shift in standard deviations of Gaussian noise."""
   if not isinstance(noise, Gaussian):
     raise TypeError(f'the likelihood ratio of {type(noise).__name__} noise is not known')
-  return optax.tree.norm(shift) / noise.scale
+  return jnp.minimum(_length(shift) / noise.scale, _CERTAIN)
+
+
+def _length(tree: Params) -> jax.Array:
+  """The norm of a pytree whose squares may overflow: noisy adaptations explode."""
+  largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
+  scaled = jax.tree.map(lambda leaf: leaf / jnp.maximum(largest, 1e-30), tree)
+  return largest * optax.tree.norm(scaled)

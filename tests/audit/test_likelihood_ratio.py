@@ -172,6 +172,23 @@ def test_without_a_trace_of_the_candidate_there_is_nothing_to_find():
   assert auc(ratios, MEMBERS) == 0.5
 
 
+def test_gradients_of_any_size_have_a_finite_ratio():
+  """An adaptation that explodes sends numbers whose squares overflow; a sweep must go on."""
+  trial = jax.tree.map(lambda leaf: leaf[0], draw('query'))
+  for scale in (1e25, 1e-25):
+    ratio, _ = likelihood_ratio.score(
+      jax.random.key(0),
+      lambda params, batch, scale=scale: scale * loss_fn(params, batch),
+      PARAMS,
+      trial,
+      InnerLoop(0, 0.0),
+      defence=Defence(),
+      options=Options(),
+    )
+    assert np.isfinite(ratio)
+    assert ratio > 0  # the first trial has a member
+
+
 def test_other_noise_than_gaussian_is_refused():
   """A ceiling of the wrong density would be none."""
   with pytest.raises(TypeError, match='likelihood ratio of function noise'):
