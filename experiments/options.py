@@ -45,9 +45,8 @@ def idle_fields(attack: str, target: str) -> frozenset[str]:
 
 def passes(cell: Any) -> int:
   """How often a trial of a cell goes through a set: its iterations or shadows, or once."""
-  takes = {'iterations': cell.iterations, 'shadows': cell.shadows + cell.swaps}
   read = _option_fields(cell.attack).values()
-  return max((count for field, count in takes.items() if field in read), default=1)
+  return sum(getattr(cell, f) for f in ('iterations', 'shadows', 'swaps') if f in read) or 1
 
 
 def fixed_threshold(attack: str, defence: str) -> float | None:
