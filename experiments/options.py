@@ -77,12 +77,9 @@ def idle_fields(attack: str, target: str, *, parts: str = '') -> frozenset[str]:
 
 def passes(cell: Any) -> int:
   """How often a trial of a cell goes through a set: its iterations or shadows, or once."""
-  takes = {'iterations': cell.iterations, 'shadows': cell.shadows + cell.swaps}
+  counted = ('iterations', 'shadows', 'swaps')
   read = (_option_fields(part).values() for part in parts_of(cell))
-  return sum(
-    max((count for field, count in takes.items() if field in fields), default=1)
-    for fields in read
-  )
+  return sum(sum(getattr(cell, f) for f in counted if f in fields) or 1 for fields in read)
 
 
 def fixed_threshold(attack: str, defence: str) -> float | None:

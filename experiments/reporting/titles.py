@@ -37,6 +37,10 @@ _TITLES = {
     'Table I by the shadow matched filter',
     'Does the gradient look like those of support sets with the candidate in them?',
   ),
+  'table1_curvature': Title(
+    'Table I by the curvature filter',
+    "Has the candidate's own curvature bent the gradient, among those of public images?",
+  ),
   'table2_row_space': Title(
     'Table II by the row space',
     'Is the candidate in the span of the gradient of a fully connected first layer?',
