@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, cast
 from absl import flags
 
 from experiments import command, grid
+from experiments.options import NAMES
 from experiments.playing import good_chunk
-from mamljax.attacks import ATTACKS
 from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.reconstruction import LABELS
 from mamljax.audit.game import NON_MEMBERS
@@ -67,7 +67,8 @@ AXES = {
   'ways': Axis('ways', int, 'classes of a task'),
   'shots': Axis('shots', int, 'images of each class in each of the two sets'),
   'targets': Axis('target', str, 'the attacked set: query, support'),
-  'attacks': Axis('attack', str, ', '.join(ATTACKS)),
+  'attacks': Axis('attack', str, ', '.join(NAMES)),
+  'parts': Axis('parts', str, "of a combined attack, joined by '+'"),
   'orders': Axis('order', int, '2 for MAML, 1 for first-order MAML'),
   'assumed_orders': Axis(
     'assumed_order', int, 'order that the adversary simulates; 0: the true one'
@@ -112,9 +113,9 @@ AXES = {
   'start_mean': Axis('start_mean', float, 'of the noise that other slots start from'),
   'start_scale': Axis('start_scale', float, 'its standard deviation'),
   'restarts': Axis('restarts', int, 'first guesses; the one of least objective counts'),
-  'sketch': Axis('sketch', int, 'numbers that the matched filter keeps of a gradient'),
+  'sketch': Axis('sketch', int, 'numbers that a filter keeps of a gradient'),
   'ridge': Axis('ridge', float, 'added to its covariance, relative to the mean variance'),
-  'shadows': Axis('shadows', int, 'support sets that the shadow matched filter draws'),
+  'shadows': Axis('shadows', int, 'support sets that a filter draws'),
   'swaps': Axis('swaps', int, 'those of them that it puts the candidate in'),
   'shrinkage': Axis('shrinkage', float, 'added to its covariance, as the ridge'),
   'pool': Axis('pool', str, 'images of the reported trials: victims; calibration to tune'),

@@ -19,7 +19,7 @@ from experiments import distributed, results, stages
 from experiments.compilation import compile_once, memory_bytes
 from experiments.examples import Examples, make_examples
 from experiments.grid import Cell, describe
-from experiments.options import passes
+from experiments.options import BOUNDS, passes
 from experiments.progress import EXAMPLES, Block, Keeper, join
 from experiments.stages import Played, is_member
 from mamljax.types import Pool
@@ -107,7 +107,7 @@ class Ready(NamedTuple):
   """Trials that are drawn and observed, and wait to be attacked.
 
   Attributes:
-    attack: the compiled `stages.attack`, to be called with `arguments`.
+    attack: the compiled `stages.attack` or `stages.bound`, to be called with `arguments`.
     arguments: its arrays.
     static: the arguments that it was compiled for.
     observe_seconds, attack_seconds: what compiling the two stages took.
@@ -130,6 +130,8 @@ def prepare_block(
 ) -> Ready:
   """Draws and observes the trials of these indices, of one phase of a cell.
 
+  A bound observes nothing: it is told.
+
   Args:
     key: of the phase.
     cell: what is played.
@@ -146,6 +148,9 @@ def prepare_block(
   drawn = stages.draw(key, distributed.own_copy(pool), own, **rules)
   keys, trials = distributed.spread(drawn, split)
   static = {'attack': cell.attack, 'chunk': cell.chunk, 'mesh': mesh}
+  if cell.attack in BOUNDS:
+    bound, seconds = compile_once(stages.bound, keys, trials, shared, **static)
+    return Ready(bound, (keys, trials, shared), static, 0.0, seconds)
   observe, observe_seconds = compile_once(stages.observe, keys, trials, shared, **static)
   seen = jax.block_until_ready(observe(keys, trials, shared))
   arguments = (keys, trials, seen, shared)

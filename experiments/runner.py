@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from absl import logging
 
-from experiments import models, playing, progress, results, stages
+from experiments import models, playing, progress, results
 from experiments.examples import Examples
 from experiments.grid import Cell
+from experiments.phases import choose, play_all, sum_up
+from experiments.precision import gradient_error
 from mamljax import training
-from mamljax.audit.decision import choose_threshold
 from mamljax.audit.metrics import evaluate
 from mamljax.data import Splits
 
@@ -50,38 +52,35 @@ def run_cell(
       save_seconds=save_seconds,
     )
   )
-  shared, timings = stages.share(cell, states[cell.epoch].params, splits.references)
-  keeper = _keeper(cell, store_dir, save_seconds)
-  play = functools.partial(playing.play, cell, shared, advance=advance, keeper=keeper)
-  report = play(getattr(splits, cell.pool), stream=playing.REPORTED, count=cell.trials)
-  calibrate, threshold = _calibrate(cell, play, splits)
-  played = len(report.trials.scores) + len(calibrate.trials.scores)
+  phases = play_all(
+    cell,
+    states[cell.epoch].params,
+    splits,
+    advance=advance,
+    keeper=_keeper(cell, store_dir, save_seconds),
+  )
+  report, calibrate, _ = phases
   result = results.CellResult(
     configuration=dataclasses.asdict(cell),
     seed=cell.seed,
     versions=results.versions(),
     git_revision=revision,
     device_kind=jax.devices()[0].device_kind,
-    timings=timings
-    | {
-      'seconds_per_trial': (calibrate.seconds + report.seconds) / played,
-      'compile_seconds': timings['compile_seconds']
-      + calibrate.compile_seconds
-      + report.compile_seconds,
-      'devices': jax.device_count(),
-      'memory_bytes': report.memory_bytes,
-    },
+    timings=sum_up(phases),
     metrics=evaluate(
       report.trials.scores,
       report.trials.members,
-      threshold=threshold,
+      threshold=choose(cell, calibrate),
       tasks=report.trials.tasks,
       located=report.trials.located,
       seed=cell.seed,
     ),
     trials=report.trials,
     calibration=calibrate.trials,
-    extra=_learning(cell, learned, states[learned], splits) | _labels(report) | _known(cell),
+    extra=_learning(cell, learned, states[learned], splits)
+    | _labels(report)
+    | _known(cell)
+    | _error(cell, states[cell.epoch], splits),
   )
   return result, report.examples
 
@@ -92,17 +91,6 @@ def _keeper(cell: Cell, store_dir: Path, save_seconds: float) -> progress.Keeper
   return progress.Keeper(
     progress.folder(store_dir), results.cell_hash(cell), json.dumps(stamp), every=save_seconds
   )
-
-
-def _calibrate(
-  cell: Cell, play: Callable[..., playing.Scored], splits: Splits
-) -> tuple[playing.Scored, float]:
-  """The trials that choose the threshold, and the threshold; none where it is known."""
-  if cell.threshold is not None:
-    return playing.NOTHING, cell.threshold
-  count = cell.calibration_trials
-  played = play(splits.calibration, stream=playing.CALIBRATION, count=count)
-  return played, choose_threshold(played.trials.scores, played.trials.members)
 
 
 @functools.cache
@@ -127,3 +115,12 @@ def _labels(report: playing.Scored) -> dict[str, Any]:
 def _known(cell: Cell) -> dict[str, Any]:
   """That the threshold was not chosen on trials, where it was not."""
   return {} if cell.threshold is None else {'threshold': 'known beforehand'}
+
+
+def _error(cell: Cell, state: training.State, splits: Splits) -> dict[str, Any]:
+  """What a lower precision than float32's cost a gradient here, where one was chosen."""
+  if cell.precision == 'highest':
+    return {}
+  error = gradient_error(cell.model, state.params, splits.calibration)
+  logging.info('precision=%s moves a gradient by %.1e of its norm', cell.precision, error)
+  return {'gradient_error': error}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import (
+  ceiling,
   collecting,
   command,
   cost,
@@ -68,7 +69,7 @@ def _conclude(sweep: flags.Sweep, found: list[results.CellResult]) -> None:
     x=sweep.x,
   )
   path = sweep.output_dir / 'results.csv'
-  print(tables.format_table(found), '', sep='\n')
+  print(tables.format_table(found), *ceiling.statements(found), '', sep='\n')
   print(f'{len(found)} cells in {path}, the first pictured in {_draw(sweep, found)}')
 
 

@@ -31,6 +31,7 @@ class Line(NamedTuple):
     peak_fraction, peak_fraction_low, peak_fraction_high: of the arithmetic that a matrix
       product of 1,024 x 1,024 x 1,024 on as many cores does in a CPU second of that round.
     flops: in matrix products and convolutions.
+    gradient_error: of an attack, what the chosen precision costs a gradient, of its norm.
     compile_seconds: of what is timed; `seconds_to_ready` is all that precedes it.
     peak_bytes: growth of the process's memory in its first run, for each unit in flight.
     compiled_bytes: what XLA says its program needs, for each unit in flight.
@@ -59,6 +60,7 @@ class Line(NamedTuple):
   peak_fraction_low: float | None
   peak_fraction_high: float | None
   flops: float | None
+  gradient_error: float | None
   compile_seconds: float | None
   seconds_to_ready: float
   peak_bytes: float | None
@@ -109,6 +111,7 @@ def _line(
     aim=row.aim if who in (rows.PEERS[0], rows.ONE_CORE) else None,
     **_ends('peak_fraction', _peak_fraction(row, outcomes, who)),
     flops=facts['flops'] / facts['units'] if 'flops' in facts else None,
+    gradient_error=facts.get('gradient_error'),
     compile_seconds=facts.get('compile_seconds'),
     seconds_to_ready=facts['seconds_to_ready'],
     peak_bytes=_share(facts, 'peak_bytes'),
@@ -145,7 +148,7 @@ def _share(facts: dict[str, Any], name: str) -> float | None:
 def format_lines(lines: Sequence[Line]) -> str:
   """A table for a person."""
   header = ('row', 'contestant', 'ms', 'over mamljax [95 %]', 'CPU', 'aim', 'of peak')
-  header += ('Mflop', 'MiB', 'compiling', 'cores', 'paper s', 'paper / this')
+  header += ('Mflop', 'MiB', 'error', 'compiling', 'cores', 'paper s', 'paper / this')
   return aligned([header, *map(_format, lines)])
 
 
@@ -161,6 +164,7 @@ def _format(line: Line) -> tuple[str, ...]:
     _short(line.peak_fraction),
     _short(line.flops and line.flops / 1e6),
     _short(line.peak_bytes and line.peak_bytes / 2**20),
+    _short(line.gradient_error),
     _short(line.compile_seconds),
     _short(line.cores_used),
     _short(line.paper_seconds),

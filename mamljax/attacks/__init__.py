@@ -11,6 +11,7 @@ observation, candidate, options=...)`, a scalar that is higher for a member, and
 from types import ModuleType
 
 from mamljax.attacks import (
+  curvature_filter,
   gradient_cosine,
   gradient_cosine_z,
   loss,
@@ -26,6 +27,7 @@ ATTACKS: dict[str, ModuleType] = {
   'row_space': row_space,
   'matched_filter': matched_filter,
   'shadow_matched_filter': shadow_matched_filter,
+  'curvature_filter': curvature_filter,
   'gradient_cosine': gradient_cosine,
   'gradient_cosine_z': gradient_cosine_z,
   'loss': loss,
@@ -38,6 +40,7 @@ __all__ = [
   'Candidate',
   'Knowledge',
   'Observation',
+  'curvature_filter',
   'gradient_cosine',
   'gradient_cosine_z',
   'loss',

@@ -22,6 +22,7 @@ from jax.flatten_util import ravel_pytree
 
 from mamljax.attacks.objectives import simulate
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.attacks.shadows import draw_shadow, solve_ridged
 from mamljax.types import Batch
 
 
@@ -94,7 +95,7 @@ def score(
     ValueError: if there are no references, or the classes are not known.
   """
   labels = observation.support_labels
-  draw = jax.vmap(lambda key: _draw(key, prepared, observation))
+  draw = jax.vmap(lambda key: draw_shadow(key, prepared, observation))
   shadows = draw(jax.random.split(key, options.shadows))
   swapped = shadows[: options.swaps].at[:, jnp.argmax(labels == candidate.label)]
 
@@ -113,26 +114,10 @@ def score(
   return (response - energy / 2) / jnp.sqrt(energy), Info(response, energy)
 
 
-def _draw(key: jax.Array, knowledge: Knowledge, observation: Observation) -> jax.Array:
-  """A support set of references, [n, height, width, channels], no image twice."""
-  if knowledge.references is None or observation.classes is None:
-    raise ValueError('shadows cannot be drawn without references and classes')
-  pool, labels = knowledge.references, observation.support_labels
-  each = pool.images.shape[0] // pool.counts.shape[0]
-  place = jnp.arange(len(labels))
-  nth = jnp.sum((labels == labels[:, None]) & (place < place[:, None]), axis=1)
-  keys = jax.random.split(key, len(observation.classes))
-  orders = jax.vmap(lambda key: jax.random.permutation(key, each)[: len(labels)])(keys)
-  rows = pool.starts[observation.classes[labels]] + orders[labels, nth]
-  return pool.images[rows].astype(jnp.float32) / 255
-
-
 def whiten_twice(
   apart: jax.Array, vector: jax.Array, shrinkage: float | jax.Array
 ) -> jax.Array:
   """(C + r I)^-1 v: what C whitens, applied twice.
-
-  Solved among the rows, of which there are fewer than columns (Woodbury's identity).
 
   Args:
     apart: rows about their mean, [shadows, size]; C is their covariance.
@@ -140,11 +125,5 @@ def whiten_twice(
     shrinkage: r in units of C's trace over the number of rows.
   """
   count = len(apart)
-  products = apart @ apart.T / (count - 1)
-  ridge = shrinkage * jnp.trace(products) / count
-  system = products + ridge * jnp.eye(count)
-  # Without LAPACK, a batch of whose calls may wait for itself on several CPU devices.
-  solved = jax.scipy.sparse.linalg.cg(
-    lambda x: system @ x, apart @ vector / (count - 1), maxiter=200, tol=1e-6
-  )[0]
-  return (vector - solved @ apart) / ridge
+  rows = apart / (count - 1) ** 0.5
+  return solve_ridged(rows, vector, shrinkage * jnp.sum(rows**2) / count)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mamljax.attacks import Candidate, Knowledge, Observation, matched_filter
+from mamljax.attacks import Candidate, Knowledge, Observation, curvature_filter, matched_filter
 from mamljax.audit.game import observe
 from mamljax.data import load_dataset
 from mamljax.defences import Defence
@@ -105,8 +105,8 @@ def told_by(module: ModuleType, target: str) -> Observation:
 
 
 def known_to(module: ModuleType) -> Knowledge:
-  """The filter whitens, for which it needs more references than it keeps numbers."""
-  return convolutional() if module is matched_filter else knowledge()
+  """Filters whiten, for which they need more references than they keep numbers."""
+  return convolutional() if module in (matched_filter, curvature_filter) else knowledge()
 
 
 @functools.partial(jax.jit, static_argnames='module')

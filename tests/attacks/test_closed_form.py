@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mamljax.attacks import (
+  curvature_filter,
   gradient_cosine,
   gradient_cosine_z,
   loss,
@@ -39,6 +40,7 @@ SEEKERS = [
   pytest.param(row_space, 'support', 1.0, id='row_space support'),
   pytest.param(matched_filter, 'query', 0.97, id='matched_filter'),
   pytest.param(shadow_matched_filter, 'support', 0.97, id='shadow_matched_filter'),
+  pytest.param(curvature_filter, 'support', 0.97, id='curvature_filter'),
   pytest.param(gradient_cosine_z, 'query', 0.7, id='gradient_cosine_z'),
   pytest.param(gradient_cosine, 'query', 0.6, id='gradient_cosine'),
 ]
@@ -70,7 +72,10 @@ def test_the_loss_at_w_says_nothing():
   assert auc(played(loss, 'query')[0], MEMBERS) == pytest.approx(0.5, abs=CHANCE)
 
 
-@pytest.mark.parametrize('module', [row_space, matched_filter, shadow_matched_filter])
+FIXED = [row_space, matched_filter, shadow_matched_filter, curvature_filter]
+
+
+@pytest.mark.parametrize('module', FIXED)
 def test_the_threshold_is_known_beforehand(module):
   """A fixed threshold saves the calibration only where it decides rightly by itself."""
   said = played(module, max(module.REQUIRES))[0] > module.THRESHOLD

@@ -29,6 +29,7 @@ OTHER: dict[str, Any] = {
   'outer_learning_rate': 0.01,
   'seed': 7,
   'target': 'support',
+  'parts': 'gradient_cosine+loss',
   'epoch': 2,
   'learning_epoch': 3,
   'learners': 2,

@@ -1,0 +1,202 @@
+"""Whether the candidate's curvature is one of those that bent the received gradient.
+
+With one inner step of size a on n images, g = v - (a / n) sum_i H_i(w) v, where v is the
+query gradient at the adapted parameters theta and H_i(w) the Hessian of one support image's
+loss at w. The first term depends on the support set through theta alone, where ReLUs have
+switched: hardly any of it is linear in the images, and its spread over sets of public images,
+shadows, is noise. The second is a sum over the images, exactly. Its v follows from
+g = v - a H v with the mean Hessian of public images for H; what that misses enters the sum in
+order a^2. So single references tell how a term of the sum is distributed in each slot, and
+every set of them is a sample of it: far fewer gradients than exact shadows of the sum would
+take. With d the candidate's own term less its class's mean, m what is expected of g and C the
+two noises' covariance, the log-likelihood ratio would be, were they Gaussian,
+
+    d' C^-1 (g - m) - d' C^-1 d / 2.
+
+The loss must be a mean over images that do not see each other: under batch normalisation no
+image has a Hessian of its own.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.attacks.shadows import draw_shadow, slot_references, solve_ridged
+from mamljax.attacks.sketches import Sketch, make_sketch
+from mamljax.errors import InputError
+from mamljax.maml import adapt
+from mamljax.types import Batch, Params
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """How many shadows, and how the covariance is inverted.
+
+  Attributes:
+    target: the support set.
+    shadows: support sets whose query gradients are drawn, at least two (a length, so a
+      change of it recompiles).
+    sketch: numbers kept of a gradient (a length).
+    shrinkage: added to the covariance, in units of its mean variance.
+  """
+
+  target: str = dataclasses.field(default='support', metadata={'static': True})
+  shadows: int = dataclasses.field(default=200, metadata={'static': True})
+  sketch: int = dataclasses.field(default=4096, metadata={'static': True})
+  shrinkage: float | jax.Array = 0.1
+
+
+class Info(NamedTuple):
+  """What the attack saw on its way.
+
+  Attributes:
+    response: d' C^-1 (g - m).
+    energy: d' C^-1 d, how much the candidate would stand out.
+  """
+
+  response: jax.Array
+  energy: jax.Array
+
+
+REQUIRES = {'support': frozenset({'query_set', 'inner_loop', 'references', 'classes'})}
+THRESHOLD = 0.0  # the likelihood ratio's
+
+_AT_ONCE = 12  # images whose gradients are computed together: they fit a core's cache
+_SCALED_BY = 16  # shadows, and images of a class, that say how much each number varies
+
+
+def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowledge:
+  """Nothing to prepare, but inner loops whose gradient is no such sum are refused.
+
+  Raises:
+    InputError: if the inner loop is not one step of exact MAML.
+  """
+  del key, options
+  inner = knowledge.inner
+  if inner is not None and (inner.steps, inner.order) != (1, 2):
+    raise InputError(
+      f"attack 'curvature_filter' needs one inner step of order 2, not {inner.steps} of order "
+      f"{inner.order}: 'shadow_matched_filter' takes any"
+    )
+  return knowledge
+
+
+def score(
+  key: jax.Array,
+  prepared: Knowledge,
+  observation: Observation,
+  candidate: Candidate,
+  *,
+  options: Options,
+) -> tuple[jax.Array, Info]:
+  """The log-likelihood ratio in units of its standard deviation, higher for a member.
+
+  Args:
+    key: a random key, for the shadows and the sketch.
+    prepared: from `prepare`; its references are class after class.
+    observation: the received gradient, the query set, and the class of each slot.
+    candidate: the image x_0 and its slot.
+    options: how many shadows, and how the covariance is inverted.
+
+  Returns:
+    A scalar and an `Info`.
+
+  Raises:
+    ValueError: if the query set, the inner loop, references or classes are not known.
+  """
+  key_shadows, key_sketch = jax.random.split(key)
+  labels = observation.support_labels
+  images = slot_references(prepared, observation)  # [ways, each, ...]
+  query = _query_gradients(key_shadows, prepared, observation, options.shadows)
+  direction = _query_gradient(prepared, observation, images[:, :_SCALED_BY])
+  term = _Term(prepared, direction, len(labels))
+  short = _sketch(key_sketch, query, term, images, options.sketch)
+
+  without = jax.vmap(short)(query)
+  counts = jnp.bincount(labels, length=len(images))
+  terms = _per_image(lambda image, label: short(term(image, label)), images)
+  means = terms.mean(axis=1)
+  mean = without.mean(axis=0) + counts @ means
+  weights = jnp.sqrt(counts / (terms.shape[1] - 1))[:, None, None]
+  spread = ((terms - means[:, None]) * weights).reshape(-1, means.shape[-1])
+  rows = (without - without.mean(axis=0)) / (len(without) - 1) ** 0.5
+  rows = jnp.concatenate([rows, spread])
+
+  signal = short(term(candidate.image, candidate.label)) - means[candidate.label]
+  ridge = options.shrinkage * jnp.sum(rows**2) / rows.shape[1]
+  whitened = solve_ridged(rows, signal, ridge)
+  response = whitened @ (short(observation.gradient) - mean)
+  energy = jnp.maximum(whitened @ signal, 1e-30)
+  return (response - energy / 2) / jnp.sqrt(energy), Info(response, energy)
+
+
+class _Term(NamedTuple):
+  """What one image adds to the received gradient: -(a / n) H(w) v, [parameters]."""
+
+  known: Knowledge
+  direction: Params
+  total: int
+
+  def __call__(self, image: jax.Array, label: jax.Array) -> jax.Array:
+    bent = _bend(self.known, Batch(image[None], label[None]), self.direction)
+    return -_rate(self.known) / self.total * ravel_pytree(bent)[0]
+
+
+def _rate(known: Knowledge) -> float | jax.Array:
+  """The inner rate a."""
+  if known.inner is None:
+    raise ValueError('the adaptation cannot be simulated without the inner loop')
+  return known.inner.learning_rate
+
+
+def _bend(known: Knowledge, batch: Batch, direction: Params) -> Params:
+  """H(w) v of the mean loss of a batch."""
+  gradient = jax.grad(known.loss_fn)
+  return jax.jvp(lambda w: gradient(w, batch), (known.params,), (direction,))[1]
+
+
+def _query_gradients(
+  key: jax.Array, known: Knowledge, observation: Observation, count: int
+) -> jax.Array:
+  """The query gradient after adaptation on each of `count` shadows, [count, parameters]."""
+  query, inner = observation.query_set, known.inner
+  if query is None or inner is None:
+    raise ValueError('shadows cannot adapt without the query set and the inner loop')
+
+  def after(key: jax.Array) -> jax.Array:
+    images = draw_shadow(key, known, observation)
+    theta = adapt(known.loss_fn, known.params, Batch(images, observation.support_labels), inner)
+    return ravel_pytree(jax.grad(known.loss_fn)(theta, query))[0]
+
+  at_once = max(1, _AT_ONCE // len(query.labels))
+  return jax.lax.map(after, jax.random.split(key, count), batch_size=at_once)
+
+
+def _query_gradient(known: Knowledge, observation: Observation, images: jax.Array) -> Params:
+  """v = g + a H v, in one round from v = g, with H that of references in their slots."""
+  ways, each = images.shape[:2]
+  batch = Batch(images.reshape(-1, *images.shape[2:]), jnp.repeat(jnp.arange(ways), each))
+  bent = _bend(known, batch, observation.gradient)
+  return jax.tree.map(lambda g, h: g + _rate(known) * h, observation.gradient, bent)
+
+
+def _sketch(
+  key: jax.Array, query: jax.Array, term: _Term, images: jax.Array, size: int
+) -> Sketch:
+  """A sketch in which every number of the received gradient varies about alike."""
+  first = _per_image(term, images[:, :_SCALED_BY])
+  variance = query[:_SCALED_BY].var(axis=0) + term.total * first.var(axis=1).mean(axis=0)
+  return make_sketch(key, jnp.sqrt(variance), size=size)
+
+
+def _per_image(function, images: jax.Array) -> jax.Array:
+  """A function of an image and its slot, of images [ways, each, ...]."""
+  ways, each = images.shape[:2]
+  flat = images.reshape(-1, *images.shape[2:]), jnp.repeat(jnp.arange(ways), each)
+  found = jax.lax.map(lambda one: function(*one), flat, batch_size=_AT_ONCE)
+  return found.reshape(ways, each, -1)
