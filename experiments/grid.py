@@ -249,7 +249,7 @@ def _is_noisy(point: dict[str, Any]) -> bool:
 def describe(cell: Cell) -> str:
   """A short name of a cell for a person: its game, and what is not as by default."""
   game = f'{cell.dataset} {cell.ways}-way {cell.shots}-shot {cell.target} {cell.attack}'
-  said = {'dataset', 'ways', 'shots', 'target', 'attack', 'chunk', 'fingerprint'}
+  said = {'dataset', 'ways', 'shots', 'target', 'attack', 'chunk'}
   unusual = [
     f'{field.name}={getattr(cell, field.name)}'
     for field in dataclasses.fields(cell)

@@ -132,7 +132,8 @@ class Worker:
     self._bar.update(trials * steps_of(cell))
     if time.monotonic() - self._said >= LINE_SECONDS:
       self._said = time.monotonic()
-      print(json.dumps(self._line(cell)), flush=True)
+      if distributed.is_first():
+        print(json.dumps(self._line(cell)), flush=True)
 
   def _line(self, cell: Cell) -> dict[str, Any]:
     bar = self._bar.format_dict

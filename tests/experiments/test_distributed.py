@@ -13,6 +13,7 @@ from mamljax.errors import InputError
 from tests.experiments.tiny import GRID, arguments, cells, finish, rows, scores, start
 
 
+@pytest.mark.slow  # each process compiles for itself
 def test_four_devices_and_two_processes_with_two_give_the_same_bits(finished, tmp_path):
   """Else a result would depend on the machine that happened to be free."""
   four, two = tmp_path / 'four', tmp_path / 'two'
@@ -31,10 +32,12 @@ def test_four_devices_and_two_processes_with_two_give_the_same_bits(finished, tm
     assert found == {name: expected[name] for name in found}
     assert {kept['timings']['devices'] for kept in cells(folder).values()} == {4}
   assert rows(four) == rows(two)
-  assert ended[2].out == ''  # the first alone writes and prints
+  ours = [line for line in ended[2].out.splitlines() if not line.startswith('[Gloo]')]
+  assert ours == []  # the first alone writes and prints
   assert 'accuracy' in ended[1].out
 
 
+@pytest.mark.slow  # each process compiles for itself
 def test_the_launcher_starts_again_when_a_process_is_lost(finished, tmp_path):
   """A machine that is lost takes the others with it: nobody must have to notice."""
   options = GRID | {'trials': 400}
