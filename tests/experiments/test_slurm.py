@@ -33,7 +33,15 @@ def slurm(tmp_path_factory) -> Iterator[Callable[[str], str]]:
     told = {'cwd': ROOT, 'env': environment, 'capture_output': True, 'text': True}
     return subprocess.run(['bash', '-c', line], check=True, **told).stdout
 
-  run(f'source {script} >{here}/start.log 2>&1')
+  started = subprocess.run(
+    ['bash', '-c', f'source {script} >{here}/start.log 2>&1; sinfo --noheader --format=%T'],
+    cwd=ROOT,
+    env=environment,
+    capture_output=True,
+    text=True,
+  )
+  if 'idle' not in started.stdout:
+    pytest.skip(f'no SLURM starts here: {(here / "start.log").read_text()[-500:]}')
   yield run
   for daemon in ('slurmd', 'slurmctld', 'munged'):
     os.kill(int((here / f'{daemon}.pid').read_text()), signal.SIGTERM)
