@@ -37,6 +37,7 @@ def slurm(tmp_path_factory) -> Iterator[Callable[[str], str]]:
     ['bash', '-c', f'source {script} >{here}/start.log 2>&1; sinfo --noheader --format=%T'],
     cwd=ROOT,
     env=environment,
+    check=False,
     capture_output=True,
     text=True,
   )
