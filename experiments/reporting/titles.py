@@ -113,10 +113,6 @@ _TITLES = {
     'What protects from the row space',
     'Which of the four noises hides an image from the strongest attack, and from any at all?',
   ),
-  'noise_matched_filter': Title(
-    'What protects from the matched filter',
-    'Which of the four noises hides an image from the strongest attack, and from any at all?',
-  ),
   'leak_training_row_space': Title(
     'Training against the row space', 'Does a trained network leak less?'
   ),
@@ -126,25 +122,9 @@ _TITLES = {
   'leak_inner_rate': Title(
     'The inner rate against the matched filter', 'Does a larger inner step protect?'
   ),
-  'leak_inner_steps': Title(
-    'Inner steps against the matched filter', 'Do more inner steps protect?'
-  ),
-  'leak_size_row_space': Title(
-    'Size against the row space', 'Does a task with up to 150 images a set protect?'
-  ),
-  'leak_size_filter': Title(
-    'Size against the matched filter', 'Does a task with up to 100 images a set protect?'
-  ),
-  'leak_normalization': Title(
-    'Normalisation against the matched filter', 'Do statistics of the batch protect?'
-  ),
   'leak_first_order': Title(
     'First-order MAML against the row space',
     'Is the support set safe if its Hessian is not sent?',
-  ),
-  'leak_first_order_shadow': Title(
-    'First-order MAML against the shadow matched filter',
-    'Is the support set safe from who knows the query set, if its Hessian is not sent?',
   ),
   'learning': Title('How well the models learn', 'What is meta-training worth on new tasks?'),
   'quickstart': Title(
