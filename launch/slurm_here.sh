@@ -37,6 +37,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_interval=1,requeue_delay=1,batch_sched_delay=0
 KillWait=5
+MessageTimeout=60
 MinJobAge=3600
 NodeName=localhost CPUs=2 RealMemory=1000 State=UNKNOWN
 PartitionName=all Nodes=localhost Default=YES MaxTime=INFINITE State=UP
