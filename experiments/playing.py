@@ -84,8 +84,7 @@ def play(
     indices = jnp.arange(first, first + size)
     blocks.append(play_block(key, cell, pool, shared, indices, mesh))
     advance(min(size, count - first))
-    if keeper:
-      blocks = keeper.keep(stream, blocks)
+    blocks = keeper.keep(stream, blocks) if keeper else [join(blocks)]
   played = join(blocks)
   lost = np.count_nonzero(~np.isfinite(played.played.scores))
   if lost:
