@@ -59,7 +59,7 @@ def submit(slurm, folder: Path, typed: list[str], options: str) -> str:
 def wait_until(true: Callable[[], object], logs: Path) -> None:
   deadline = time.monotonic() + PATIENCE
   while not true():
-    said = [path.read_text() for path in logs.glob('slurm-*.log')]
+    said = [path.read_text(errors='replace') for path in logs.glob('slurm-*.log')]
     assert time.monotonic() < deadline, said
     time.sleep(0.2)
 
@@ -82,7 +82,7 @@ def test_an_array_that_is_killed_and_stopped_ends_as_if_it_were_not(
   for task in (0, 1):
     slurm(f'scontrol update jobid={job}_{task} starttime=now || true')
   wait_until(lambda: not slurm(QUEUE), tmp_path)
-  said = ''.join(path.read_text() for path in tmp_path.glob('slurm-*.log'))
+  said = ''.join(path.read_text(errors='replace') for path in tmp_path.glob('slurm-*.log'))
   assert 'queued again' in said
   assert 'asked to stop; the same command goes on from here' in said
   assert 'status 137' in said
