@@ -8,7 +8,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test lint lock clean
+.PHONY: help quickstart test slow lint lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ quickstart: .venv/.installed ## the query attack on the MNIST images in the pack
 
 test: .venv/.installed-dev ## the whole test suite, with doctests and coverage
 	$(BIN)/python -m pytest
+
+slow: .venv/.installed-dev ## the tests that take minutes each, or need SLURM
+	$(BIN)/python -m pytest -n0 --no-cov -m slow
 
 lint: .venv/.installed-dev ## style, format, types and the layers of the house
 	$(BIN)/ruff check

@@ -20,6 +20,7 @@ from experiments.benchmarking import contest, lines, rows
 from experiments.csv_text import csv_text
 from mamljax import atomic
 from mamljax.errors import unknown
+from mamljax.networks import PRECISIONS
 
 _ROWS = flags.DEFINE_list('rows', list(rows.ROWS), f'of {", ".join(rows.ROWS)}')
 _ROUNDS = flags.DEFINE_integer(
@@ -38,6 +39,12 @@ _DATASET = flags.DEFINE_string('dataset', 'mnist_sample', 'where images come fro
 _FILTERS = flags.DEFINE_integer('filters', 32, 'of Conv4')
 _QUICK = flags.DEFINE_bool(
   'quick', False, 'the first row alone, three rounds of three iterations; OUT_quick'
+)
+_PRECISION = flags.DEFINE_enum(
+  'precision',
+  'highest',
+  PRECISIONS,
+  "of mamljax's matrix products; a CPU knows the highest only",
 )
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the results are written')
 
@@ -83,6 +90,7 @@ def _read_choices() -> rows.Choices:
     peer_batch=_PEER_BATCH.value,
     dataset=_DATASET.value,
     filters=_FILTERS.value,
+    precision=_PRECISION.value,
   )
 
 

@@ -14,6 +14,7 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 import jax
 from absl import app, flags, logging
 
+from experiments import interruption
 from mamljax.errors import InputError, unknown
 
 
@@ -21,7 +22,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
   """Runs `main` on the command line.
 
   A wrong flag, and an `InputError` that `main` raises, end as one line on standard error and
-  exit status 2.
+  exit status 2; `Interrupted` as one line and `interruption.STATUS`.
   """
   program = Path(sys.argv[0]).stem
   logging.set_verbosity(logging.WARNING)  # JAX tells at INFO of each backend that is not there
@@ -33,6 +34,9 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
       main(argv)
     except InputError as error:
       _stop(program, error)
+    except interruption.Interrupted:
+      print(f'{program}: asked to stop; the same command goes on from here', file=sys.stderr)
+      sys.exit(interruption.STATUS)
 
   def parse(argv: Sequence[str]) -> list[str]:
     try:

@@ -9,6 +9,13 @@ import jax
 _COMPILED: dict[Any, Callable] = {}
 
 
+def memory_bytes(executable: Any) -> float:
+  """What an executable needs on a device: arguments, results and all between; 0 if unknown."""
+  needs = executable.memory_analysis()
+  names = ('argument_size_in_bytes', 'output_size_in_bytes', 'temp_size_in_bytes')
+  return float(sum(getattr(needs, name, 0) for name in names))
+
+
 def compile_once(function: Any, *args: Any, **static: Any) -> tuple[Callable, float]:
   """The executable of a jitted function for arguments of these shapes and types.
 

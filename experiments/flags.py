@@ -11,12 +11,13 @@ from typing import Any, NamedTuple, cast
 from absl import flags
 
 from experiments import command, grid
+from experiments.options import NAMES
 from experiments.playing import good_chunk
-from mamljax.attacks import ATTACKS
 from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.reconstruction import LABELS
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.convolution import FORMS
+from mamljax.data.loading import fingerprint
 from mamljax.defences import DEFENCES
 from mamljax.errors import InputError, unknown
 from mamljax.networks import (
@@ -66,7 +67,8 @@ AXES = {
   'ways': Axis('ways', int, 'classes of a task'),
   'shots': Axis('shots', int, 'images of each class in each of the two sets'),
   'targets': Axis('target', str, 'the attacked set: query, support'),
-  'attacks': Axis('attack', str, ', '.join(ATTACKS)),
+  'attacks': Axis('attack', str, ', '.join(NAMES)),
+  'parts': Axis('parts', str, "of a combined attack, joined by '+'"),
   'orders': Axis('order', int, '2 for MAML, 1 for first-order MAML'),
   'assumed_orders': Axis(
     'assumed_order', int, 'order that the adversary simulates; 0: the true one'
@@ -178,7 +180,12 @@ def read() -> Sweep:
   cells = grid.expand(axes, fixed)
   if FLAGS.chunk < 0:
     raise InputError(f'chunk must be positive, or 0 to have it chosen, not {FLAGS.chunk}')
-  cells = [dataclasses.replace(c, chunk=FLAGS.chunk or good_chunk(c)) for c in cells]
+  cells = [
+    dataclasses.replace(
+      cell, chunk=FLAGS.chunk or good_chunk(cell), fingerprint=fingerprint(cell.dataset)
+    )
+    for cell in cells
+  ]
   _check_x(cells)
   output_dir = _folder('output_dir')
   if FLAGS.quick:

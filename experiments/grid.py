@@ -4,10 +4,9 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-from experiments.options import fixed_threshold, idle_fields
-from mamljax.attacks import ATTACKS
+from experiments.options import NAMES, check_game, fixed_threshold, idle_fields, parts_of
 from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.reconstruction import LABELS
 from mamljax.audit.game import NON_MEMBERS
@@ -27,6 +26,7 @@ class Model:
     dataset: as `mamljax.data.load_dataset` names it.
     image_size: side to resize images to, in pixels; 0 leaves them as they are.
     channels: 1 or 3 to convert colours; 0 leaves them as they are.
+    fingerprint: of the content of a file of the user's, where `dataset` names one; else ''.
     network: a name in `mamljax.networks.NETWORKS`.
     filters, activation, normalization, initialization, downsampling, convolution, precision:
       see `mamljax.networks.Network`.
@@ -43,6 +43,7 @@ class Model:
   dataset: str = 'mnist_sample'
   image_size: int = 0
   channels: int = 0
+  fingerprint: str = ''
   network: str = 'conv4'
   filters: int = 32
   activation: str = 'relu'
@@ -94,7 +95,9 @@ class Cell(Model):
 
   Attributes:
     target: 'query' or 'support', the set that is attacked.
-    attack: a name in `mamljax.attacks.ATTACKS`.
+    attack: a name in `mamljax.attacks.ATTACKS`, or of a bound that none can pass, or
+      'combined'.
+    parts: of a combined attack, joined by '+'; calibration trials weigh them.
     epoch: epochs of meta-training before the attack.
     learning_epoch: epochs after which the learning accuracy is measured, or `epoch` if that
       is more: an attack on the untrained model beside what its noise costs in the end. -1:
@@ -118,6 +121,7 @@ class Cell(Model):
 
   target: str = 'query'
   attack: str = 'reconstruction'
+  parts: str = 'matched_filter+gradient_cosine_z'
   epoch: int = 0
   learning_epoch: int = -1
   learners: int = 1
@@ -147,8 +151,8 @@ class Cell(Model):
     super().__post_init__()
     if self.target not in TARGETS:
       raise unknown('target', self.target, TARGETS)
-    if self.attack not in ATTACKS:
-      raise unknown('attack', self.attack, ATTACKS)
+    if self.attack not in NAMES:
+      raise unknown('attack', self.attack, NAMES)
     for kind, known in (
       ('pool', POOLS),
       ('labels', LABELS),
@@ -159,10 +163,7 @@ class Cell(Model):
         raise unknown(kind, getattr(self, kind), known)
     if self.assumed_order not in (0, 1, 2):
       raise InputError(f'assumed_orders: {self.assumed_order} is not 0 (the true one), 1 or 2')
-    attacked = ATTACKS[self.attack].REQUIRES
-    if self.target not in attacked:
-      known = ', '.join(attacked)
-      raise InputError(f'attack {self.attack!r} has no target {self.target!r}, only: {known}')
+    check_game(self)
     _check_at_least(self, 0, 'epoch')
     _check_at_least(self, -1, 'learning_epoch')
     _check_at_least(self, 0, 'attack_learning_rate', 'attack_decay', 'tv_weight', 'start_scale')
@@ -183,6 +184,11 @@ class Cell(Model):
     """The model that is attacked."""
     fields = dataclasses.fields(Model)
     return Model(**{field.name: getattr(self, field.name) for field in fields})
+
+  @property
+  def alone(self) -> list[Self]:
+    """A cell for each attack that the score is made of, on the same trials."""
+    return [dataclasses.replace(self, attack=part) for part in parts_of(self)]
 
 
 def expand(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[Cell]:
@@ -217,7 +223,9 @@ def expand(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[
 
 def _without_idle(cell: Cell) -> Cell:
   """The cell, with the fields that its attack does not read as by default."""
-  idle = {name: _DEFAULTS[name] for name in idle_fields(cell.attack, cell.target)}
+  idle = {
+    name: _DEFAULTS[name] for name in idle_fields(cell.attack, cell.target, parts=cell.parts)
+  }
   known = {} if cell.threshold is None else {'calibration_trials': 0}
   return dataclasses.replace(cell, **idle, **known)
 

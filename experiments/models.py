@@ -1,6 +1,7 @@
 """The model of a cell: its data, its network and, from checkpoints, its trained parameters."""
 
 import functools
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +11,12 @@ import numpy as np
 import scipy.stats
 from absl import logging
 
+from experiments import distributed, interruption
 from experiments.grid import Model
 from experiments.results import cell_hash
 from mamljax import atomic, checkpoints, training
 from mamljax.data import Splits, load_dataset, split_dataset
+from mamljax.data.loading import fingerprint
 from mamljax.defences import make_defence
 from mamljax.errors import InputError
 from mamljax.images import SSIM_WINDOW
@@ -28,9 +31,15 @@ _meta_test = jax.jit(training.meta_test, static_argnames=('tasks', 'batch'))
 
 @functools.lru_cache(maxsize=4)
 def load_splits(
-  dataset: str, seed: int, image_size: int, channels: int, data_dir: Path | None
+  dataset: str,
+  seed: int,
+  image_size: int,
+  channels: int,
+  data_dir: Path | None,
+  content: str = '',
 ) -> Splits:
-  """The pools of a data set, read once."""
+  """The pools of a data set, read once; of a user's file once for each fingerprint."""
+  del content
   size, colours = image_size or None, channels or None
   data = load_dataset(dataset, data_dir=data_dir, image_size=size, channels=colours)
   return split_dataset(data, seed=seed)
@@ -42,8 +51,10 @@ def splits_of(model: Model, data_dir: Path | None) -> Splits:
   Raises:
     InputError: if the data are not there, or too few for the model's tasks.
   """
-  options = model.seed, model.image_size, model.channels, data_dir
+  options = model.seed, model.image_size, model.channels, data_dir, model.fingerprint
   splits = load_splits(model.dataset, *options)
+  if model.fingerprint and fingerprint(model.dataset) != model.fingerprint:
+    raise InputError(f'{model.dataset} has changed since the sweep began: begin it again')
   _check_enough(model, splits)
   return splits
 
@@ -102,26 +113,44 @@ def initial_state(model: Model, splits: Splits) -> training.State:
 
 
 def trained_states(
-  model: Model, epochs: Iterable[int], *, splits: Splits, store_dir: Path
+  model: Model,
+  epochs: Iterable[int],
+  *,
+  splits: Splits,
+  store_dir: Path,
+  save_seconds: float = 30.0,
 ) -> Iterator[tuple[int, training.State]]:
   """The states of a model after each of `epochs`, in rising order.
 
   Training goes on from the latest checkpoint in STORE/checkpoints/<hash>/ that is not past
-  the epoch, and leaves epoch_<n>.msgpack there. A damaged checkpoint is named in a warning,
-  set aside and trained again.
+  the epoch, and leaves epoch_<n>.msgpack there, also of an epoch between if `save_seconds`
+  have passed. A damaged checkpoint is named in a warning, set aside and trained again.
+
+  Raises:
+    Interrupted: if the process was asked to stop; the epoch is kept.
   """
   described, pool = describe_training(model), jax.device_put(splits.training)
   key = jax.random.fold_in(jax.random.key(model.seed), 1)
   folder = store_dir / 'checkpoints' / cell_hash(model)
   state = initial_state(model, splits)
   for epoch in sorted(set(epochs)):
-    state = _latest(folder, epoch, state)
-    behind = epoch - int(state.round) // model.rounds_per_epoch
-    for _ in range(behind):
+    state = distributed.same(_latest(folder, epoch, state))
+    first, saved = int(state.round) // model.rounds_per_epoch + 1, time.monotonic()
+    for at in range(first, epoch + 1):
       state, _ = _train(key, state, pool, described, rounds=model.rounds_per_epoch)
-    if behind:
-      checkpoints.save(folder / f'epoch_{epoch}.msgpack', state)
+      due = at == epoch or time.monotonic() - saved > save_seconds
+      saved = time.monotonic() if due else saved
+      _keep(folder / f'epoch_{at}.msgpack', state, due=due)
     yield epoch, state
+
+
+def _keep(path: Path, state: training.State, *, due: bool) -> None:
+  """Saves a state if it is due, or the process is to stop; then it stops."""
+  stop = interruption.asked()
+  if (due or stop) and distributed.is_first():
+    checkpoints.save(path, state)
+  if stop:
+    raise interruption.Interrupted
 
 
 def _latest(folder: Path, epoch: int, state: training.State) -> training.State:

@@ -1,9 +1,18 @@
 """Which fields of a cell an attack reads, and the options that it is run with."""
 
 import dataclasses
+from types import ModuleType
 from typing import Any
 
 from mamljax.attacks import ATTACKS
+from mamljax.audit import likelihood_ratio
+from mamljax.errors import InputError, unknown
+
+# What no attack can pass: played in the place of one, and told the truth.
+BOUNDS: dict[str, ModuleType] = {'likelihood_ratio': likelihood_ratio}
+PLAYED = ATTACKS | BOUNDS
+COMBINED = 'combined'  # of other attacks, which are its parts
+NAMES = (*PLAYED, COMBINED)
 
 # What an option is called in a cell, where it is called otherwise.
 _FIELDS = {'learning_rate': 'attack_learning_rate', 'decay': 'attack_decay'}
@@ -16,7 +25,24 @@ _COMMON = frozenset({'target', 'ways'})
 def make_options(cell: Any) -> Any:
   """The options of a cell's attack: each from the field of its name."""
   fields = _option_fields(cell.attack)
-  return ATTACKS[cell.attack].Options(**{o: getattr(cell, f) for o, f in fields.items()})
+  return PLAYED[cell.attack].Options(**{o: getattr(cell, f) for o, f in fields.items()})
+
+
+def parts_of(cell: Any) -> tuple[str, ...]:
+  """The attacks that a cell's score is made of: one, but for a combination.
+
+  Raises:
+    InputError: if a combination names an attack that is none or twice, or fewer than two.
+  """
+  if cell.attack != COMBINED:
+    return (cell.attack,)
+  parts = tuple(cell.parts.split('+'))
+  for part in parts:
+    if part not in ATTACKS:
+      raise unknown('part of a combined attack', part, ATTACKS)
+  if len(set(parts)) < max(2, len(parts)):
+    raise InputError(f'parts must be two or more different attacks, not {cell.parts!r}')
+  return parts
 
 
 def required(attack: str, options: Any) -> frozenset[str]:
@@ -24,40 +50,72 @@ def required(attack: str, options: Any) -> frozenset[str]:
 
   Where the options say that the classes are unknown, they are not told.
   """
-  needs = ATTACKS[attack].REQUIRES[options.target]
+  needs = PLAYED[attack].REQUIRES[options.target]
   return needs - {'classes'} if getattr(options, 'classes', '') == 'unknown' else needs
 
 
-def idle_fields(attack: str, target: str) -> frozenset[str]:
+def idle_fields(attack: str, target: str, *, parts: str = '') -> frozenset[str]:
   """The fields of a cell that an attack does not read; none if it cannot be.
+
+  Args:
+    attack: its name.
+    target: the set that it looks for.
+    parts: of a combination, which reads what they read.
 
   >>> sorted(idle_fields('reconstruction', 'query'))[0]
   'assumed_order'
   """
-  module = ATTACKS.get(attack)
-  if module is None or target not in module.REQUIRES:
+  names = parts.split('+') if attack == COMBINED else [attack]
+  if not all(name in PLAYED and target in PLAYED[name].REQUIRES for name in names):
     return frozenset()
-  read = {*_option_fields(attack).values(), *_COMMON}
+  read = _COMMON.union(*(_option_fields(name).values() for name in names))
+  needs = frozenset[str]().union(*(PLAYED[name].REQUIRES[target] for name in names))
   unread = {field for name in ATTACKS for field in _option_fields(name).values()} - read
-  needs = module.REQUIRES[target]
-  return frozenset(unread | {f for f, need in _KNOWLEDGE.items() if need not in needs})
+  unread |= {f for f, need in _KNOWLEDGE.items() if need not in needs}
+  return frozenset(unread if attack == COMBINED else unread | {'parts'})
 
 
 def passes(cell: Any) -> int:
   """How often a trial of a cell goes through a set: its iterations or shadows, or once."""
-  read = _option_fields(cell.attack).values()
-  return sum(getattr(cell, f) for f in ('iterations', 'shadows', 'swaps') if f in read) or 1
+  counted = ('iterations', 'shadows', 'swaps')
+  read = (_option_fields(part).values() for part in parts_of(cell))
+  return sum(sum(getattr(cell, f) for f in counted if f in fields) or 1 for fields in read)
 
 
 def fixed_threshold(attack: str, defence: str) -> float | None:
   """The threshold that is known beforehand; None if trials must choose it.
 
-  A defence moves the scores: the known thresholds are for none.
+  A defence moves the scores: the known thresholds of attacks are for none. A bound knows it.
   """
-  return ATTACKS[attack].THRESHOLD if attack in ATTACKS and defence == 'none' else None
+  known = PLAYED if defence == 'none' else BOUNDS
+  return known[attack].THRESHOLD if attack in known else None
+
+
+def check_game(cell: Any) -> None:
+  """Refuses a game that a cell's attack cannot be played in.
+
+  Raises:
+    InputError: if it, or a part of it, does not look for the target; if there are several
+      learners for a combination or a bound, or, for a bound, non-members that their class
+      gives away.
+  """
+  for attack in parts_of(cell):
+    known = PLAYED[attack].REQUIRES
+    if cell.target not in known:
+      raise InputError(
+        f'attack {attack!r} has no target {cell.target!r}, only: {", ".join(known)}'
+      )
+  asked = {'learners': 1} if cell.attack in (COMBINED, *BOUNDS) else {}
+  asked |= {'non_members': 'same_class'} if cell.attack in BOUNDS else {}
+  for field, value in asked.items():
+    if getattr(cell, field) != value:
+      raise InputError(
+        f'attack {cell.attack!r} is for the game with {field}={value!r} only, '
+        f'not {getattr(cell, field)!r}'
+      )
 
 
 def _option_fields(attack: str) -> dict[str, str]:
   """Option -> the field of a cell that it is taken from."""
-  names = [field.name for field in dataclasses.fields(ATTACKS[attack].Options)]
+  names = [field.name for field in dataclasses.fields(PLAYED[attack].Options)]
   return {name: _FIELDS.get(name, name) for name in names}

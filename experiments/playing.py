@@ -6,7 +6,7 @@ bit of a score, depend on the cell alone, not on how many devices share the bloc
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,16 +15,16 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from experiments import results, stages
-from experiments.compilation import compile_once
+from experiments import distributed, results, stages
+from experiments.compilation import compile_once, memory_bytes
 from experiments.examples import Examples, make_examples
 from experiments.grid import Cell, describe
-from experiments.options import passes
+from experiments.options import BOUNDS, passes
+from experiments.progress import EXAMPLES, Block, Keeper, join
 from experiments.stages import Played, is_member
 from mamljax.types import Pool
 
 CALIBRATION, REPORTED = 4, 5  # streams of randomness beside those of models and stages
-EXAMPLES = 8  # trials that are kept as pictures
 CHUNKS_PER_BLOCK = 4  # per device: long enough to hide dispatch, short enough to show progress
 
 
@@ -40,24 +40,10 @@ class Scored(NamedTuple):
   label_accuracy: float | None
   seconds: float
   compile_seconds: float
+  memory_bytes: float = 0.0
 
 
 NOTHING = Scored(results.Trials([], [], [], []), None, None, 0.0, 0.0)
-
-
-class Block(NamedTuple):
-  """Trials computed in one call.
-
-  Attributes:
-    played: what came out of each trial.
-    candidates: the images asked about [n, height, width, channels].
-    seconds, compile_seconds: what it took.
-  """
-
-  played: Played
-  candidates: np.ndarray
-  seconds: float
-  compile_seconds: float
 
 
 def play(
@@ -68,6 +54,7 @@ def play(
   stream: int,
   count: int,
   advance: Callable[[int], Any],
+  keeper: Keeper | None = None,
 ) -> Scored:
   """Plays trials 0..count-1 of a cell, each on a task of its own.
 
@@ -78,24 +65,31 @@ def play(
     stream: `CALIBRATION` or `REPORTED`; trials of different streams are independent.
     count: how many trials; every other one has a member.
     advance: called with the number of trials done since it was last called.
+    keeper: where to go on from, and where to keep what is played; nowhere if None.
 
   Raises:
     FloatingPointError: if a score is not finite, as where the inner loop diverges.
+    Interrupted: if the process was asked to stop; what is played is kept.
   """
   mesh = jax.make_mesh((jax.device_count(),), ('trials',), axis_types=(AxisType.Auto,))
   everywhere = NamedSharding(mesh, P())
   key = jax.random.fold_in(jax.random.key(cell.seed), stream)
-  pool, shared = jax.device_put((pool, shared), everywhere)
+  pool, shared = distributed.spread((pool, shared), everywhere)
   size = cell.chunk * CHUNKS_PER_BLOCK * mesh.size
-  blocks = []
-  for first in range(0, count, size):
+  blocks = keeper.load(stream) if keeper else []
+  done = sum(len(block.played.scores) for block in blocks)
+  if done:
+    advance(min(done, count))
+  for first in range(done, count, size):
     indices = jnp.arange(first, first + size)
     blocks.append(play_block(key, cell, pool, shared, indices, mesh))
     advance(min(size, count - first))
-  lost = sum(np.count_nonzero(~np.isfinite(block.played.scores)) for block in blocks)
+    blocks = keeper.keep(stream, blocks) if keeper else [join(blocks)]
+  played = join(blocks)
+  lost = np.count_nonzero(~np.isfinite(played.played.scores))
   if lost:
     raise FloatingPointError(f'{describe(cell)}: {lost} scores are not finite')
-  return _join(blocks, count)
+  return _score(played, count)
 
 
 def good_chunk(cell: Cell) -> int:
@@ -112,7 +106,7 @@ class Ready(NamedTuple):
   """Trials that are drawn and observed, and wait to be attacked.
 
   Attributes:
-    attack: the compiled `stages.attack`, to be called with `arguments`.
+    attack: the compiled `stages.attack` or `stages.bound`, to be called with `arguments`.
     arguments: its arrays.
     static: the arguments that it was compiled for.
     observe_seconds, attack_seconds: what compiling the two stages took.
@@ -135,6 +129,8 @@ def prepare_block(
 ) -> Ready:
   """Draws and observes the trials of these indices, of one phase of a cell.
 
+  A bound observes nothing: it is told.
+
   Args:
     key: of the phase.
     cell: what is played.
@@ -147,8 +143,13 @@ def prepare_block(
     name: getattr(cell, name) for name in ('ways', 'shots', 'target', 'learners', 'non_members')
   }
   split = NamedSharding(mesh, P('trials'))
-  keys, trials = jax.device_put(stages.draw(key, pool, indices, **rules), split)
+  own = distributed.own_rows(indices, split)
+  drawn = stages.draw(key, distributed.own_copy(pool), own, **rules)
+  keys, trials = distributed.spread(drawn, split)
   static = {'attack': cell.attack, 'chunk': cell.chunk, 'mesh': mesh}
+  if cell.attack in BOUNDS:
+    bound, seconds = compile_once(stages.bound, keys, trials, shared, **static)
+    return Ready(bound, (keys, trials, shared), static, 0.0, seconds)
   observe, observe_seconds = compile_once(stages.observe, keys, trials, shared, **static)
   seen = jax.block_until_ready(observe(keys, trials, shared))
   arguments = (keys, trials, seen, shared)
@@ -170,14 +171,14 @@ def play_block(
   played = jax.block_until_ready(ready.attack(*ready.arguments))
   seconds = time.perf_counter() - start
   _, trials, *_ = ready.arguments
-  played, candidates = jax.device_get((played, trials.candidates.image[:, 0]))
-  return Block(played, candidates, seconds, ready.observe_seconds + ready.attack_seconds)
+  played, candidates = distributed.gather((played, trials.candidates.image[:, 0]))
+  compile_seconds = ready.observe_seconds + ready.attack_seconds
+  return Block(played, candidates, seconds, compile_seconds, memory_bytes(ready.attack))
 
 
-def _join(blocks: Sequence[Block], count: int) -> Scored:
-  """The first `count` trials of all blocks."""
-  indices = np.arange(count)
-  played = jax.tree.map(lambda *parts: np.concatenate(parts), *(b.played for b in blocks))
+def _score(block: Block, count: int) -> Scored:
+  """The first `count` trials of a block."""
+  indices, played = np.arange(count), block.played
   trials = results.Trials(
     scores=played.scores[:count].tolist(),
     members=is_member(indices).tolist(),
@@ -186,12 +187,13 @@ def _join(blocks: Sequence[Block], count: int) -> Scored:
   )
   examples, shown = None, slice(min(EXAMPLES, count))
   if played.pictures is not None:
-    examples = make_examples(blocks[0].candidates[shown], played.pictures[shown])
+    examples = make_examples(block.candidates[shown], np.asarray(played.pictures)[shown])
   inferred = played.labels_right
   return Scored(
     trials,
     examples,
     label_accuracy=None if inferred is None else float(inferred[:count].mean()),
-    seconds=sum(block.seconds for block in blocks) * count / len(played.scores),
-    compile_seconds=sum(block.compile_seconds for block in blocks),
+    seconds=block.seconds * count / len(played.scores),
+    compile_seconds=block.compile_seconds,
+    memory_bytes=block.memory_bytes,
   )

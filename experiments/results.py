@@ -24,6 +24,8 @@ from mamljax.errors import InputError
 
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'mamljax')
 
+_YOUNGER = {'fingerprint': ''}  # fields that older results lack, with what they then mean
+
 
 class Trials(NamedTuple):
   """Trials of the game, in the order played: equally long lists of JSON scalars.
@@ -86,8 +88,13 @@ def cell_hash(cell: Any) -> str:
 
 
 def configuration_hash(configuration: dict[str, Any]) -> str:
-  """The same, of the cell's fields as `dataclasses.asdict` gives them."""
-  return _digest(configuration)[:16]
+  """The same, of the cell's fields as `dataclasses.asdict` gives them.
+
+  A field that is younger than the first results does not count where it says nothing, so that
+  these keep their names.
+  """
+  said = {k: v for k, v in configuration.items() if k not in _YOUNGER or v != _YOUNGER[k]}
+  return _digest(said)[:16]
 
 
 def versions() -> dict[str, str | None]:
@@ -160,6 +167,16 @@ def read_cell(output_dir: str | os.PathLike[str], cell: Any) -> CellResult | Non
     aside = atomic.set_aside(path)
     logging.warning('%s is damaged (%s): set aside as %s', path, error, aside.name)
     return None
+
+
+def names(output_dir: str | os.PathLike[str]) -> set[str]:
+  """The hashes of the cells that have a file; what is in it is not looked at."""
+  return {path.stem for path in (Path(output_dir) / 'cells').glob('*.json')}
+
+
+def is_there(output_dir: str | os.PathLike[str], name: str) -> bool:
+  """Whether the cell of this hash has a file."""
+  return _cell_path(output_dir, name).exists()
 
 
 def read_cells(output_dir: str | os.PathLike[str], hashes: Iterable[str]) -> list[CellResult]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from experiments import paper
+from experiments import ceiling, paper
 from experiments.csv_text import csv_text
 from experiments.options import idle_fields
 from experiments.results import CellResult, configuration_hash
@@ -22,15 +22,17 @@ COLUMNS: tuple[str, ...] = (
   'paper_accuracy', 'paper_recall', 'paper_precision',
   'recall_low', 'recall_high', 'precision_low', 'precision_high',
   'learning_accuracy', 'learning_low', 'learning_high', 'label_accuracy',
-  'calibration_trials', 'seed', 'git_revision', 'hash',
+  'ceiling_auc', 'ceiling_share',
+  'calibration_trials', 'seed', 'git_revision', 'hash', 'chunk_run',
 )
 # fmt: on
 
 
-def row(result: CellResult) -> dict[str, Any]:
+def row(result: CellResult, *, bound: CellResult | None = None) -> dict[str, Any]:
   """The line of results.csv for a cell, `COLUMNS` first; None where no value is.
 
-  A field that the attack does not read has none.
+  A field that the attack does not read has none. The ceiling is that of `bound`, the cell of
+  what no attack on the same game can pass.
 
   The paper's numbers stand beside an undefended reconstruction of a second-order gradient
   only: it prints no others.
@@ -42,6 +44,7 @@ def row(result: CellResult) -> dict[str, Any]:
   learning = result.extra.get('learning', {})
   values |= {
     'git_revision': result.git_revision,
+    'chunk_run': result.extra.get('chunk_run', cell.get('chunk')),
     'label_accuracy': result.extra.get('label_accuracy'),
     'learning_accuracy': learning.get('accuracy'),
     'learning_low': learning.get('low'),
@@ -55,8 +58,12 @@ def row(result: CellResult) -> dict[str, Any]:
     'tpr_at_fpr_1pct': metrics.tpr_at_fpr_1pct,
     'tpr_at_fpr_0.1pct': metrics.tpr_at_fpr_01pct,
     'threshold': metrics.threshold,
+    'ceiling_auc': bound.metrics.auc.value if bound and bound.metrics.auc else None,
+    'ceiling_share': ceiling.share(result, bound) if bound else None,
   }
-  values |= dict.fromkeys(idle_fields(cell['attack'], cell['target']))
+  values |= dict.fromkeys(
+    idle_fields(cell['attack'], cell['target'], parts=cell.get('parts', ''))
+  )
   rest = [name for name in cell if name not in COLUMNS]
   return {column: values[column] for column in (*COLUMNS, *rest)}
 
@@ -69,7 +76,11 @@ def write_csv(output_dir: str | os.PathLike[str], results: Iterable[CellResult])
   Raises:
     InputError: if the folder cannot be written.
   """
-  rows = [row(result) for result in results]
+  found = list(results)
+  bounds = ceiling.ceilings(found)
+  rows = [
+    row(result, bound=bounds.get(configuration_hash(result.configuration))) for result in found
+  ]
   path = Path(output_dir) / 'results.csv'
   atomic.write_text(path, csv_text(rows[0] if rows else COLUMNS, rows))
   return path

@@ -2,31 +2,40 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+from absl import logging
 
-from experiments import models, playing, results, stages
+from experiments import models, playing, progress, results
 from experiments.examples import Examples
 from experiments.grid import Cell
+from experiments.phases import choose, play_all, sum_up
+from experiments.precision import gradient_error
 from mamljax import training
-from mamljax.audit.decision import choose_threshold
 from mamljax.audit.metrics import evaluate
 from mamljax.data import Splits
 
 
 def run_cell(
-  cell: Cell, *, data_dir: Path | None, store_dir: Path, advance: Callable[[int], Any]
+  cell: Cell,
+  *,
+  data_dir: Path | None,
+  store_dir: Path,
+  advance: Callable[[int], Any],
+  save_seconds: float = 30.0,
 ) -> tuple[results.CellResult, Examples | None]:
   """Computes a cell.
 
   Args:
     cell: what to compute.
     data_dir: where prepared data sets are.
-    store_dir: where checkpoints are kept.
+    store_dir: where checkpoints, and trials of unfinished cells, are kept.
     advance: called with the number of trials done since it was last called.
+    save_seconds: how often they are.
 
   Returns:
     The result, on trials that are apart from those that chose the threshold, unless it is
@@ -35,51 +44,53 @@ def run_cell(
   revision, splits = _revision(), models.splits_of(cell, data_dir)
   learned = max(cell.epoch, cell.learning_epoch)
   states = dict(
-    models.trained_states(cell.model, [cell.epoch, learned], splits=splits, store_dir=store_dir)
+    models.trained_states(
+      cell.model,
+      [cell.epoch, learned],
+      splits=splits,
+      store_dir=store_dir,
+      save_seconds=save_seconds,
+    )
   )
-  shared, timings = stages.share(cell, states[cell.epoch].params, splits.references)
-  play = functools.partial(playing.play, cell, shared, advance=advance)
-  report = play(getattr(splits, cell.pool), stream=playing.REPORTED, count=cell.trials)
-  calibrate, threshold = _calibrate(cell, play, splits)
-  played = len(report.trials.scores) + len(calibrate.trials.scores)
+  phases = play_all(
+    cell,
+    states[cell.epoch].params,
+    splits,
+    advance=advance,
+    keeper=_keeper(cell, store_dir, save_seconds),
+  )
+  report, calibrate, _ = phases
   result = results.CellResult(
     configuration=dataclasses.asdict(cell),
     seed=cell.seed,
     versions=results.versions(),
     git_revision=revision,
     device_kind=jax.devices()[0].device_kind,
-    timings=timings
-    | {
-      'seconds_per_trial': (calibrate.seconds + report.seconds) / played,
-      'compile_seconds': timings['compile_seconds']
-      + calibrate.compile_seconds
-      + report.compile_seconds,
-      'devices': jax.device_count(),
-    },
+    timings=sum_up(phases),
     metrics=evaluate(
       report.trials.scores,
       report.trials.members,
-      threshold=threshold,
+      threshold=choose(cell, calibrate),
       tasks=report.trials.tasks,
       located=report.trials.located,
       seed=cell.seed,
     ),
     trials=report.trials,
     calibration=calibrate.trials,
-    extra=_learning(cell, learned, states[learned], splits) | _labels(report) | _known(cell),
+    extra=_learning(cell, learned, states[learned], splits)
+    | _labels(report)
+    | _known(cell)
+    | _error(cell, states[cell.epoch], splits),
   )
   return result, report.examples
 
 
-def _calibrate(
-  cell: Cell, play: Callable[..., playing.Scored], splits: Splits
-) -> tuple[playing.Scored, float]:
-  """The trials that choose the threshold, and the threshold; none where it is known."""
-  if cell.threshold is not None:
-    return playing.NOTHING, cell.threshold
-  count = cell.calibration_trials
-  played = play(splits.calibration, stream=playing.CALIBRATION, count=count)
-  return played, choose_threshold(played.trials.scores, played.trials.members)
+def _keeper(cell: Cell, store_dir: Path, save_seconds: float) -> progress.Keeper:
+  """What keeps the trials of a cell: for the same code on the same kind of device only."""
+  stamp = [results.versions(), _revision(), jax.devices()[0].device_kind]
+  return progress.Keeper(
+    progress.folder(store_dir), results.cell_hash(cell), json.dumps(stamp), every=save_seconds
+  )
 
 
 @functools.cache
@@ -104,3 +115,12 @@ def _labels(report: playing.Scored) -> dict[str, Any]:
 def _known(cell: Cell) -> dict[str, Any]:
   """That the threshold was not chosen on trials, where it was not."""
   return {} if cell.threshold is None else {'threshold': 'known beforehand'}
+
+
+def _error(cell: Cell, state: training.State, splits: Splits) -> dict[str, Any]:
+  """What a lower precision than float32's cost a gradient here, where one was chosen."""
+  if cell.precision == 'highest':
+    return {}
+  error = gradient_error(cell.model, state.params, splits.calibration)
+  logging.info('precision=%s moves a gradient by %.1e of its norm', cell.precision, error)
+  return {'gradient_error': error}

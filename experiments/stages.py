@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 from experiments import models
 from experiments.compilation import compile_once
 from experiments.grid import Cell
-from experiments.options import make_options, required
+from experiments.options import BOUNDS, make_options, required
 from mamljax.attacks import ATTACKS, Knowledge, Observation
 from mamljax.audit import game
 from mamljax.audit.game import Trial
@@ -58,10 +58,10 @@ class Played(NamedTuple):
     labels_right: the share of labels that the attack inferred rightly there, if it did.
   """
 
-  scores: jax.Array
-  located: jax.Array
-  pictures: jax.Array | None
-  labels_right: jax.Array | None
+  scores: jax.Array | np.ndarray
+  located: jax.Array | np.ndarray
+  pictures: jax.Array | np.ndarray | None
+  labels_right: jax.Array | np.ndarray | None
 
 
 def is_member(indices: Any) -> Any:
@@ -87,6 +87,8 @@ def draw(
 def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[str, float]]:
   """What the trials of a cell share, and the seconds that preparing and compiling it took.
 
+  A bound, which is no adversary's, prepares nothing.
+
   Args:
     cell: what is played.
     params: the meta-knowledge w.
@@ -95,6 +97,9 @@ def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[st
   """
   described, options = models.describe_training(cell), make_options(cell)
   knowledge = _know(cell, params, references, required(cell.attack, options))
+  if cell.attack in BOUNDS:
+    seconds = {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
+    return Shared(knowledge, None, described.inner, described.defence, options), seconds
   key = jax.random.fold_in(jax.random.key(cell.seed), PREPARE)
   told = jax.tree.map(jnp.asarray, (key, knowledge, options))
   prepared, seconds = _prepare_once(cell.attack, *told)
@@ -139,15 +144,17 @@ def check(cell: Cell, splits: Splits) -> None:
   Raises:
     InputError: as the attack's `prepare` does.
   """
-  options = make_options(cell)
-  needs = required(cell.attack, options)
 
-  def prepared() -> Any:
-    params = models.initial_state(cell.model, splits).params
-    knowledge = _know(cell, params, splits.references, needs)
-    return ATTACKS[cell.attack].prepare(jax.random.key(0), knowledge, options=options)
+  def prepare_one(part: Cell) -> Any:
+    options = make_options(part)
+    params = models.initial_state(part.model, splits).params
+    needs = required(part.attack, options)
+    knowledge = _know(part, params, splits.references, needs)
+    return ATTACKS[part.attack].prepare(jax.random.key(0), knowledge, options=options)
 
-  jax.eval_shape(prepared)
+  for part in cell.alone:
+    if part.attack not in BOUNDS:
+      jax.eval_shape(functools.partial(prepare_one, part))
 
 
 def _know(cell: Cell, params: Params, references: Pool, needs: frozenset[str]) -> Knowledge:
@@ -237,6 +244,34 @@ def attack(
     return Played(scores[best], located, getattr(info, 'reconstruction', None), right)
 
   return _share_out(play, shared, (keys, trials, seen), chunk=chunk, mesh=mesh)
+
+
+@functools.partial(jax.jit, static_argnames=('attack', 'chunk', 'mesh'))
+def bound(
+  keys: jax.Array,
+  trials: Trial,
+  shared: Shared,
+  *,
+  attack: str,
+  chunk: int,
+  mesh: jax.sharding.Mesh,
+) -> Played:
+  """Scores some trials as nobody can who is not told the truth."""
+
+  def play(shared: Shared, keyed: tuple[jax.Array, Trial]) -> Played:
+    key, trial = keyed
+    score, _ = BOUNDS[attack].score(
+      jax.random.fold_in(key, SCORE),
+      shared.knowledge.loss_fn,
+      shared.knowledge.params,
+      trial,
+      shared.inner,
+      defence=shared.defence,
+      options=shared.options,
+    )
+    return Played(score, jnp.array(True), None, None)
+
+  return _share_out(play, shared, (keys, trials), chunk=chunk, mesh=mesh)
 
 
 def _learner_keys(key: jax.Array, stream: int, trial: Trial) -> jax.Array:

@@ -1,92 +1,104 @@
 """Attack many cells: `python -m experiments.sweep --flagfile=...`.
 
-Finished cells are kept in the output folder; the same command on it resumes.
+Finished cells are kept in the output folder; the same command on it resumes, also inside a
+cell. With --num_shards several tasks, on one machine or many, share the cells of one folder.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-
-from absl import logging
-from tqdm import tqdm
+from typing import Any
 
 from experiments import (
+  ceiling,
+  collecting,
   command,
+  cost,
   curves,
+  distributed,
   figures,
   flags,
+  interruption,
   models,
+  operation,
+  plan,
+  queueing,
   results,
-  rows,
   runs,
   stages,
   tables,
 )
-from experiments.examples import read_examples, write_examples
+from experiments.examples import read_examples
 from experiments.grid import Cell, describe
-from experiments.options import passes
-from experiments.runner import run_cell
-from mamljax.errors import InputError
 
 MAX_PAIRED = 6  # cells whose reconstructions fit one picture
+MAX_FITTED = 2000  # finished cells that a dry run learns costs from
 
 
 def main(argv: Sequence[str]) -> None:
   """Computes the cells that are not there yet, then prints the table of all of them."""
   del argv
+  how = operation.read()
+  if not flags.FLAGS.dry_run:
+    distributed.start(how.distributed)
   sweep = flags.read()
   if sweep.dry_run:
-    print(*map(describe, sweep.cells), f'{len(sweep.cells)} cells', sep='\n')
+    print(*_dry_run(sweep, how), sep='\n')
     return
   for folder in (sweep.output_dir, sweep.store_dir):
     results.check_output_dir(folder)
   runs.check_run(sweep.output_dir)
-  for cell in sweep.cells:
-    # A mistake in the last cell stops the first.
-    stages.check(cell, models.splits_of(cell, sweep.data_dir))
-  found = _resume(sweep)
+  _check(sweep)
+  found = collecting.Found(sweep, how)
+  with interruption.listening():
+    found.compute()
+  if distributed.is_first():
+    with found.written() as kept:
+      _conclude(sweep, kept)
+    found.explain()
+
+
+def _conclude(sweep: flags.Sweep, found: list[results.CellResult]) -> None:
+  """Writes what made the folder, prints the table and draws the pictures."""
   if not found:
-    raise InputError('no cell has a result')
-  path = rows.write_csv(sweep.output_dir, found)
+    return
   runs.write_run(
     sweep.output_dir,
     store_dir=sweep.store_dir,
     cells=[Cell(**result.configuration) for result in found],
     x=sweep.x,
   )
-  print(tables.format_table(found), '', sep='\n')
+  path = sweep.output_dir / 'results.csv'
+  print(tables.format_table(found), *ceiling.statements(found), '', sep='\n')
   print(f'{len(found)} cells in {path}, the first pictured in {_draw(sweep, found)}')
-  if len(found) < len(sweep.cells):
-    raise InputError(f'{len(sweep.cells) - len(found)} cells have no result, as warned above')
 
 
-def _resume(sweep: flags.Sweep) -> list[results.CellResult]:
-  """The results of the cells, those that are in the output folder read from there."""
-  kept = {cell: results.read_cell(sweep.store_dir, cell) for cell in sweep.cells}
-  missing = [cell for cell, result in kept.items() if result is None]
-  with tqdm(total=sum(map(_work, missing)), unit='step', unit_scale=True) as bar:
-    for cell in missing:
-      kept[cell] = _compute(cell, sweep, bar)
-      rows.write_csv(sweep.output_dir, filter(None, kept.values()))
-  return [result for result in kept.values() if result]
+def _dry_run(sweep: flags.Sweep, how: operation.Operation) -> list[str]:
+  """What this task would compute, and what that is expected to take."""
+  there = results.names(sweep.store_dir)
+  known = results.read_cells(sweep.store_dir, sorted(there)[:MAX_FITTED])
+  costs = cost.fit(known)
+  share = {'shard': how.shard, 'num_shards': how.num_shards}
+  cells = [cell for cell in sweep.cells if queueing.in_share(cell, **share)]
+  left = [cell for cell in cells if results.cell_hash(cell) not in there]
+  done = [f'finished  {describe(cell)}' for cell in cells if cell not in left]
+  ordered = queueing.in_order(left, costs, **share)
+  return [*done, *plan.lines(ordered, costs, known=len(known), total=len(cells))]
 
 
-def _compute(cell: Cell, sweep: flags.Sweep, bar: tqdm) -> results.CellResult | None:
-  """Computes a cell and keeps it; None, and a warning, if its numbers overflow."""
-  bar.set_description(describe(cell))
-  try:
-    result, examples = run_cell(
-      cell,
-      data_dir=sweep.data_dir,
-      store_dir=sweep.store_dir,
-      advance=lambda trials: bar.update(trials * _steps(cell)),
-    )
-  except FloatingPointError as error:
-    logging.warning('no result: %s', error)
-    return None
-  if examples:
-    write_examples(sweep.store_dir, cell, examples)
-  results.write_cell(sweep.store_dir, result)  # last: it marks the cell as finished
-  return result
+def _check(sweep: flags.Sweep) -> None:
+  """Refuses what cannot be before anything is computed: a mistake in the last cell stops the
+  first. Cells that differ in numbers alone are looked at once.
+  """
+  kinds = {_kind(cell): cell for cell in sweep.cells}
+  for cell in kinds.values():
+    stages.check(cell, models.splits_of(cell, sweep.data_dir))
+
+
+def _kind(cell: Cell) -> tuple[Any, ...]:
+  """What decides whether a cell can be: all but its real numbers and its seed."""
+  fields = dataclasses.asdict(cell)
+  return tuple(v for k, v in fields.items() if not isinstance(v, float) and k != 'seed')
 
 
 def _draw(sweep: flags.Sweep, found: list[results.CellResult]) -> Path:
@@ -111,15 +123,6 @@ def _draw_pairs(sweep: flags.Sweep, found: list[results.CellResult]) -> None:
   drawn = [(result, examples) for result, examples in pictured if examples]
   if len(drawn) > 1:
     figures.save(figures.pairs(drawn), sweep.output_dir / 'pairs.png')
-
-
-def _steps(cell: Cell) -> int:
-  """The work of a trial, for the time left: images, each as often as it is looked at."""
-  return cell.ways * cell.shots * passes(cell)
-
-
-def _work(cell: Cell) -> int:
-  return _steps(cell) * (cell.trials + cell.calibration_trials)
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ from experiments.rows import row
 
 _RATES = ('accuracy', 'recall', 'precision', 'auc')
 # Always shown, or follows from what is.
-_ALWAYS = ('dataset', 'ways', 'shots', 'target', 'chunk', 'calibration_trials')
+_ALWAYS = ('dataset', 'ways', 'shots', 'target', 'chunk', 'calibration_trials', 'fingerprint')
 
 
 def format_table(results: Sequence[CellResult]) -> str:
@@ -43,7 +43,7 @@ def _lines(result: CellResult, varying: list[str]) -> list[list[str]]:
   found = [_shorten(cell['dataset']), *(_rate(values, name) for name in _RATES)]
   size = f'{cell["ways"]}-way {cell["shots"]}-shot {cell["target"]}'
   theirs = [size, *(_paper(values, name) for name in _RATES)]
-  idle = idle_fields(cell['attack'], cell['target'])
+  idle = idle_fields(cell['attack'], cell['target'], parts=cell.get('parts', ''))
   apart = '  ' + ' '.join(f'{name}={cell[name]}' for name in varying if name not in idle)
   return [found, theirs, [apart]] if varying else [found, theirs]
 

@@ -4,7 +4,9 @@
 #
 #   launch/local.sh --flagfile=experiments/flagfiles/table2.flags --output_dir=out/table2
 #
-# Takes the flags of experiments.sweep. Works from any folder; relative paths in the flags
+# Takes the flags of experiments.sweep, and starts it again when it dies (RESTARTS=10 times at
+# most); PROCESSES=2 makes it two processes that compute together. Status 75 says that it was
+# asked to stop (SIGTERM, SIGUSR1) and that the same command goes on from there. Works from any folder; relative paths in the flags
 # are taken from the root of the repository.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,4 +16,4 @@ if (($# == 0)); then
   exit 2
 fi
 make --silent .venv/.installed
-exec .venv/bin/python -m experiments.sweep "$@"
+exec .venv/bin/python -m experiments.launch "$@"

@@ -1,11 +1,15 @@
 """Files that are whole or absent, whatever interrupts their writing; damaged ones kept."""
 
 import contextlib
+import hashlib
 import os
+import time
 import uuid
 from pathlib import Path
 
 from mamljax.errors import InputError
+
+_DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 class DamagedFile(InputError):
@@ -40,6 +44,25 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
   _sync_folder(path.parent)
 
 
+def write_sealed(path: str | os.PathLike[str], payload: bytes) -> None:
+  """`write_bytes` of the payload behind its SHA-256, for `read_sealed`."""
+  write_bytes(path, hashlib.sha256(payload).digest() + payload)
+
+
+def read_sealed(path: str | os.PathLike[str]) -> bytes:
+  """The payload that `write_sealed` wrote.
+
+  Raises:
+    DamagedFile: if a byte of the file is missing or changed.
+    OSError: if it cannot be read.
+  """
+  data = Path(path).read_bytes()
+  digest, payload = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
+  if hashlib.sha256(payload).digest() != digest:
+    raise DamagedFile(f'{path} is damaged')
+  return payload
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
   """`write_bytes` of the text in UTF-8, its line ends untouched."""
   write_bytes(path, text.encode())
@@ -64,6 +87,15 @@ def set_aside(path: str | os.PathLike[str]) -> Path:
   except OSError as error:
     raise InputError(f'cannot rename {path} to {aside.name}: {error.strerror}') from error
   return aside
+
+
+def remove_leftovers(folder: str | os.PathLike[str], *, seconds: float = 3600) -> None:
+  """Deletes the temporary files of writers that were killed, if they are that old."""
+  for path in Path(folder).glob('.*.tmp'):
+    # Another process may be quicker.
+    with contextlib.suppress(OSError):
+      old = time.time() - path.stat().st_mtime > seconds
+      path.unlink() if old else None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,8 +1,6 @@
 """Parameters on disk: msgpack behind its own SHA-256, written atomically, never pickled."""
 
-import hashlib
 import os
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,8 +11,6 @@ from mamljax import atomic
 from mamljax.errors import InputError
 from mamljax.types import Params
 
-_DIGEST_SIZE = hashlib.sha256().digest_size
-
 
 def save(path: str | os.PathLike[str], params: Params) -> None:
   """Writes a pytree of arrays to `path`, whole or not at all.
@@ -22,8 +18,7 @@ def save(path: str | os.PathLike[str], params: Params) -> None:
   Raises:
     InputError: if the folder cannot be written.
   """
-  payload = serialization.to_bytes(params)
-  atomic.write_bytes(path, hashlib.sha256(payload).digest() + payload)
+  atomic.write_sealed(path, serialization.to_bytes(params))
 
 
 def load(path: str | os.PathLike[str], like: Params) -> Params:
@@ -43,12 +38,9 @@ def load(path: str | os.PathLike[str], like: Params) -> Params:
       first leaf that differs is named.
   """
   try:
-    data = Path(path).read_bytes()
+    payload = atomic.read_sealed(path)
   except OSError as error:
     raise InputError(f'cannot read the checkpoint {path}: {error.strerror}') from error
-  digest, payload = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
-  if hashlib.sha256(payload).digest() != digest:
-    raise atomic.DamagedFile(f'{path} is damaged, or is no checkpoint of mamljax')
   state: Any = serialization.msgpack_restore(payload)
   found, expected = _leaves(state), _leaves(serialization.to_state_dict(like))
   for name in [*expected, *found]:

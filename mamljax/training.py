@@ -33,6 +33,8 @@ class Training:
     ways: classes of a task.
     shots: images of each class in each of its two sets.
     tasks_per_round: T, the task-learners that take part in a round.
+    chunk: task-learners whose gradients are computed together; 0: one on a CPU, where they
+      fit a core's cache, all of them elsewhere. The same to rounding.
   """
 
   loss_fn: CrossEntropy = dataclasses.field(metadata={'static': True})
@@ -42,6 +44,7 @@ class Training:
   ways: int = dataclasses.field(metadata={'static': True})
   shots: int = dataclasses.field(metadata={'static': True})
   tasks_per_round: int = dataclasses.field(default=16, metadata={'static': True})
+  chunk: int = dataclasses.field(default=0, metadata={'static': True})
 
 
 class State(NamedTuple):
@@ -81,10 +84,12 @@ def train(
   Returns:
     The new state, and the norm of the mean gradient of each round, [rounds].
   """
+  good = 1 if jax.default_backend() == 'cpu' else training.tasks_per_round
 
   def take_round(state: State, _):
     keys = jax.random.split(jax.random.fold_in(key, state.round), training.tasks_per_round)
-    gradients = jax.vmap(functools.partial(_one_learner, state.params, pool, training))(keys)
+    send = functools.partial(_one_learner, state.params, pool, training)
+    gradients = jax.lax.map(send, keys, batch_size=training.chunk or good)
     mean = jax.tree.map(lambda g: g.mean(axis=0), gradients)
     updates, optimizer = optax.scale_by_adam().update(mean, state.optimizer)
     updates = optax.tree.scale(-training.learning_rate, updates)

@@ -63,7 +63,7 @@ def test_every_flagfile_is_a_grid(path: Path, options: list[str]):
   assert ended.status == 0, ended.err
   lines = ended.out.splitlines()
   if main is sweep.main:
-    assert lines.pop() == f'{len(lines)} cells'
+    assert lines.pop().startswith(f'{len(lines)} cells: ')
   assert lines
   if options:
     assert all('mnist_sample' in line for line in lines)

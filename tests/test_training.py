@@ -157,3 +157,15 @@ def test_rates_and_scales_do_not_recompile():
   found = [flat(after(3, d)[0]) for d in described]
   assert len(traced) == before
   assert len(np.unique(found, axis=0)) == 3
+
+
+@pytest.mark.parametrize('chunk', [3, 16])
+def test_how_many_learners_are_computed_together_changes_nothing(chunk):
+  """The chunk is there to fit the machine; a round takes all of its learners all the same."""
+  one_by_one, _ = after(2, dataclasses.replace(TRAINING, chunk=1))
+  together, _ = after(2, dataclasses.replace(TRAINING, chunk=chunk))
+  difference = ravel_pytree(one_by_one.params)[0] - ravel_pytree(together.params)[0]
+  assert jnp.abs(difference).max() < 1e-5
+  assert (
+    jnp.abs(ravel_pytree(one_by_one.params)[0] - ravel_pytree(start().params)[0]).max() > 0.01
+  )

@@ -10,13 +10,17 @@ import numpy as np
 import scipy.stats
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from experiments.aligned import aligned
 from experiments.benchmarking.contest import Entry, Outcome
 from experiments.figures import COLOURS, STYLE
 from experiments.grid import Cell
 
-_DRAWN = {'cpu_seconds': ('CPU seconds', 1), 'peak_bytes': ('MiB', 2**20)}
+_DRAWN = {
+  'CPU seconds': (('cpu_seconds', '', 1),),
+  'MiB': (('peak_bytes', 'process', 2**20), ('compiled_bytes', 'program', 2**20)),
+}
 _NEAR = 0.15  # an exponent this near to 0 is called flat, to 1 linear
 
 
@@ -30,6 +34,7 @@ class Axis(NamedTuple):
     kind: as `workloads.KINDS` knows it; 'play' does blocks of chunks, as a sweep does.
     candidates: in a run; 0: as many as the size.
     remat: see `workloads.Work`.
+    least: smaller sizes are computed as if they were of this one, and tell of no growth.
   """
 
   label: str
@@ -38,6 +43,7 @@ class Axis(NamedTuple):
   kind: str = 'attack'
   candidates: int = 4
   remat: bool = False
+  least: int = 1
 
 
 _STEPS = tuple((steps, {'inner_steps': steps}) for steps in (1, 2, 4, 7, 10))
@@ -49,6 +55,7 @@ AXES: dict[str, Axis] = {
     {'chunk': 4, 'iterations': 2},
     kind='play',
     candidates=0,
+    least=16,  # a block
   ),
   'data_size': Axis(
     'images in the set',
@@ -139,6 +146,7 @@ def _point(name: str, size: int, outcome: Outcome) -> Point:
 
 def fit(points: Sequence[Point], what: str) -> Fit | None:
   """The exponent of a column along an axis; None with fewer than three points."""
+  points = [point for point in points if point.size >= AXES[point.axis].least]
   if len(points) < 3 or any(not getattr(point, what) for point in points):
     return None
   sizes, values = zip(*((p.size, getattr(p, what)) for p in points), strict=True)
@@ -181,7 +189,7 @@ def format_axes(series: Mapping[str, Sequence[Point]]) -> str:
 def draw_axes(series: Mapping[str, Sequence[Point]]) -> Figure:
   """CPU seconds above memory, a column for each axis, both scales logarithmic."""
   with mpl.rc_context(STYLE):
-    size = (1 + 2.3 * len(series), 4.6)
+    size = (1 + 2.7 * len(series), 4.8)
     figure = Figure(figsize=size, layout='constrained')
     grid = figure.subplots(2, len(series), squeeze=False)
     for column, (name, points) in zip(grid.T, series.items(), strict=True):
@@ -190,9 +198,20 @@ def draw_axes(series: Mapping[str, Sequence[Point]]) -> Figure:
 
 
 def _draw_axis(column: Sequence[Axes], name: str, points: Sequence[Point]) -> None:
-  """Time above memory."""
-  for axes, (what, (label, unit)), colour in zip(column, _DRAWN.items(), COLOURS, strict=False):
-    values = [(getattr(point, what) or np.nan) / unit for point in points]
-    axes.plot([point.size for point in points], values, 'o-', color=colour)
+  """Time above memory: how much the process grows, and what XLA says that its program needs."""
+  sizes = [point.size for point in points]
+  for axes, (label, lines), colour in zip(column, _DRAWN.items(), COLOURS, strict=False):
+    for (what, told, unit), mark in zip(lines, ('o-', 's--'), strict=False):
+      values = [(getattr(point, what) or np.nan) / unit for point in points]
+      axes.plot(sizes, values, mark, color=colour, label=told)
     axes.set(xscale='log', yscale='log', xlabel=AXES[name].label, ylabel=label)
-    axes.set_title(verdict(fit(points, what)), fontsize=8)
+    axes.set_title(
+      '\n'.join(f'{told} {verdict(fit(points, what))}'.strip() for what, told, _ in lines),
+      fontsize=8,
+    )
+    axes.minorticks_off()
+    axes.set_xticks(sizes, [f'{size:,}' for size in sizes], fontsize=7)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter('{x:g}')
+    if len(lines) > 1:
+      axes.legend(frameon=False, fontsize=7)

@@ -28,9 +28,12 @@ class Line(NamedTuple):
       same round, the median with its 95 % interval (None with fewer than six rounds).
     cpu_ratio, cpu_ratio_low, cpu_ratio_high: the same of CPU time.
     aim: what the wall ratio of this contestant is to be at least.
+    limit: what the wall ratio would be if all that mamljax does were matrix products, and
+      those as fast as the machine's peak: with this arithmetic, there is no more.
     peak_fraction, peak_fraction_low, peak_fraction_high: of the arithmetic that a matrix
       product of 1,024 x 1,024 x 1,024 on as many cores does in a CPU second of that round.
     flops: in matrix products and convolutions.
+    gradient_error: of an attack, what the chosen precision costs a gradient, of its norm.
     compile_seconds: of what is timed; `seconds_to_ready` is all that precedes it.
     peak_bytes: growth of the process's memory in its first run, for each unit in flight.
     compiled_bytes: what XLA says its program needs, for each unit in flight.
@@ -55,10 +58,12 @@ class Line(NamedTuple):
   cpu_ratio_low: float | None
   cpu_ratio_high: float | None
   aim: float | None
+  limit: float | None
   peak_fraction: float | None
   peak_fraction_low: float | None
   peak_fraction_high: float | None
   flops: float | None
+  gradient_error: float | None
   compile_seconds: float | None
   seconds_to_ready: float
   peak_bytes: float | None
@@ -107,8 +112,10 @@ def _line(
     **_ends('wall_ratio', paired['wall']),
     **_ends('cpu_ratio', paired['cpu']),
     aim=row.aim if who in (rows.PEERS[0], rows.ONE_CORE) else None,
+    limit=_limit(row, outcomes, who),
     **_ends('peak_fraction', _peak_fraction(row, outcomes, who)),
     flops=facts['flops'] / facts['units'] if 'flops' in facts else None,
+    gradient_error=facts.get('gradient_error'),
     compile_seconds=facts.get('compile_seconds'),
     seconds_to_ready=facts['seconds_to_ready'],
     peak_bytes=_share(facts, 'peak_bytes'),
@@ -130,6 +137,14 @@ def _peak_fraction(
   return contest.peak_fraction(outcomes, who, rows.PRODUCT)
 
 
+def _limit(row: rows.Row, outcomes: Mapping[str, Outcome], who: str) -> float | None:
+  """For a peer, the median ratio at the peak of the machine."""
+  if who not in rows.PEERS:
+    return None
+  busy = contest.peak_fraction(outcomes, rows.OURS, rows.PRODUCT).median
+  return contest.ratio(outcomes, who, rows.OURS, clock='wall').median / busy
+
+
 def _ends(name: str, found: contest.Interval | None) -> dict[str, Any]:
   """The three columns of an interval."""
   columns = (name, f'{name}_low', f'{name}_high')
@@ -144,8 +159,8 @@ def _share(facts: dict[str, Any], name: str) -> float | None:
 
 def format_lines(lines: Sequence[Line]) -> str:
   """A table for a person."""
-  header = ('row', 'contestant', 'ms', 'over mamljax [95 %]', 'CPU', 'aim', 'of peak')
-  header += ('Mflop', 'MiB', 'compiling', 'cores', 'paper s', 'paper / this')
+  header = ('row', 'contestant', 'ms', 'over mamljax [95 %]', 'CPU', 'aim', 'limit', 'of peak')
+  header += ('Mflop', 'MiB', 'error', 'compiling', 'cores', 'paper s', 'paper / this')
   return aligned([header, *map(_format, lines)])
 
 
@@ -158,9 +173,11 @@ def _format(line: Line) -> tuple[str, ...]:
     f'{line.wall_ratio:.2f} [{_short(line.wall_ratio_low)}, {_short(line.wall_ratio_high)}]',
     f'{line.cpu_ratio:.2f}',
     _short(line.aim),
+    _short(line.limit),
     _short(line.peak_fraction),
     _short(line.flops and line.flops / 1e6),
     _short(line.peak_bytes and line.peak_bytes / 2**20),
+    _short(line.gradient_error),
     _short(line.compile_seconds),
     _short(line.cores_used),
     _short(line.paper_seconds),

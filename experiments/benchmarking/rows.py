@@ -43,6 +43,7 @@ class Choices:
     peer_batch: candidates that torch_func computes together.
     dataset: where images come from.
     filters: of Conv4.
+    precision: of mamljax's matrix products.
   """
 
   activation: str
@@ -52,6 +53,7 @@ class Choices:
   peer_batch: int
   dataset: str
   filters: int
+  precision: str = 'highest'
 
 
 def _attacks(target: str, *aims: float) -> dict[str, Row]:
@@ -85,9 +87,8 @@ def cell_of(row: Row, choices: Choices) -> Cell:
   Raises:
     InputError: if a choice cannot be.
   """
-  chosen = {
-    name: getattr(choices, name) for name in ('activation', 'iterations', 'dataset', 'filters')
-  }
+  names = ('activation', 'iterations', 'dataset', 'filters', 'precision')
+  chosen = {name: getattr(choices, name) for name in names}
   return Cell(**chosen | row.fields)
 
 

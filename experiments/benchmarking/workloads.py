@@ -16,6 +16,7 @@ from experiments import models, playing, stages
 from experiments.benchmarking import problems
 from experiments.benchmarking.flops import count_flops
 from experiments.grid import Cell
+from experiments.precision import gradient_error
 from mamljax import training
 
 SIDE = 1024  # of the matrices whose product stands for the machine's peak
@@ -50,6 +51,7 @@ class Loaded(NamedTuple):
     traced: the same before compilation.
     compile_seconds: of the program.
     in_flight: units that are computed together.
+    gradient_error: see `precision.gradient_error`.
     run: what is timed instead of one call of the program.
   """
 
@@ -58,6 +60,7 @@ class Loaded(NamedTuple):
   traced: Any
   compile_seconds: float
   in_flight: int
+  gradient_error: float = 0.0
   run: Callable[[], Any] | None = None
 
 
@@ -73,6 +76,7 @@ def prepare(work: Work) -> tuple[Callable[[], Any], dict[str, Any]]:
     'whiles': flops.whiles,
     'conds': flops.conds,
     'compile_seconds': loaded.compile_seconds,
+    'gradient_error': loaded.gradient_error,
     'compiled_bytes': getattr(memory, 'temp_size_in_bytes', None),
     'version': jax.__version__,
     'device_kind': jax.devices()[0].device_kind,
@@ -96,7 +100,8 @@ def _attack(work: Work) -> Loaded:
     problems.write_attack(Path(work.problem), cell, ready)
   traced = stages.attack.trace(*ready.arguments, **ready.static)
   in_flight = min(work.units, cell.chunk * mesh.size)
-  return Loaded(ready.attack, ready.arguments, traced, ready.attack_seconds, in_flight)
+  error = gradient_error(cell.model, params, splits.victims)
+  return Loaded(ready.attack, ready.arguments, traced, ready.attack_seconds, in_flight, error)
 
 
 def _play(work: Work) -> Loaded:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from experiments.ceiling import is_bound
 from experiments.curves.noise_area import areas_of
 from experiments.curves.series import (
   NOISE,
@@ -25,6 +26,7 @@ from experiments.rows import row
 from mamljax.audit.metrics import Rate
 
 LEARNING, ATTACK, AREA = COLOURS[:3]  # blue, red and green, as in the paper
+CEILING = 'black'
 _MARKERS = ('o', 's', '^', 'v', 'P')
 _LINES: tuple[Any, ...] = ('-', '--', '-.', (0, (1, 1)), (0, (4, 1, 1, 1, 1, 1)))
 _MOST_TICKS = 6
@@ -38,7 +40,8 @@ def curves(results: Sequence[CellResult], x: str) -> Figure:
   diamonds are accuracies that the paper prints: for each size of task, so that along
   anything else there is one, at the left end. Along 'noise_scale' there is a panel for each
   place of the noise, over the standard deviation that is added there on a logarithmic axis,
-  the undefended cell at its left and the confident noise areas in green.
+  the undefended cell at its left and the confident noise areas in green. A bound that no
+  attack can pass is black.
 
   Args:
     results: finished cells.
@@ -78,13 +81,15 @@ def _draw_panel(axes: Axes, group: Sequence[Curve], x: str) -> None:
     _explain(axes, ATTACK, 'attack')
     _explain(axes, LEARNING, 'learning')
   for index, curve in enumerate(group):
-    color = ATTACK if learns else COLOURS[index % 5]
-    marks = _marks(index)
+    color, marks = ATTACK if learns else COLOURS[index % 5], _marks(index)
+    label = curve.label
+    if is_bound(curve.cells[0]):
+      color, label = CEILING, f'{label}: no attack can pass it'.removeprefix(': ')
     _draw_line(axes, curve, start, attack_accuracy, color=color, **marks)
     _draw_printed(axes, curve, x, start, color)
     if learns:
       _draw_line(axes, curve, start, learning_accuracy, color=LEARNING, **marks)
-    _explain(axes, 'black' if learns else color, curve.label, **marks)
+    _explain(axes, 'black' if learns else color, label, **marks)
     for low, high in areas_of(curve) or []:
       axes.axvspan(low, high, color=AREA, alpha=0.25, label='confident noise area')
   if all(map(is_local, cells)):

@@ -109,6 +109,23 @@ _TITLES = {
     'Can a task with other images send exactly the same gradient?',
     'The paper: yes, for some networks, such as a single neuron.',
   ),
+  'noise_row_space': Title(
+    'What protects from the row space',
+    'Which of the four noises hides an image from the strongest attack, and from any at all?',
+  ),
+  'leak_training_row_space': Title(
+    'Training against the row space', 'Does a trained network leak less?'
+  ),
+  'leak_training_filter': Title(
+    'Training against the matched filter', 'Does a trained network leak less?'
+  ),
+  'leak_inner_rate': Title(
+    'The inner rate against the matched filter', 'Does a larger inner step protect?'
+  ),
+  'leak_first_order': Title(
+    'First-order MAML against the row space',
+    'Is the support set safe if its Hessian is not sent?',
+  ),
   'learning': Title('How well the models learn', 'What is meta-training worth on new tasks?'),
   'quickstart': Title(
     'Quickstart', 'Does one gradient give away who is in the query set of a small task?'

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mamljax.attacks import factors
 from mamljax.attacks.observation import Knowledge, Observation
 from mamljax.images import total_variation
 from mamljax.maml import meta_gradient
@@ -17,8 +18,13 @@ def cosine_similarity(a: Params, b: Params) -> jax.Array:
 
 
 def _inverse_norm(tree: Params) -> jax.Array:
-  """1 / |tree|. The guard keeps its derivative finite: a dead network sends a zero gradient."""
-  return jax.lax.rsqrt(jnp.maximum(optax.tree.vdot(tree, tree), 1e-30))
+  """1 / |tree|."""
+  return _inverse_root(jnp.asarray(optax.tree.vdot(tree, tree)))
+
+
+def _inverse_root(square: jax.Array) -> jax.Array:
+  """The guard keeps its derivative finite: a dead network sends a zero gradient."""
+  return jax.lax.rsqrt(jnp.maximum(square, 1e-30))
 
 
 def simulate(
@@ -62,6 +68,18 @@ def objective(
     tv_weight: a, the weight of the mean anisotropic total variation.
   """
   chex.assert_trees_all_equal_shapes(knowledge.params, observation.gradient)
-  simulated = simulate(knowledge, observation, guess, target=target)
-  mismatch = 1 - cosine_similarity(simulated, observation.gradient)
+  mismatch = 1 - _alignment(knowledge, observation, guess, target)
   return mismatch + tv_weight * total_variation(guess.images)
+
+
+def _alignment(
+  knowledge: Knowledge, observation: Observation, guess: Batch, target: str
+) -> jax.Array:
+  """The cosine of the simulated and the received gradient, from factors where those will do."""
+  loss_fn, params, received = knowledge.loss_fn, knowledge.params, observation.gradient
+  outputs = factors.dense_outputs(loss_fn, params, guess) if target == 'query' else None
+  if outputs is None:
+    return cosine_similarity(simulate(knowledge, observation, guess, target=target), received)
+  found = factors.factor_gradient(loss_fn, params, guess, outputs)
+  norms = _inverse_root(factors.squared_norm(found)) * _inverse_norm(received)
+  return factors.vdot(found, received) * norms

@@ -30,6 +30,9 @@ class Trial(NamedTuple):
     member: the truth b: whether the candidate is in the targeted set of `learner`.
     learner: a, an integer; it means nothing for a non-member.
     classes: the class of each slot, integers [learners, ways].
+    place: the image of learner a's targeted set that is the candidate or, for a non-member,
+      that it might as well have been; an integer.
+    other: the image that would be there if the truth were the other one.
   """
 
   tasks: Task
@@ -37,6 +40,8 @@ class Trial(NamedTuple):
   member: jax.Array
   learner: jax.Array
   classes: jax.Array
+  place: jax.Array
+  other: jax.Array
 
 
 def draw_trial(
@@ -77,15 +82,20 @@ def draw_trial(
   owned = owned[classes, jnp.arange(learners)[:, None]]  # [learners, ways, 2 * shots]
 
   learner = jax.random.randint(key_learner, (), 0, learners)
-  place = jax.random.randint(key_place, (), 0, shots) + (shots if target == 'query' else 0)
+  nth = jax.random.randint(key_place, (), 0, shots)
+  place = nth + (shots if target == 'query' else 0)
   foreign = jax.random.randint(key_foreign, (), 0, len(everything))
   outside = foreign if non_members == 'any_class' else classes[0, slots[0]]
-  row = jnp.where(member, owned[learner, slots[learner], place], rows[outside, -1])
+  own, spare = owned[learner, slots[learner], place], rows[outside, -1]
+  row, other = jnp.where(member, jnp.stack([own, spare]), jnp.stack([spare, own]))
 
   tasks = jax.vmap(lambda rows: make_task(take_images(pool, rows), shots=shots))(owned)
   image = take_images(pool, row)
   candidates = Candidate(jnp.broadcast_to(image, (learners, *image.shape)), slots)
-  return Trial(tasks, candidates, member, learner, classes)
+  index = slots[learner] * shots + nth
+  return Trial(
+    tasks, candidates, member, learner, classes, index, other=take_images(pool, other)
+  )
 
 
 def _draw_classes(

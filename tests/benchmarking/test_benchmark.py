@@ -110,6 +110,7 @@ def test_lines_and_their_picture():
   assert (ours.peak_fraction, theirs.peak_fraction) == (0.5, None)
   assert (ours.flops, ours.peak_bytes, ours.compiled_bytes) == (100, 32, 16)
   assert (ours.aim, theirs.aim) == (None, 14)
+  assert (ours.limit, theirs.limit) == (None, 12)  # at half of the peak, twice as fast at it
   assert (ours.paper_seconds, ours.paper_over_wall) == (1.34, 2.68)
   assert lines.format_lines([ours, theirs]).splitlines()[2].split()[1:4] == [
     'torch_sequential',

@@ -1,5 +1,6 @@
 """One door to samples and the user's files; nothing heavy behind it until it is needed."""
 
+import hashlib
 import pickle
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 import mamljax.data
 from mamljax.data import load_dataset, make_samples
 from mamljax.data.cache import cached
+from mamljax.data.loading import fingerprint
 from mamljax.errors import InputError
 
 Labelled = tuple[np.ndarray, np.ndarray]
@@ -270,3 +272,15 @@ def test_unwritable_cache_is_no_obstacle(
   found, _ = cached(path, stamp='a', decode=lambda: (images, labels))
   np.testing.assert_array_equal(found, images)
   assert 'not kept' in caplog.text
+
+
+def test_a_users_file_has_a_fingerprint_and_nothing_else_has(tmp_path):
+  """Another file under the same name must not be taken for the one that was attacked."""
+  path = tmp_path / 'mine.npz'
+  assert fingerprint(f'npz:{path}') == ''
+  found = []
+  for content in (b'one', b'other'):
+    path.write_bytes(content)
+    found.append(fingerprint(f'npz:{path}'))
+  assert found == [hashlib.sha256(c).hexdigest()[:16] for c in (b'one', b'other')]
+  assert fingerprint('mnist_sample') == ''

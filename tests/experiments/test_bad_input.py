@@ -13,6 +13,7 @@ NAMES = [
   ('datasets=mnits', r"unknown dataset 'mnits': did you mean 'mnist'"),
   ('datasets=npz', r"unknown dataset 'npz'"),
   ('networks=conv5', r"unknown network 'conv5': did you mean 'conv4'\? \(known: conv4, lenet"),
+  ('attacks=likelihood_ration', r"unknown attack .* did you mean 'likelihood_ratio'"),
   ('attacks=reconstrution', r"unknown attack .* did you mean 'reconstruction'"),
   ('defences=support_nois', r"unknown defence .* did you mean 'support_noise'"),
   ('targets=qeury', r"unknown target 'qeury': did you mean 'query'"),

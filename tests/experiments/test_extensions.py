@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments import models
-from mamljax.attacks import ATTACKS
+from experiments.options import NAMES, PLAYED
 from tests.experiments.tiny import arguments, cells, rows, run, write_npz
 
 TRAINED = {'learning_epochs': 1, 'tasks_per_round': 2, 'rounds_per_epoch': 2}
@@ -55,8 +55,8 @@ def test_in_the_local_game_there_is_nobody_to_confuse(finished):
 
 
 ATTACKED = {
-  'query': 'row_space,matched_filter,gradient_cosine,gradient_cosine_z,loss',
-  'support': 'shadow_matched_filter,curvature_filter',
+  'query': 'row_space,matched_filter,gradient_cosine,gradient_cosine_z,loss,combined',
+  'support': 'shadow_matched_filter,curvature_filter,likelihood_ratio',
 }
 
 
@@ -68,14 +68,14 @@ def test_attacks_in_closed_form(npz, tmp_path, target):
   lines, found = finish(npz, tmp_path / 'out', **asked, **small)
   assert [line['attack'] for line in lines] == ATTACKED[target].split(',')
   assert all(len(cell['trials']['scores']) == 8 for cell in found)
-  known = [ATTACKS[line['attack']].THRESHOLD for line in lines]
+  known = [getattr(PLAYED.get(line['attack']), 'THRESHOLD', None) for line in lines]
   for cell, threshold in zip(found, known, strict=True):
     assert len(cell['calibration']['scores']) == (4 if threshold is None else 0)
 
 
 def test_no_attack_is_left_out():
   """The reconstruction has sweeps of its own; a new attack is to be added above."""
-  assert {*','.join(ATTACKED.values()).split(',')} == {*ATTACKS} - {'reconstruction'}
+  assert {*','.join(ATTACKED.values()).split(',')} == {*NAMES} - {'reconstruction'}
 
 
 @pytest.mark.usefixtures('few_tasks')

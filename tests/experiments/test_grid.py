@@ -108,7 +108,7 @@ def test_a_model_is_what_the_parameters_depend_on():
   attacker += ['start_mean', 'start_scale', 'pool', 'trials', 'calibration_trials', 'chunk']
   attacker += ['attack_decay', 'labels', 'restarts', 'assumed_order', 'learning_epoch']
   attacker += ['learners', 'non_members', 'references', 'classes', 'sketch', 'ridge']
-  attacker += ['shadows', 'swaps', 'shrinkage']
+  attacker += ['shadows', 'swaps', 'shrinkage', 'parts']
   assert set(FIELDS) - of_model == set(attacker)
 
 
@@ -175,3 +175,43 @@ def test_a_defence_moves_the_scores_so_that_trials_choose_the_threshold():
   axes = {'attack': ['row_space'], 'defence': ['support_noise'], 'noise_scale': [0.0, 0.1]}
   found = [(cell.threshold, cell.calibration_trials) for cell in expand(axes, {})]
   assert found == [(-0.01, 0), (None, Cell().calibration_trials)]
+
+
+@pytest.mark.parametrize(
+  ('parts', 'target', 'message'),
+  [
+    ('loss+los', 'query', "unknown part of a combined attack 'los': did you mean 'loss'"),
+    ('loss+likelihood_ratio', 'query', 'unknown part of a combined attack'),
+    ('loss', 'query', "two or more different attacks, not 'loss'"),
+    ('loss+loss', 'query', "two or more different attacks, not 'loss\\+loss'"),
+    ('loss+matched_filter', 'support', "'matched_filter' has no target 'support'"),
+  ],
+)
+def test_a_combination_of_what_cannot_be_combined_is_refused(parts, target, message):
+  """In the middle of a sweep its other cells would be lost; the bound would be cheating."""
+  with pytest.raises(InputError, match=message):
+    Cell(attack='combined', parts=parts, target=target)
+
+
+@pytest.mark.parametrize('attack', ['combined', 'likelihood_ratio'])
+def test_games_without_one_learner_are_refused(attack):
+  """Whose the candidate is would be guessed from the first learner's part alone."""
+  with pytest.raises(InputError, match=f"'{attack}' is for the game with learners=1 only"):
+    Cell(attack=attack, learners=2)
+
+
+def test_a_bound_needs_non_members_that_look_like_members():
+  """Who is told the class sees through any other non-member: the bound would be too low."""
+  with pytest.raises(InputError, match="non_members='same_class' only, not 'any_class'"):
+    Cell(attack='likelihood_ratio', non_members='any_class')
+
+
+def test_a_combination_reads_what_its_parts_read():
+  """Else a sweep over its part's settings would be one cell; and over others', many."""
+  axes = {'sketch': [16, 32], 'iterations': [1, 2], 'parts': ['loss+matched_filter']}
+  cells = expand({'attack': ['combined', 'loss']} | axes, {})
+  assert [(cell.attack, cell.sketch) for cell in cells] == [
+    ('combined', 16),
+    ('combined', 32),
+    ('loss', 2048),
+  ]

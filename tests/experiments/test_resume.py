@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from experiments import sweep
+from experiments import working
 from tests.experiments.tiny import (
   GRID,
   arguments,
@@ -14,19 +14,20 @@ from tests.experiments.tiny import (
   run,
   scores,
   start,
+  write_npz,
 )
 
 
 @pytest.fixture
 def computed(monkeypatch) -> list[str]:
   """The noise scale and TV weight of each cell that is computed, in order."""
-  seen, real = [], sweep.run_cell
+  seen, real = [], working.run_cell
 
   def spy(cell, **options):
     seen.append(cell)
     return real(cell, **options)
 
-  monkeypatch.setattr(sweep, 'run_cell', spy)
+  monkeypatch.setattr(working, 'run_cell', spy)
   return seen
 
 
@@ -88,7 +89,7 @@ def test_a_larger_grid_computes_only_what_is_new(copied, computed):
 
 def test_an_interrupted_sweep_keeps_what_is_finished(finished, tmp_path, monkeypatch):
   """After Ctrl-C the cells done so far are in results.csv, and only the rest is to do."""
-  folder, real, done = tmp_path / 'out', sweep.run_cell, []
+  folder, real, done = tmp_path / 'out', working.run_cell, []
 
   def interrupt(cell, **options):
     if len(done) == 2:
@@ -97,7 +98,7 @@ def test_an_interrupted_sweep_keeps_what_is_finished(finished, tmp_path, monkeyp
     return real(cell, **options)
 
   with monkeypatch.context() as patch:
-    patch.setattr(sweep, 'run_cell', interrupt)
+    patch.setattr(working, 'run_cell', interrupt)
     with pytest.raises(KeyboardInterrupt):
       run(arguments(finished.npz, folder, **GRID))
   assert rows(folder) == rows(finished.folder)[:2]
@@ -106,17 +107,19 @@ def test_an_interrupted_sweep_keeps_what_is_finished(finished, tmp_path, monkeyp
   assert scores(folder) == scores(finished.folder)
 
 
-def test_a_failing_cell_leaves_no_trace_of_itself(finished, tmp_path, monkeypatch):
+def test_a_failing_cell_leaves_no_result_of_itself(finished, tmp_path, monkeypatch):
   """Half a cell under a finished cell's name would be taken for a result."""
   folder = tmp_path / 'out'
 
   def fail(*_, **__):
-    raise MemoryError
+    raise RuntimeError('lost the device')
 
-  monkeypatch.setattr(sweep, 'run_cell', fail)
-  with pytest.raises(MemoryError):
-    run(arguments(finished.npz, folder, **GRID))
-  assert [path for path in folder.rglob('*') if path.is_file()] == []
+  monkeypatch.setattr(working, 'run_cell', fail)
+  ended = run(arguments(finished.npz, folder, **GRID))
+  assert ended.status == 2
+  kept = {path.parent.name for path in folder.rglob('*') if path.is_file()}
+  assert kept == {'failures', 'out'}
+  assert [path.name for path in folder.glob('*.*')] == ['plan.json']
 
 
 def test_a_killed_sweep_resumes_on_other_devices(finished, tmp_path):
@@ -137,3 +140,16 @@ def test_a_killed_sweep_resumes_on_other_devices(finished, tmp_path):
   assert rows(folder) == rows(finished.folder)
   assert scores(folder) == scores(finished.folder)
   assert not list(folder.rglob('*.damaged'))
+
+
+def test_another_file_under_the_same_name_is_attacked_anew(copied, computed):
+  """The old results are true of the old images alone."""
+  write_npz(copied.npz.with_name('other.npz'), per_class=21)
+  before = copied.npz.read_bytes()
+  try:
+    copied.npz.write_bytes(copied.npz.with_name('other.npz').read_bytes())
+    again(copied, tv_weight=0.001, noise_scales=0.1, inner_learning_rates=0.1)
+  finally:
+    copied.npz.write_bytes(before)
+  assert len(computed) == 1
+  assert rows(copied.folder)[0]['fingerprint'] == computed[0].fingerprint != ''

@@ -8,6 +8,7 @@ import pytest
 from experiments import compilation, models, stages
 from experiments.grid import Cell
 from experiments.runner import run_cell
+from mamljax.audit.combination import combine
 from mamljax.errors import InputError
 from tests.experiments.tiny import CLASSES, write_npz
 
@@ -192,6 +193,17 @@ def test_attacks_at_one_seed_are_played_on_the_same_trials(cell, tmp_path, monke
     for a, b in zip(one[1].tasks.query.images, other[1].tasks.query.images, strict=True):
       np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(one[1].candidates.image, other[1].candidates.image)
+
+
+def test_a_combination_is_of_its_parts_own_scores(cell, tmp_path):
+  """On other trials, or with weights of the reported ones, it would prove nothing."""
+  parts = [scores(compute(cell, tmp_path, attack=name)[0]) for name in ('loss', 'row_space')]
+  calibration, reported = (np.transpose(phase) for phase in zip(*parts, strict=True))
+  found, _, steps = compute(cell, tmp_path, attack='combined', parts='loss+row_space')
+  weighed = combine(calibration, found.calibration.members)
+  np.testing.assert_allclose(found.calibration.scores, weighed(calibration))
+  np.testing.assert_allclose(found.trials.scores, weighed(reported))
+  assert sum(steps) == 12
 
 
 def test_a_network_that_an_attack_cannot_be_run_on_is_refused_at_once(cell):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import models, runs, sweep
+from experiments import models, runs, working
 from experiments.results import read_cells
 from tests.experiments.tiny import arguments, rows, run, write_npz
 
@@ -30,8 +30,9 @@ def into(base, name: str, **options):
 def test_the_store_holds_what_is_shared_and_the_folder_what_is_its_own(first):
   """Else the second sweep would find nothing, or write over the first one's table."""
   kept = {path.name for path in (first / 'store').iterdir()}
-  assert kept == {'cells', 'checkpoints', 'examples'}
+  assert kept == {'cells', 'checkpoints', 'claims', 'examples'}
   assert {path.name for path in (first / 'first').iterdir()} == {
+    'plan.json',
     'results.csv',
     'run.json',
     'picture.png',
@@ -40,7 +41,7 @@ def test_the_store_holds_what_is_shared_and_the_folder_what_is_its_own(first):
 
 def test_another_sweep_takes_finished_cells_from_the_store(first, monkeypatch):
   """The undefended cell stands in every noise figure, and must be computed for one only."""
-  monkeypatch.setattr(sweep, 'run_cell', lambda *_, **__: pytest.fail('computed again'))
+  monkeypatch.setattr(working, 'run_cell', lambda *_, **__: pytest.fail('computed again'))
   ended = into(first, 'second')
   assert ended.status == 0, ended.err
   assert rows(first / 'second') == rows(first / 'first')

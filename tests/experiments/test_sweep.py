@@ -140,7 +140,7 @@ def test_dry_run_prints_the_cells_and_stops(tmp_path):
   *lines, total = ended.out.splitlines()
   assert ended.status == 0
   assert len(lines) == 8
-  assert total == '8 cells'
+  assert re.match(r'8 cells: [\d.e-]+ s, [\d.]+ GiB, on one device \(a guess', total)
   assert len(set(lines)) == 8
   assert all('2-way 1-shot query reconstruction' in line for line in lines)
   assert list(tmp_path.iterdir()) == []

@@ -89,13 +89,15 @@ def run(argv: Sequence[str], *, main: Callable[[Sequence[str]], None] = sweep.ma
   raise AssertionError('a command ends by exiting')
 
 
-def start(argv: Sequence[str], *, module: str = 'sweep', devices: int = 1) -> subprocess.Popen:
+def start(
+  argv: Sequence[str], *, module: str = 'sweep', devices: int = 1, **environment: str
+) -> subprocess.Popen:
   """The command in a process of its own, with this many CPU devices."""
   flags = f'--xla_force_host_platform_device_count={devices}'
   return subprocess.Popen(
     [sys.executable, '-m', f'experiments.{module}', *argv],
     cwd=ROOT,
-    env=os.environ | {'XLA_FLAGS': flags},
+    env=os.environ | {'XLA_FLAGS': flags} | environment,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,

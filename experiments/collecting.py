@@ -1,0 +1,138 @@
+"""The results of a sweep as its tasks find them: what is there, what is made, who writes."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from absl import logging
+
+from experiments import cost, distributed, failures, plan, progress, queueing, results, rows
+from experiments.claims import Claims
+from experiments.flags import Sweep
+from experiments.grid import Cell
+from experiments.operation import Operation
+from experiments.working import Worker
+from mamljax import atomic
+from mamljax.errors import InputError
+
+TABLE = 'table'  # the claim of whoever writes the tables
+FOLDERS = ('cells', 'examples', 'progress', 'failures', 'claims')
+
+
+class Found:
+  """The results of a sweep: those that are there, and those that this task computes.
+
+  Attributes:
+    kept: the results by cell, as far as this task has read or made them.
+  """
+
+  def __init__(self, sweep: Sweep, how: Operation):
+    self.sweep, self.how = sweep, how
+    self.kept: dict[Cell, results.CellResult] = {}
+    self._claims: Any = contextlib.nullcontext()
+    self._written = time.monotonic()
+    if distributed.is_first():
+      self._claims = Claims(sweep.store_dir, lease=how.lease_seconds)
+
+  def compute(self) -> None:
+    """Computes what is not there and nobody else computes.
+
+    Raises:
+      Interrupted: if the process was asked to stop; what is finished is in the table.
+    """
+    with self._claims as claims, self._shown(claims):
+      if claims:
+        self._prepare()
+      self._work(claims)
+
+  @contextlib.contextmanager
+  def written(self) -> Iterator[list[results.CellResult]]:
+    """The results that are there now, in the order of the grid, in the table.
+
+    Nobody else writes into the folder of the sweep meanwhile: the last task to end has read
+    what all of them made.
+    """
+    with self._claims as claims, claims.alone(TABLE):
+      self._read(self.sweep.cells)
+      if self.kept:
+        rows.write_csv(self.sweep.output_dir, self._found())
+      yield self._found()
+
+  def explain(self) -> None:
+    """Says which cells have no result.
+
+    Raises:
+      InputError: if cells failed.
+    """
+    store, missing = self.sweep.store_dir, [c for c in self.sweep.cells if c not in self.kept]
+    hashes = [results.cell_hash(cell) for cell in missing]
+    failed = [name for name in hashes if failures.find(store, name)]
+    for name in failed:
+      failure = failures.find(store, name)
+      if failure and failure.times >= self.how.max_failures:
+        logging.warning(
+          '%s failed %d times and is left alone (%s): --max_failures=%d tries it again',
+          *(failure.cell, failure.times, failure.reason, failure.times + 1),
+        )
+    if others := len(missing) - len(failed):
+      print(f'{others} cells are left to other tasks: the last of them completes the table')
+    if failed:
+      raise InputError(f'{len(failed)} cells have no result, as warned above')
+
+  def _prepare(self) -> None:
+    """Reads the share of this task and writes the plan."""
+    store, share = self.sweep.store_dir, self._share()
+    for name in FOLDERS:
+      atomic.remove_leftovers(store / name)
+    there = results.names(store)
+    own = [cell for cell in self.sweep.cells if queueing.in_share(cell, **share)]
+    self._read([cell for cell in own if results.cell_hash(cell) in there])
+    for cell in self.kept:
+      progress.forget(store, results.cell_hash(cell))
+    costs = cost.fit(self.kept.values())
+    plan.write(self.sweep.output_dir, store, self.sweep.cells, costs)
+
+  def _work(self, claims: Claims | None) -> None:
+    """Takes cells until there is none left that is free."""
+    cells = [cell for cell in self.sweep.cells if cell not in self.kept]
+    ordered = queueing.in_order(cells, cost.fit(self.kept.values()), **self._share())
+    told = [results.cell_hash(cell) for cell in ordered]
+    told = (distributed.from_first('\n'.join(told).encode()) or b'').decode().split()
+    by_hash = {results.cell_hash(cell): cell for cell in self.sweep.cells}
+    queue = queueing.Queue(
+      [by_hash[name] for name in told],
+      store_dir=self.sweep.store_dir,
+      claims=claims,
+      max_failures=self.how.max_failures,
+    )
+    Worker(self.sweep, self.how, self._finished).work(queue, claims)
+
+  def _finished(self, cell: Cell, result: results.CellResult) -> None:
+    """Takes note of a result; the table shows it soon."""
+    self.kept[cell] = result
+    if time.monotonic() - self._written >= self.how.save_seconds:
+      self._written = time.monotonic()
+      rows.write_csv(self.sweep.output_dir, self._found())
+
+  @contextlib.contextmanager
+  def _shown(self, claims: Claims | None) -> Iterator[None]:
+    """Whatever ends it, what is finished is in the table afterwards."""
+    try:
+      yield
+    finally:
+      if claims and self.kept:
+        rows.write_csv(self.sweep.output_dir, self._found())
+
+  def _read(self, cells: list[Cell]) -> None:
+    """Reads what is there of these and is not known yet; a damaged file is set aside."""
+    for cell in cells:
+      result = None if cell in self.kept else results.read_cell(self.sweep.store_dir, cell)
+      if result:
+        self.kept[cell] = result
+
+  def _found(self) -> list[results.CellResult]:
+    return [self.kept[cell] for cell in self.sweep.cells if cell in self.kept]
+
+  def _share(self) -> dict[str, int]:
+    return {'shard': self.how.shard, 'num_shards': self.how.num_shards}

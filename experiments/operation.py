@@ -1,0 +1,84 @@
+"""How a sweep is run, whatever it computes: its share of the cells, its processes, patience.
+
+None of it is part of a cell: the numbers do not depend on it.
+"""
+
+import os
+from typing import NamedTuple
+
+from absl import flags
+
+from experiments import distributed
+from mamljax.errors import InputError
+
+_NUM_SHARDS = flags.DEFINE_integer(
+  'num_shards', None, 'tasks that share the cells (default: those of a SLURM array, else 1)'
+)
+_SHARD = flags.DEFINE_integer(
+  'shard', None, 'which of them this is, from 0 (default: from SLURM, else 0)'
+)
+_DISTRIBUTED = flags.DEFINE_enum(
+  'distributed', 'auto', distributed.MODES, 'several processes as one; auto: if so launched'
+)
+_SAVE_SECONDS = flags.DEFINE_float(
+  'save_seconds', 30.0, 'between savings inside a cell; 0: after each block of trials'
+)
+_LEASE_SECONDS = flags.DEFINE_float(
+  'lease_seconds', 120.0, 'without a sign of life, until a cell is taken from its task'
+)
+_MAX_FAILURES = flags.DEFINE_integer(
+  'max_failures', 3, 'how often a cell may fail before it is left alone'
+)
+
+
+class Operation(NamedTuple):
+  """How a sweep is run.
+
+  Attributes:
+    num_shards, shard: the tasks that share the cells, and which of them this is.
+    distributed: see `distributed.start`.
+    save_seconds: between savings inside a cell.
+    lease_seconds: how long a claim lasts without a sign of life.
+    max_failures: how often a cell may fail before it is left alone.
+  """
+
+  num_shards: int
+  shard: int
+  distributed: str
+  save_seconds: float
+  lease_seconds: float
+  max_failures: int
+
+
+def read() -> Operation:
+  """What the flags say, and where they do not, SLURM's array.
+
+  Raises:
+    InputError: if a number cannot be.
+  """
+  count, shard = _array()
+  count = _NUM_SHARDS.value if _NUM_SHARDS.value is not None else count
+  shard = _SHARD.value if _SHARD.value is not None else shard
+  if count < 1:
+    raise InputError(f'num_shards must be 1 or more, not {count}')
+  if not 0 <= shard < count:
+    raise InputError(f'shard must be in 0..{count - 1} of {count} shards, not {shard}')
+  save, lease, most = _SAVE_SECONDS.value, _LEASE_SECONDS.value, _MAX_FAILURES.value
+  for name, value, least in (
+    ('save_seconds', save, 0),
+    ('lease_seconds', lease, 1),
+    ('max_failures', most, 1),
+  ):
+    if not value >= least:
+      raise InputError(f'{name} must be {least} or more, not {value}')
+  return Operation(count, shard, _DISTRIBUTED.value, save, lease, most)
+
+
+def _array() -> tuple[int, int]:
+  """The number of tasks in the SLURM array that this is in, and which of them it is."""
+  names = ('TASK_COUNT', 'TASK_ID', 'TASK_MIN', 'TASK_STEP')
+  told = [os.environ.get(f'SLURM_ARRAY_{name}', '') for name in names]
+  if not all(number.isdecimal() for number in told[:3]):
+    return 1, 0
+  count, own, first = map(int, told[:3])
+  return count, (own - first) // int(told[3] or 1)

@@ -1,0 +1,102 @@
+"""The phases of a cell: trials that are reported, and those that calibrate, of each part."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments import playing, stages
+from experiments.grid import Cell
+from experiments.progress import Keeper
+from mamljax.audit.combination import combine
+from mamljax.audit.decision import choose_threshold
+from mamljax.data import Splits
+from mamljax.types import Params
+
+
+class Phases(NamedTuple):
+  """What an attack made of the trials of a cell."""
+
+  report: playing.Scored
+  calibrate: playing.Scored
+  timings: dict[str, float]
+
+
+def play_all(
+  cell: Cell, params: Params, splits: Splits, *, advance: Callable[[int], Any], keeper: Keeper
+) -> Phases:
+  """Plays the trials of a cell with each part of its attack.
+
+  Trials count as done when the last part has played them.
+  """
+  *others, last = cell.alone
+  if not others:
+    return _play(last, cell, params, splits, advance, keeper)
+  kept = {p: dataclasses.replace(keeper, name=f'{keeper.name}_{p.attack}') for p in cell.alone}
+  phases = [_play(p, cell, params, splits, lambda _: None, kept[p]) for p in others]
+  phases.append(_play(last, cell, params, splits, advance, kept[last]))
+  return _combine(phases)
+
+
+def _play(
+  part: Cell,
+  cell: Cell,
+  params: Params,
+  splits: Splits,
+  advance: Callable[[int], Any],
+  keeper: Keeper,
+) -> Phases:
+  """Plays a part of a cell's attack; no calibration trials where the threshold is known."""
+  shared, timings = stages.share(part, params, splits.references)
+  play = functools.partial(playing.play, part, shared, advance=advance, keeper=keeper)
+  report = play(getattr(splits, cell.pool), stream=playing.REPORTED, count=cell.trials)
+  if cell.threshold is not None:
+    return Phases(report, playing.NOTHING, timings)
+  count = cell.calibration_trials
+  calibrate = play(splits.calibration, stream=playing.CALIBRATION, count=count)
+  return Phases(report, calibrate, timings)
+
+
+def _combine(phases: Sequence[Phases]) -> Phases:
+  """The phases of a combination, whose weights its calibration trials choose."""
+  calibrations = [part.calibrate.trials for part in phases]
+  members = calibrations[0].members
+  combination = combine(np.transpose([trials.scores for trials in calibrations]), members)
+
+  def join(scored: Sequence[playing.Scored]) -> playing.Scored:
+    scores = combination(np.transpose([part.trials.scores for part in scored]))
+    return playing.Scored(
+      scored[0].trials._replace(scores=scores.tolist()),
+      examples=None,
+      label_accuracy=None,
+      seconds=sum(part.seconds for part in scored),
+      compile_seconds=sum(part.compile_seconds for part in scored),
+      memory_bytes=max(part.memory_bytes for part in scored),
+    )
+
+  timings = {name: sum(part.timings[name] for part in phases) for name in phases[0].timings}
+  reports, calibrated = ([getattr(p, kind) for p in phases] for kind in ('report', 'calibrate'))
+  return Phases(join(reports), join(calibrated), timings)
+
+
+def sum_up(phases: Phases) -> dict[str, float]:
+  """What a cell took, in seconds, and on how many devices."""
+  report, calibrate, prepared = phases
+  played = len(report.trials.scores) + len(calibrate.trials.scores)
+  compiled = calibrate.compile_seconds + report.compile_seconds
+  return prepared | {
+    'seconds_per_trial': (calibrate.seconds + report.seconds) / played,
+    'compile_seconds': prepared['compile_seconds'] + compiled,
+    'devices': jax.device_count(),
+    'memory_bytes': report.memory_bytes,
+  }
+
+
+def choose(cell: Cell, calibrate: playing.Scored) -> float:
+  """The threshold that is known, or that the calibration trials choose."""
+  if cell.threshold is not None:
+    return cell.threshold
+  return choose_threshold(calibrate.trials.scores, calibrate.trials.members)

@@ -1,0 +1,91 @@
+"""What a sweep is going to compute: OUT/plan.json, for whoever watches it."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments import cost, results
+from experiments.grid import Cell, describe
+from mamljax import atomic
+from mamljax.errors import InputError
+
+
+class Planned(NamedTuple):
+  """A cell of a plan: its short name, and the seconds that it takes on one device."""
+
+  name: str
+  seconds: float
+
+
+class Plan(NamedTuple):
+  """A sweep before it is computed.
+
+  Attributes:
+    store: the folder of its cells, from OUT.
+    cells: its cells by hash, in the order of the grid.
+  """
+
+  store: str
+  cells: dict[str, Planned]
+
+
+def write(output_dir: Path, store_dir: Path, cells: Sequence[Cell], costs: cost.Costs) -> None:
+  """Writes the plan of a sweep, whole or not at all."""
+  planned = {
+    results.cell_hash(cell): Planned(describe(cell), round(costs.expect(cell).seconds, 3))
+    for cell in cells
+  }
+  plan = Plan(os.path.relpath(store_dir, output_dir), planned)
+  atomic.write_text(output_dir / 'plan.json', json.dumps(plan._asdict(), indent=0) + '\n')
+
+
+def read(output_dir: Path) -> Plan:
+  """What `write` wrote.
+
+  Raises:
+    InputError: if no sweep was started in this folder, or it is not one of ours.
+  """
+  path = output_dir / 'plan.json'
+  try:
+    content = json.loads(path.read_bytes())
+    cells = {name: Planned(*planned) for name, planned in content['cells'].items()}
+    return Plan(content['store'], cells)
+  except FileNotFoundError:
+    raise InputError(f'no sweep was started in {output_dir}: it has no plan.json') from None
+  except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    raise InputError(f'{path} is no plan of ours: {error}') from error
+
+
+def lines(cells: Sequence[Cell], costs: cost.Costs, *, known: int, total: int) -> list[str]:
+  """A line for each cell with its expected time and memory, and one for all.
+
+  Args:
+    cells: in the order in which they are taken.
+    costs: what they are expected to take.
+    known: how many finished cells that was learned from.
+    total: how many cells there are, with those that are finished.
+  """
+  expected = [costs.expect(cell) for cell in cells]
+  told = [f'{_cost(e)}  {describe(cell)}' for e, cell in zip(expected, cells, strict=True)]
+  seconds = sum(e.seconds for e in expected)
+  memory = max((e.memory for e in expected), default=0)
+  source = f'fitted to {known} finished cells' if known else 'a guess: no cell is finished'
+  both = _cost(cost.Expected(seconds, memory))
+  return [*told, f'{total} cells: {both}, on one device ({source})']
+
+
+def duration(seconds: float) -> str:
+  """A time for a person.
+
+  >>> duration(5), duration(600), duration(36_000)
+  ('5 s', '10 min', '10.0 h')
+  """
+  if seconds < 120:
+    return f'{seconds:.2g} s' if seconds < 10 else f'{seconds:.0f} s'
+  return f'{seconds / 60:.0f} min' if seconds < 7200 else f'{seconds / 3600:.1f} h'
+
+
+def _cost(expected: cost.Expected) -> str:
+  return f'{duration(expected.seconds)}, {expected.memory / 2**30:.1f} GiB'

@@ -1,0 +1,86 @@
+"""How far a sweep is: `python -m experiments.status --output_dir=OUT`.
+
+Reads what its tasks keep in OUT and its store, wherever they run, and leaves nothing behind.
+"""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from experiments import claims, command, failures, plan, results
+
+_SHOWN = 5  # of each kind
+_READ = 1000  # results that are read for their times
+
+
+def main(argv: Sequence[str]) -> None:
+  """Prints what is done, running, failed and left."""
+  del argv
+  output_dir = Path(flags.FLAGS.output_dir).expanduser()
+  print(*report(output_dir, lease=flags.FLAGS.lease_seconds), sep='\n')
+
+
+def report(output_dir: Path, *, lease: float) -> list[str]:
+  """The lines about the sweep whose results go to a folder.
+
+  Raises:
+    InputError: if no sweep was started there.
+  """
+  planned = plan.read(output_dir)
+  store = output_dir / planned.store
+  finished = results.names(store)
+  done = [name for name in planned.cells if name in finished]
+  open_ = [name for name in planned.cells if name not in finished]
+  running = {
+    name: claim.holder
+    for name in open_
+    if (claim := claims.find(claims.folder(store) / f'{name}.json'))
+    and not claims.expired(claim, lease)
+  }
+  failed = {name: failure for name in open_ if (failure := failures.find(store, name))}
+  waiting = len(open_) - len({*running, *failed})
+  times = _times(store, done)
+  lines = [
+    f'{len(done)} of {len(planned.cells)} cells done, {len(running)} running, '
+    f'{len(failed)} failed, {waiting} waiting'
+  ]
+  if open_:
+    lines += [_remaining(planned, open_, times, tasks=len(running))]
+  lines += [f'running: {planned.cells[n].name}: {who}' for n, who in running.items()][:_SHOWN]
+  slowest = sorted(times, key=lambda name: -times[name])[:_SHOWN]
+  lines += [f'slow: {plan.duration(times[n])}: {planned.cells[n].name}' for n in slowest]
+  lines += [
+    f'failed {failure.times} x: {failure.cell}: {failure.reason} (failures/{name}.json)'
+    for name, failure in list(failed.items())[:_SHOWN]
+  ]
+  return lines
+
+
+def _times(store: Path, names: Sequence[str]) -> dict[str, float]:
+  """The device-seconds of finished cells, those finished last if they are many."""
+  read = results.read_cells(store, names[-_READ:])
+  return {
+    name: result.timings['seconds_per_trial']
+    * (len(result.trials.scores) + len(result.calibration.scores))
+    * result.timings.get('devices', 1)
+    for name, result in zip(names[-_READ:], read, strict=True)
+  }
+
+
+def _remaining(
+  planned: plan.Plan, left: Sequence[str], times: dict[str, float], *, tasks: int
+) -> str:
+  """The time left: as planned, corrected by what the finished cells took."""
+  ratios = [took / planned.cells[name].seconds for name, took in times.items()]
+  factor = statistics.fmean(ratios) if ratios else 1.0
+  seconds = factor * sum(planned.cells[name].seconds for name in left)
+  text = f'left: {plan.duration(seconds)} on one device'
+  return f'{text}, {plan.duration(seconds / tasks)} on the {tasks} at work' if tasks else text
+
+
+if __name__ == '__main__':
+  flags.DEFINE_string('output_dir', 'out', 'where the results of the sweep go')
+  flags.DEFINE_float('lease_seconds', 120.0, 'as the sweep has it')
+  command.run(main)

@@ -1,0 +1,187 @@
+"""One task of a sweep: it takes cells, computes them, and keeps results and failures."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from absl import logging
+from tqdm import tqdm
+
+from experiments import distributed, failures, interruption, progress, results
+from experiments.claims import Claims
+from experiments.examples import Examples, write_examples
+from experiments.flags import Sweep
+from experiments.grid import Cell, describe
+from experiments.operation import Operation
+from experiments.options import passes
+from experiments.queueing import Queue
+from experiments.runner import run_cell
+from mamljax.errors import InputError
+
+LINE_SECONDS = 60.0  # between two lines for a machine
+WAIT_SECONDS = 1.0  # between two looks at what others compute
+
+Result = results.CellResult
+
+
+class Worker:
+  """A task at work: what it is to do and how, and how far it is.
+
+  Attributes:
+    finished: called with each result, once it is kept.
+  """
+
+  def __init__(self, sweep: Sweep, how: Operation, finished: Callable[[Cell, Result], Any]):
+    self.sweep, self.how, self.finished = sweep, how, finished
+    self._bar: Any = None
+    self._trials = self._done = self._failed = 0
+    self._said = time.monotonic()
+    self._waiting_for: set[str] = set()
+
+  def work(self, queue: Queue, claims: Claims | None) -> None:
+    """Computes what is free; a task that is alone also waits for what others have claimed.
+
+    Raises:
+      Interrupted: if the process was asked to stop.
+    """
+    with tqdm(
+      total=sum(map(work_of, queue.left.values())), unit='step', unit_scale=True
+    ) as bar:
+      self._bar = bar
+      self._take_all(queue, claims)
+      while queue.left and claims and self._waits(queue, claims):
+        time.sleep(WAIT_SECONDS)
+        self._take_all(queue, claims)
+
+  def _take_all(self, queue: Queue, claims: Claims | None) -> None:
+    while (cell := queue.take()) is not None:
+      with claims.held(results.cell_hash(cell)) if claims else contextlib.nullcontext():
+        self._compute(cell)
+
+  def _waits(self, queue: Queue, claims: Claims) -> bool:
+    """Whether to wait for others; says for whom.
+
+    A task of several leaves the cells to them.
+    """
+    if self.how.num_shards > 1 or jax.process_count() > 1:
+      return False
+    if interruption.asked():
+      raise interruption.Interrupted
+    if self._waiting_for != set(queue.left):
+      self._waiting_for = set(queue.left)
+      others = ', '.join(claims.holders(list(queue.left))) or 'others'
+      logging.warning('waiting for %d cells, computed by %s', len(queue.left), others)
+    return True
+
+  def _compute(self, cell: Cell) -> None:
+    """Computes a cell and keeps it, or how it failed."""
+    self._trials = 0
+    self._bar.set_description(describe(cell))
+    try:
+      result, examples = within_memory(cell, self._run)
+    except (InputError, interruption.Interrupted):
+      raise
+    except Exception as error:
+      self._fail(cell, error)
+      return
+    self._done += 1
+    if distributed.is_first():
+      self._keep(cell, result, examples)
+      self.finished(cell, result)
+
+  def _run(self, cell: Cell) -> tuple[Result, Examples | None]:
+    return run_cell(
+      cell,
+      data_dir=self.sweep.data_dir,
+      store_dir=self.sweep.store_dir,
+      advance=functools.partial(self._advance, cell),
+      save_seconds=self.how.save_seconds,
+    )
+
+  def _keep(self, cell: Cell, result: Result, examples: Examples | None) -> None:
+    store, name = self.sweep.store_dir, results.cell_hash(cell)
+    if examples:
+      write_examples(store, cell, examples)
+    results.write_cell(store, result)  # last: it marks the cell as finished
+    progress.forget(store, name)
+    failures.forget(store, name)
+
+  def _fail(self, cell: Cell, error: Exception) -> None:
+    """Records it and goes on; of several processes the others may not have failed."""
+    if jax.process_count() > 1 and not isinstance(error, FloatingPointError):
+      distributed.abandon(error)
+    self._failed += 1
+    if distributed.is_first():
+      name = results.cell_hash(cell)
+      failures.record(self.sweep.store_dir, name, describe(cell), error)
+    if isinstance(error, FloatingPointError):
+      logging.warning('no result: %s', error)  # all processes see the same scores
+      return
+    logging.warning('no result: %s: %s', describe(cell), error, exc_info=error)
+
+  def _advance(self, cell: Cell, trials: int) -> None:
+    """Moves the bar, and now and then says the same to a machine."""
+    self._trials += trials
+    self._bar.update(trials * steps_of(cell))
+    if time.monotonic() - self._said >= LINE_SECONDS:
+      self._said = time.monotonic()
+      if distributed.is_first():
+        print(json.dumps(self._line(cell)), flush=True)
+
+  def _line(self, cell: Cell) -> dict[str, Any]:
+    bar = self._bar.format_dict
+    left = (bar['total'] - bar['n']) / bar['rate'] if bar['rate'] else None
+    return {
+      'time': round(time.time()),
+      'task': f'{socket.gethostname()}:{os.getpid()}',
+      'shard': self.how.shard,
+      'num_shards': self.how.num_shards,
+      'cells_done': self._done,
+      'cells_failed': self._failed,
+      'cell': results.cell_hash(cell),
+      'trials_done': self._trials,
+      'trials': cell.trials + cell.calibration_trials,
+      'seconds_left': None if left is None else round(left),
+    }
+
+
+def within_memory(
+  cell: Cell, run: Callable[[Cell], tuple[Result, Examples | None]]
+) -> tuple[Result, Examples | None]:
+  """Runs a cell; where the memory does not suffice, again in chunks half as large.
+
+  The result is named by the cell as it was asked for, and says in `extra['chunk_run']` in
+  which chunks it was computed: its numbers are, bit for bit, those of that chunk.
+  """
+  try:
+    return run(cell)
+  except (jax.errors.JaxRuntimeError, MemoryError) as error:
+    if not _is_exhausted(error) or cell.chunk == 1 or jax.process_count() > 1:
+      raise
+  smaller = dataclasses.replace(cell, chunk=cell.chunk // 2)
+  logging.warning('%s: out of memory, now in chunks of %d', describe(cell), smaller.chunk)
+  result, examples = within_memory(smaller, run)
+  extra = {'chunk_run': smaller.chunk} | result.extra
+  asked = dataclasses.asdict(cell)
+  return dataclasses.replace(result, configuration=asked, extra=extra), examples
+
+
+def _is_exhausted(error: Exception) -> bool:
+  return isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error)
+
+
+def steps_of(cell: Cell) -> int:
+  """The work of a trial, for the time left: images, each as often as it is looked at."""
+  return cell.ways * cell.shots * passes(cell)
+
+
+def work_of(cell: Cell) -> int:
+  """The work of a cell, in the same unit."""
+  return steps_of(cell) * (cell.trials + cell.calibration_trials)

@@ -1,0 +1,244 @@
+"""Several tasks on one folder: each cell once, none lost, and the table of one task alone."""
+
+import itertools
+import json
+import os
+import time
+
+import pytest
+from absl.testing import flagsaver
+
+from experiments import claims, failures, flags, operation, queueing, results, status, working
+from experiments.grid import Cell
+from mamljax.errors import InputError
+from tests.experiments.tiny import GRID, arguments, cells, finish, rows, run, scores, start
+
+LONG_AGO = 10**9
+
+
+def work(sweep_run, folder, *typed, **options):
+  return run([*arguments(sweep_run.npz, folder, **GRID | options), *typed])
+
+
+def test_two_shards_share_the_cells_and_the_last_completes_the_table(finished, tmp_path):
+  """An array of tasks must make what one task makes, whoever comes last."""
+  folder = tmp_path / 'out'
+  typed = arguments(finished.npz, folder, **GRID)
+  both = [start([*typed, '--num_shards=2', f'--shard={shard}']) for shard in (0, 1)]
+  ended = [finish(process) for process in both]
+  assert [e.status for e in ended] == [0, 0], ended
+  assert rows(folder) == rows(finished.folder)
+  assert scores(folder) == scores(finished.folder)
+  assert list((folder / 'claims').iterdir()) == []
+
+
+def test_what_another_task_computes_is_left_to_it(finished, tmp_path, monkeypatch):
+  """Else a hundred tasks would do the same cell a hundred times."""
+  folder, taken = tmp_path / 'out', rows(finished.folder)[3]['hash']
+  with claims.Claims(folder, lease=60) as others:
+    assert others.take(taken)
+    ended = work(finished, folder, '--num_shards=2', '--shard=0')
+  assert ended.status == 0
+  assert '1 cells are left to other tasks' in ended.out
+  expected = [row for row in rows(finished.folder) if row['hash'] != taken]
+  assert rows(folder) == expected
+
+
+def test_a_task_that_is_alone_waits_for_the_others(finished, tmp_path, monkeypatch, caplog):
+  """Two sweeps at once on one folder: both must end with the whole table."""
+  folder, taken = tmp_path / 'out', rows(finished.folder)[0]['hash']
+  with claims.Claims(folder, lease=60) as others:
+    assert others.take(taken)
+    monkeypatch.setattr(working.time, 'sleep', lambda _: others.release(taken))
+    ended = work(finished, folder)
+  assert ended.status == 0
+  assert f'waiting for 1 cells, computed by process {os.getpid()} on' in caplog.text
+  assert rows(folder) == rows(finished.folder)
+
+
+@pytest.mark.parametrize('text', ['', '{"host": "gone"}', None])
+def test_a_claim_without_a_sign_of_life_expires(tmp_path, text):
+  """A machine that lost its power must not keep its cell forever."""
+  with claims.Claims(tmp_path, lease=60) as gone, claims.Claims(tmp_path, lease=60) as mine:
+    assert gone.take('cell')
+    assert not mine.take('cell')
+    path = claims.folder(tmp_path) / 'cell.json'
+    elsewhere = json.loads(path.read_text()) | {'machine': 'another'}
+    path.write_text(json.dumps(elsewhere) if text is None else text)
+    assert not mine.take('cell')
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    assert mine.take('cell')
+    assert not gone.take('cell')
+
+
+def test_the_claim_of_a_dead_process_of_this_machine_expires_at_once(finished, tmp_path):
+  """Who starts a killed sweep again must not wait for a lease."""
+  process = start(arguments(finished.npz, tmp_path, trials=10**6))
+  while not list(tmp_path.glob('claims/*.json')) and process.poll() is None:
+    time.sleep(0.01)
+  (path,) = tmp_path.glob('claims/*.json')
+  with claims.Claims(tmp_path, lease=10**6) as mine:
+    time.sleep(0.1)
+    assert not mine.take(path.stem)
+    process.kill()
+    finish(process)
+    assert mine.take(path.stem)
+
+
+def test_a_claim_lives_while_its_task_does(tmp_path):
+  """A cell of hours is longer than any lease."""
+  with claims.Claims(tmp_path, lease=0.2) as held:
+    assert held.take('cell')
+    time.sleep(0.5)
+    found = claims.find(claims.folder(tmp_path) / 'cell.json')
+    assert found is not None
+    assert not claims.expired(found, 0.2)
+  assert claims.find(claims.folder(tmp_path) / 'cell.json') is None
+
+
+def test_of_many_that_clear_an_expired_claim_one_gets_it(tmp_path):
+  """Renaming is the decision, and it is made once."""
+  tasks = [claims.Claims(tmp_path, lease=60) for _ in range(8)]
+  with tasks[0]:
+    path = claims.folder(tmp_path) / 'cell.json'
+    path.write_text('')
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    assert sum(task.take('cell') for task in tasks) == 1
+    assert not list(path.parent.glob('.*.tmp'))
+
+
+def test_shares_are_stable_and_cover_all_cells():
+  """A larger grid must not move a cell to another task, nor may one be in no share."""
+  grid = [Cell(seed=seed) for seed in range(200)]
+  for count in (1, 3, 7):
+    shares = [
+      {c for c in grid if queueing.in_share(c, shard=shard, num_shards=count)}
+      for shard in range(count)
+    ]
+    assert sum(map(len, shares)) == len(set.union(*shares)) == 200
+    assert all(len(share) > 0.3 * 200 / count for share in shares)
+
+
+@pytest.mark.parametrize(
+  ('typed', 'environment', 'expected'),
+  [
+    ([], {}, (1, 0)),
+    ([], {'COUNT': '4', 'ID': '7', 'MIN': '5'}, (4, 2)),
+    ([], {'COUNT': '4', 'ID': '9', 'MIN': '5', 'STEP': '2'}, (4, 2)),
+    (['--num_shards=3', '--shard=1'], {'COUNT': '4', 'ID': '7', 'MIN': '5'}, (3, 1)),
+  ],
+)
+def test_the_share_comes_from_slurm_unless_it_is_given(
+  monkeypatch, typed, environment, expected
+):
+  """One command for all tasks of an array."""
+  for name, value in environment.items():
+    monkeypatch.setenv(f'SLURM_ARRAY_TASK_{name}', value)
+  assert how(*typed)[:2] == expected
+
+
+def how(*typed) -> operation.Operation:
+  with flagsaver.flagsaver():
+    flags.FLAGS(['sweep', *typed])
+    return operation.read()
+
+
+@pytest.mark.parametrize(
+  'typed',
+  ['--num_shards=0', '--shard=1', '--shard=-1', '--save_seconds=-1', '--lease_seconds=nan'],
+)
+def test_a_share_that_cannot_be_is_refused(typed):
+  """Two tasks with the share of one would leave cells undone."""
+  with pytest.raises(InputError, match=typed[2:].split('=')[0]):
+    how(typed)
+
+
+def test_failures_are_kept_and_tried_again_and_then_left_alone(finished, tmp_path, monkeypatch):
+  """A night's sweep must say in the morning what failed, and must not fail at it forever."""
+  folder, real = tmp_path / 'out', working.run_cell
+  bad = rows(finished.folder)[2]
+  tried = []
+
+  def fail(cell, **options):
+    if results.cell_hash(cell) != bad['hash']:
+      return real(cell, **options)
+    tried.append(cell)
+    raise RuntimeError('lost\nthe device')
+
+  monkeypatch.setattr(working, 'run_cell', fail)
+  for times in (1, 2, 2):
+    ended = work(finished, folder, '--max_failures=2')
+    assert ended.status == 2
+    assert '1 cells have no result' in ended.err
+    assert len(tried) == times
+    failure = failures.find(folder, bad['hash'])
+    assert (failure.times, failure.reason) == (times, 'RuntimeError: lost the device')
+    assert 'in fail' in failure.traceback
+  told = '\n'.join(status.report(folder, lease=60))
+  assert '7 of 8 cells done, 0 running, 1 failed, 0 waiting' in told
+  assert 'RuntimeError: lost the device' in told
+  monkeypatch.setattr(working, 'run_cell', real)
+  assert work(finished, folder, '--max_failures=3').status == 0
+  assert failures.find(folder, bad['hash']) is None
+  assert rows(folder) == rows(finished.folder)
+
+
+def test_without_memory_the_chunk_is_halved_and_the_row_says_so(
+  finished, tmp_path, monkeypatch
+):
+  """The numbers must be those of the chunk that was run, and be called so."""
+  real = working.run_cell
+
+  def small(cell, **options):
+    if cell.chunk > 2:
+      raise MemoryError
+    return real(cell, **options)
+
+  monkeypatch.setattr(working, 'run_cell', small)
+  assert work(finished, tmp_path, chunk=8).status == 0
+  assert [row['chunk'] for row in rows(tmp_path)] == ['8'] * 8
+  assert [row['chunk_run'] for row in rows(tmp_path)] == ['2'] * 8
+  assert [row['chunk_run'] for row in rows(finished.folder)] == ['2'] * 8
+  found, expected = (list(played(folder)) for folder in (tmp_path, finished.folder))
+  assert found == expected
+
+
+def played(folder):
+  """The scores of each cell, in the order of the table."""
+  kept = cells(folder)
+  return [kept[row['hash']]['trials']['scores'] for row in rows(folder)]
+
+
+def test_status_says_what_runs_and_what_is_slow(copied):
+  """One looks at a sweep on a cluster without its terminal."""
+  names = [row['hash'] for row in rows(copied.folder)]
+  for name in names[:3]:
+    (copied.folder / 'cells' / f'{name}.json').unlink()
+  with claims.Claims(copied.folder, lease=60) as held:
+    held.take(names[0])
+    lines = status.report(copied.folder, lease=60)
+  assert lines[0] == '5 of 8 cells done, 1 running, 0 failed, 2 waiting'
+  assert lines[1].startswith('left: ')
+  assert lines[1].endswith('on the 1 at work')
+  kinds = [line.split(':')[0] for line in lines[2:]]
+  assert kinds == ['running', *['slow'] * 5]
+  assert f'process {os.getpid()} on' in lines[2]
+
+
+def test_status_of_nothing_is_one_clear_line(tmp_path):
+  """A typing error in the folder is the usual reason."""
+  ended = finish(start([f'--output_dir={tmp_path}'], module='status'))
+  assert (ended.status, ended.err.count('\n')) == (2, 1)
+  assert 'no sweep was started in' in ended.err
+
+
+def test_a_machine_is_told_a_line_a_minute(finished, tmp_path, monkeypatch):
+  """A progress bar is for a person; a log is read by programs."""
+  clock = itertools.count(0, 100)
+  monkeypatch.setattr(working.time, 'monotonic', lambda: next(clock))
+  ended = work(finished, tmp_path, '--shard=0')
+  told = [json.loads(line) for line in ended.out.splitlines() if line.startswith('{')]
+  assert len(told) >= 16
+  assert told[-1]['cells_done'] == 7
+  assert {line['trials'] for line in told} == {12}
+  assert 0 < told[0]['trials_done'] <= 12
