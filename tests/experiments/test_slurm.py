@@ -69,7 +69,7 @@ def test_an_array_that_is_killed_and_stopped_ends_as_if_it_were_not(
 ):
   """Two tasks; one is killed, the other is told that its time is over. Both are requeued."""
   out = tmp_path / 'out'
-  typed = [*arguments(finished.npz, out, **GRID | {'trials': 4000}), '--save_seconds=0']
+  typed = [*arguments(finished.npz, out, **GRID | {'trials': 1200}), '--save_seconds=0']
   job = submit(slurm, tmp_path, typed, '--array=0-1')
   wait_until(lambda: len(processes(out)) == 2 and list(out.glob('progress/*.npz')), tmp_path)
   os.kill(processes(out)[0], signal.SIGKILL)
@@ -87,7 +87,7 @@ def test_an_array_that_is_killed_and_stopped_ends_as_if_it_were_not(
   assert 'asked to stop; the same command goes on from here' in said
   assert 'status 137' in said
   assert len(rows(out)) == 8
-  assert {row['trials'] for row in rows(out)} == {'4000'}
+  assert {row['trials'] for row in rows(out)} == {'1200'}
   first = {tuple(kept['trials']['scores'][:8]) for kept in cells(out).values()}
   assert first == {tuple(kept['trials']['scores']) for kept in cells(finished.folder).values()}
   assert list((out / 'claims').iterdir()) == []
