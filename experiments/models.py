@@ -36,7 +36,7 @@ def load_splits(
   image_size: int,
   channels: int,
   data_dir: Path | None,
-  content: str = '',
+  content: str,
 ) -> Splits:
   """The pools of a data set, read once; of a user's file once for each fingerprint."""
   del content

@@ -16,7 +16,7 @@ from experiments.grid import Cell
 from experiments.phases import choose, play_all, sum_up
 from experiments.precision import gradient_error
 from mamljax import training
-from mamljax.audit.metrics import evaluate
+from mamljax.audit.metrics import Metrics, evaluate
 from mamljax.data import Splits
 
 
@@ -42,22 +42,15 @@ def run_cell(
     known beforehand; and the first reconstructions, if the attack makes any.
   """
   revision, splits = _revision(), models.splits_of(cell, data_dir)
+  kept: dict[str, Any] = {'store_dir': store_dir, 'save_seconds': save_seconds}
   learned = max(cell.epoch, cell.learning_epoch)
-  states = dict(
-    models.trained_states(
-      cell.model,
-      [cell.epoch, learned],
-      splits=splits,
-      store_dir=store_dir,
-      save_seconds=save_seconds,
-    )
-  )
+  states = dict(models.trained_states(cell.model, [cell.epoch, learned], splits=splits, **kept))
   phases = play_all(
     cell,
     states[cell.epoch].params,
     splits,
     advance=advance,
-    keeper=_keeper(cell, store_dir, save_seconds),
+    keeper=_keeper(cell, **kept),
   )
   report, calibrate, _ = phases
   result = results.CellResult(
@@ -67,14 +60,7 @@ def run_cell(
     git_revision=revision,
     device_kind=jax.devices()[0].device_kind,
     timings=sum_up(phases),
-    metrics=evaluate(
-      report.trials.scores,
-      report.trials.members,
-      threshold=choose(cell, calibrate),
-      tasks=report.trials.tasks,
-      located=report.trials.located,
-      seed=cell.seed,
-    ),
+    metrics=_judge(cell, report.trials, choose(cell, calibrate)),
     trials=report.trials,
     calibration=calibrate.trials,
     extra=_learning(cell, learned, states[learned], splits)
@@ -83,6 +69,18 @@ def run_cell(
     | _error(cell, states[cell.epoch], splits),
   )
   return result, report.examples
+
+
+def _judge(cell: Cell, trials: results.Trials, threshold: float) -> Metrics:
+  """What the scores of the reported trials add up to."""
+  return evaluate(
+    trials.scores,
+    trials.members,
+    threshold=threshold,
+    tasks=trials.tasks,
+    located=trials.located,
+    seed=cell.seed,
+  )
 
 
 def _keeper(cell: Cell, store_dir: Path, save_seconds: float) -> progress.Keeper:

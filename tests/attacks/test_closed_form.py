@@ -40,7 +40,7 @@ SEEKERS = [
   pytest.param(row_space, 'support', 1.0, id='row_space support'),
   pytest.param(matched_filter, 'query', 0.97, id='matched_filter'),
   pytest.param(shadow_matched_filter, 'support', 0.97, id='shadow_matched_filter'),
-  pytest.param(curvature_filter, 'support', 0.97, id='curvature_filter'),
+  pytest.param(curvature_filter, 'support', 0.95, id='curvature_filter'),
   pytest.param(gradient_cosine_z, 'query', 0.7, id='gradient_cosine_z'),
   pytest.param(gradient_cosine, 'query', 0.6, id='gradient_cosine'),
 ]
