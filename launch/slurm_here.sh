@@ -5,7 +5,7 @@
 #   stop_slurm                    # ends them again
 #
 # A node with two CPUs, so that two tasks run at a time. Its state lives in $SLURM_HERE.
-SLURM_HERE=${SLURM_HERE:-$(mktemp -d /tmp/slurm_here.XXXXXX)}
+SLURM_HERE=${SLURM_HERE:-$(mktemp -d -t slurm_here.XXXXXX)}
 export SLURM_HERE SLURM_CONF=$SLURM_HERE/slurm.conf
 
 if ! command -v slurmctld >/dev/null || ! command -v munged >/dev/null; then
