@@ -25,7 +25,13 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
-from mamljax.attacks.shadows import draw_shadow, slot_references, solve_ridged
+from mamljax.attacks.shadows import (
+  AT_ONCE,
+  draw_shadow,
+  likelihood_ratio,
+  slot_references,
+  solve_ridged,
+)
 from mamljax.attacks.sketches import Sketch, make_sketch
 from mamljax.errors import InputError
 from mamljax.maml import adapt
@@ -66,7 +72,6 @@ class Info(NamedTuple):
 REQUIRES = {'support': frozenset({'query_set', 'inner_loop', 'references', 'classes'})}
 THRESHOLD = 0.0  # the likelihood ratio's
 
-_AT_ONCE = 12  # images whose gradients are computed together: they fit a core's cache
 _SCALED_BY = 16  # shadows, and images of a class, that say how much each number varies
 
 
@@ -130,9 +135,8 @@ def score(
   signal = short(term(candidate.image, candidate.label)) - means[candidate.label]
   ridge = options.shrinkage * jnp.sum(rows**2) / rows.shape[1]
   whitened = solve_ridged(rows, signal, ridge)
-  response = whitened @ (short(observation.gradient) - mean)
-  energy = jnp.maximum(whitened @ signal, 1e-30)
-  return (response - energy / 2) / jnp.sqrt(energy), Info(response, energy)
+  ratio, *seen = likelihood_ratio(whitened, signal, short(observation.gradient) - mean)
+  return ratio, Info(*seen)
 
 
 class _Term(NamedTuple):
@@ -173,7 +177,7 @@ def _query_gradients(
     theta = adapt(known.loss_fn, known.params, Batch(images, observation.support_labels), inner)
     return ravel_pytree(jax.grad(known.loss_fn)(theta, query))[0]
 
-  at_once = max(1, _AT_ONCE // len(query.labels))
+  at_once = max(1, AT_ONCE // len(query.labels))
   return jax.lax.map(after, jax.random.split(key, count), batch_size=at_once)
 
 
@@ -198,5 +202,5 @@ def _per_image(function, images: jax.Array) -> jax.Array:
   """A function of an image and its slot, of images [ways, each, ...]."""
   ways, each = images.shape[:2]
   flat = images.reshape(-1, *images.shape[2:]), jnp.repeat(jnp.arange(ways), each)
-  found = jax.lax.map(lambda one: function(*one), flat, batch_size=_AT_ONCE)
+  found = jax.lax.map(lambda one: function(*one), flat, batch_size=AT_ONCE)
   return found.reshape(ways, each, -1)

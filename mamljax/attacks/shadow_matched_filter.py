@@ -22,7 +22,7 @@ from jax.flatten_util import ravel_pytree
 
 from mamljax.attacks.objectives import simulate
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
-from mamljax.attacks.shadows import draw_shadow, solve_ridged
+from mamljax.attacks.shadows import AT_ONCE, draw_shadow, likelihood_ratio, solve_ridged
 from mamljax.types import Batch
 
 
@@ -58,8 +58,6 @@ class Info(NamedTuple):
 
 REQUIRES = {'support': frozenset({'query_set', 'inner_loop', 'references', 'classes'})}
 THRESHOLD = 0.0  # the likelihood ratio's
-
-_AT_ONCE = 12  # images whose gradients are computed together: they fit a core's cache
 
 
 def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowledge:
@@ -103,15 +101,15 @@ def score(
     guess = Batch(images, labels)
     return ravel_pytree(simulate(prepared, observation, guess, target=options.target))[0]
 
-  at_once = max(1, _AT_ONCE // len(labels))
+  at_once = max(1, AT_ONCE // len(labels))
   without = jax.lax.map(gradient, shadows, batch_size=at_once)
   with_it = jax.lax.map(gradient, swapped.set(candidate.image), batch_size=at_once)
   shift = (with_it - without[: options.swaps]).mean(axis=0)
   mean = without.mean(axis=0)
   received = ravel_pytree(observation.gradient)[0] - mean
   whitened = whiten_twice(without - mean, shift, options.shrinkage)
-  response, energy = whitened @ received, jnp.maximum(whitened @ shift, 1e-30)
-  return (response - energy / 2) / jnp.sqrt(energy), Info(response, energy)
+  ratio, *seen = likelihood_ratio(whitened, shift, received)
+  return ratio, Info(*seen)
 
 
 def whiten_twice(

@@ -4,6 +4,23 @@ import jax
 import jax.numpy as jnp
 
 from mamljax.attacks.observation import Knowledge, Observation
+from mamljax.types import Pool
+
+AT_ONCE = 12  # images whose gradients are computed together: they fit a core's cache
+
+
+def likelihood_ratio(
+  whitened: jax.Array, signal: jax.Array, received: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """The log-likelihood ratio in units of its standard deviation, response and energy.
+
+  Args:
+    whitened: C^-1 d, [size].
+    signal: d, what a member would add.
+    received: g - m.
+  """
+  response, energy = whitened @ received, jnp.maximum(whitened @ signal, 1e-30)
+  return (response - energy / 2) / jnp.sqrt(energy), response, energy
 
 
 def slot_references(knowledge: Knowledge, observation: Observation) -> jax.Array:
@@ -12,12 +29,8 @@ def slot_references(knowledge: Knowledge, observation: Observation) -> jax.Array
   Raises:
     ValueError: if there are no references, or the classes are not known.
   """
-  if knowledge.references is None or observation.classes is None:
-    raise ValueError('shadows cannot be drawn without references and classes')
-  pool = knowledge.references
-  each = pool.images.shape[0] // pool.counts.shape[0]
-  rows = pool.starts[observation.classes][:, None] + jnp.arange(each)
-  return pool.images[rows].astype(jnp.float32) / 255
+  pool, starts, each = _known(knowledge, observation)
+  return _pixels(pool, starts[:, None] + jnp.arange(each))
 
 
 def draw_shadow(key: jax.Array, knowledge: Knowledge, observation: Observation) -> jax.Array:
@@ -26,15 +39,25 @@ def draw_shadow(key: jax.Array, knowledge: Knowledge, observation: Observation) 
   Raises:
     ValueError: if there are no references, or the classes are not known.
   """
-  if knowledge.references is None or observation.classes is None:
-    raise ValueError('shadows cannot be drawn without references and classes')
-  pool, labels = knowledge.references, observation.support_labels
-  each = pool.images.shape[0] // pool.counts.shape[0]
+  pool, starts, each = _known(knowledge, observation)
+  labels = observation.support_labels
   place = jnp.arange(len(labels))
   nth = jnp.sum((labels == labels[:, None]) & (place < place[:, None]), axis=1)
-  keys = jax.random.split(key, len(observation.classes))
+  keys = jax.random.split(key, len(starts))
   orders = jax.vmap(lambda key: jax.random.permutation(key, each)[: len(labels)])(keys)
-  rows = pool.starts[observation.classes[labels]] + orders[labels, nth]
+  return _pixels(pool, starts[labels] + orders[labels, nth])
+
+
+def _known(knowledge: Knowledge, observation: Observation) -> tuple[Pool, jax.Array, int]:
+  """The references, the first row of each slot's class [ways], and how many a class has."""
+  if knowledge.references is None or observation.classes is None:
+    raise ValueError('shadows cannot be drawn without references and classes')
+  pool = knowledge.references
+  return pool, pool.starts[observation.classes], len(pool.images) // len(pool.counts)
+
+
+def _pixels(pool: Pool, rows: jax.Array) -> jax.Array:
+  """Images of a pool in [0, 1]."""
   return pool.images[rows].astype(jnp.float32) / 255
 
 
