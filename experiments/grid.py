@@ -110,7 +110,7 @@ class Cell(Model):
       labels, restarts: see `mamljax.attacks.reconstruction.Options`.
     sketch, ridge: see `mamljax.attacks.matched_filter.Options`.
     shadows, swaps, shrinkage: see `mamljax.attacks.shadow_matched_filter.Options`, and for
-      `curvature_filter` its own.
+      `curvature_filter` and `residual_filter` their own.
     pool: 'victims', or 'calibration' to tune hyper-parameters on images never reported.
     trials: reported trials, half of them members.
     calibration_trials: other trials, on other images, that choose the threshold; 0 where it

@@ -17,6 +17,7 @@ from mamljax.attacks import (
   loss,
   matched_filter,
   reconstruction,
+  residual_filter,
   row_space,
   shadow_matched_filter,
 )
@@ -28,6 +29,7 @@ ATTACKS: dict[str, ModuleType] = {
   'matched_filter': matched_filter,
   'shadow_matched_filter': shadow_matched_filter,
   'curvature_filter': curvature_filter,
+  'residual_filter': residual_filter,
   'gradient_cosine': gradient_cosine,
   'gradient_cosine_z': gradient_cosine_z,
   'loss': loss,
@@ -46,6 +48,7 @@ __all__ = [
   'loss',
   'matched_filter',
   'reconstruction',
+  'residual_filter',
   'row_space',
   'shadow_matched_filter',
 ]

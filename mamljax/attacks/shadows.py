@@ -61,19 +61,24 @@ def _pixels(pool: Pool, rows: jax.Array) -> jax.Array:
   return pool.images[rows].astype(jnp.float32) / 255
 
 
-def solve_ridged(rows: jax.Array, vector: jax.Array, ridge: float | jax.Array) -> jax.Array:
+def solve_ridged(rows: jax.Array, vectors: jax.Array, ridge: float | jax.Array) -> jax.Array:
   """(A'A + r I)^-1 v: what the covariance A'A, with a ridge, whitens, applied twice.
 
   Solved among the rows, as if there were fewer than columns (Woodbury's identity).
 
   Args:
     rows: A, [rows, size].
-    vector: v, [size].
+    vectors: v, [size], or several of them [..., size].
     ridge: r, positive.
   """
   system = rows @ rows.T + ridge * jnp.eye(len(rows))
-  # Without LAPACK, a batch of whose calls may wait for itself on several CPU devices.
-  solved = jax.scipy.sparse.linalg.cg(
-    lambda x: system @ x, rows @ vector, maxiter=200, tol=1e-6
-  )[0]
-  return (vector - solved @ rows) / ridge
+  return (vectors - solve_positive(system, rows @ vectors.T).T @ rows) / ridge
+
+
+@jax.custom_batching.sequential_vmap
+def solve_positive(system: jax.Array, vectors: jax.Array) -> jax.Array:
+  """The solution of a symmetric positive definite system, [rows] or [rows, ...].
+
+  One after another: a batch of LAPACK's calls may wait for itself on several CPU devices.
+  """
+  return jax.scipy.linalg.solve(system, vectors, assume_a='pos')

@@ -1,0 +1,81 @@
+"""The filter that infers errors: what it takes for granted of the received gradient is so."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mamljax.attacks import residual_filter
+from mamljax.attacks.residual_filter import _pull_back, _unit_errors
+from mamljax.maml import InnerLoop, adapt, meta_gradient
+from mamljax.types import Params
+from tests.attacks.closed_form import knowledge, options_of, played, told, trials
+from tests.attacks.plays import WAYS
+
+
+def logits(params: Params, images: jax.Array) -> jax.Array:
+  """Of the network of `plays`, written out."""
+  flat = images.reshape(len(images), -1)
+  return jax.nn.softplus(5 * flat @ params['first']) / 5 @ params['second']
+
+
+@pytest.mark.parametrize('inner', [InnerLoop(1, 0.1), InnerLoop(3, 0.5), InnerLoop(2, 0.1, 1)])
+def test_the_gradient_is_the_errors_pulled_back(inner):
+  """The identity that all rests on, g = K' e / n, for any number of steps and both orders."""
+  known = dataclasses.replace(knowledge(), inner=inner)
+  task = jax.tree.map(lambda leaf: leaf[0], trials('support')[0].task)
+  theta = adapt(known.loss_fn, known.params, task.support, inner)
+  wrong = jax.nn.softmax(logits(theta, task.query.images)) - jnp.eye(WAYS)[task.query.labels]
+  pulled = _pull_back(known, task.support, task.query.images, WAYS)(wrong / len(wrong))
+  sent = meta_gradient(known.loss_fn, known.params, task, inner)
+  for leaf, expected in zip(*map(jax.tree.leaves, (pulled, sent)), strict=True):
+    np.testing.assert_allclose(leaf, expected, atol=1e-6)
+
+
+def test_unit_errors_span_what_errors_can_be():
+  """Errors that they cannot make could not be inferred; others would not be pulled back."""
+  units = np.asarray(_unit_errors(3, 4))
+  np.testing.assert_allclose(units.sum(axis=-1), 0, atol=1e-7)
+  assert np.linalg.matrix_rank(units.reshape(len(units), -1)) == len(units) == 3 * (4 - 1)
+
+
+def test_the_errors_are_found():
+  """Were they not, the shadows would send gradients of another size and direction."""
+  _, info = played(residual_filter, 'support')
+  task, known = trials('support')[0].task, knowledge()
+
+  def errors(support, query):
+    theta = adapt(known.loss_fn, known.params, support, known.inner)
+    wrong = jax.nn.softmax(logits(theta, query.images)) - jnp.eye(WAYS)[query.labels]
+    return wrong / len(wrong)
+
+  truth = np.asarray(jax.vmap(errors)(task.support, task.query))
+  off = np.linalg.norm(info.errors - truth, axis=(1, 2)) / np.linalg.norm(truth, axis=(1, 2))
+  assert np.median(off) < 0.3
+
+
+def test_a_member_moves_the_gradient_as_far_as_expected():
+  """Else the threshold of zero, half way, would be no threshold."""
+  _, info = played(residual_filter, 'support')
+  share = info.response / info.energy
+  member = np.asarray(trials('support')[0].member)
+  assert np.median(share[member]) == pytest.approx(1, abs=0.25)
+  assert np.median(share[~member]) == pytest.approx(0, abs=0.25)
+
+
+def test_what_is_not_known_is_named():
+  """Shadows cannot be drawn, or adapt, without what the attack says that it requires."""
+  known = knowledge()
+  one = jax.tree.map(lambda leaf: leaf[0], (told('support'), trials('support')[0].candidate))
+  seen, candidate = one
+  options = options_of(residual_filter, 'support')
+  for lacking, said in (
+    ((known, seen._replace(query_set=None)), 'query set not known|without the query set'),
+    ((dataclasses.replace(known, inner=None), seen), 'without the inner loop'),
+    ((dataclasses.replace(known, references=None), seen), 'without references'),
+    ((known, seen._replace(classes=None)), 'references and classes'),
+  ):
+    with pytest.raises(ValueError, match=said):
+      residual_filter.score(jax.random.key(0), *lacking, candidate, options=options)
