@@ -45,9 +45,11 @@ def test_the_errors_are_found():
   """Were they not, the shadows would send gradients of another size and direction."""
   _, info = played(residual_filter, 'support')
   task, known = trials('support')[0].task, knowledge()
+  assert known.inner is not None
+  inner = known.inner
 
   def errors(support, query):
-    theta = adapt(known.loss_fn, known.params, support, known.inner)
+    theta = adapt(known.loss_fn, known.params, support, inner)
     wrong = jax.nn.softmax(logits(theta, query.images)) - jnp.eye(WAYS)[query.labels]
     return wrong / len(wrong)
 
