@@ -24,12 +24,13 @@ class Found:
   """The results of a sweep: those that are there, and those that this task computes.
 
   Attributes:
-    kept: the results by cell, as far as this task has read or made them.
+    kept: the results by cell, as far as this task has read or made them; without their trials,
+      so that what it holds grows with the cells alone.
   """
 
   def __init__(self, sweep: Sweep, how: Operation):
     self.sweep, self.how = sweep, how
-    self.kept: dict[Cell, results.CellResult] = {}
+    self.kept: dict[Cell, results.Summary] = {}
     self._claims: Any = contextlib.nullcontext()
     self._written = time.monotonic()
     if distributed.is_first():
@@ -47,7 +48,7 @@ class Found:
       self._work(claims)
 
   @contextlib.contextmanager
-  def written(self) -> Iterator[list[results.CellResult]]:
+  def written(self) -> Iterator[list[results.Summary]]:
     """The results that are there now, in the order of the grid, in the table.
 
     Nobody else writes into the folder of the sweep meanwhile: the last task to end has read
@@ -110,7 +111,7 @@ class Found:
 
   def _finished(self, cell: Cell, result: results.CellResult) -> None:
     """Takes note of a result; the table shows it soon."""
-    self.kept[cell] = result
+    self.kept[cell] = result.summary()
     if time.monotonic() - self._written >= self.how.save_seconds:
       self._written = time.monotonic()
       rows.write_csv(self.sweep.output_dir, self._found())
@@ -129,9 +130,9 @@ class Found:
     for cell in cells:
       result = None if cell in self.kept else results.read_cell(self.sweep.store_dir, cell)
       if result:
-        self.kept[cell] = result
+        self.kept[cell] = result.summary()
 
-  def _found(self) -> list[results.CellResult]:
+  def _found(self) -> list[results.Summary]:
     return [self.kept[cell] for cell in self.sweep.cells if cell in self.kept]
 
   def _share(self) -> dict[str, int]:
