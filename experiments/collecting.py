@@ -64,7 +64,8 @@ class Found:
     """Says which cells have no result.
 
     Raises:
-      InputError: if cells failed.
+      InputError: if cells failed and no others are left: to a scheduler it is a task that
+        failed, which may be its reason to end those that are still at work.
     """
     store, missing = self.sweep.store_dir, [c for c in self.sweep.cells if c not in self.kept]
     hashes = [results.cell_hash(cell) for cell in missing]
@@ -78,7 +79,7 @@ class Found:
         )
     if others := len(missing) - len(failed):
       print(f'{others} cells are left to other tasks: the last of them completes the table')
-    if failed:
+    elif failed:
       raise InputError(f'{len(failed)} cells have no result, as warned above')
 
   def _prepare(self) -> None:

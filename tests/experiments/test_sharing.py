@@ -242,3 +242,25 @@ def test_a_machine_is_told_a_line_a_minute(finished, tmp_path, monkeypatch):
   assert told[-1]['cells_done'] == 7
   assert {line['trials'] for line in told} == {12}
   assert 0 < told[0]['trials_done'] <= 12
+
+
+def test_a_failed_cell_is_no_failure_of_a_task_while_others_work(
+  finished, tmp_path, monkeypatch, caplog
+):
+  """Kubernetes and SLURM may end all tasks where one fails; the last of them says it."""
+  folder, table = tmp_path / 'out', rows(finished.folder)
+  real = working.run_cell
+
+  def fail(cell, **options):
+    if results.cell_hash(cell) == table[2]['hash']:
+      raise FloatingPointError
+    return real(cell, **options)
+
+  monkeypatch.setattr(working, 'run_cell', fail)
+  with claims.Claims(folder, lease=60) as others:
+    assert others.take(table[0]['hash'])
+    early = work(finished, folder, '--num_shards=2', '--shard=0')
+  last = work(finished, folder, '--num_shards=2', '--shard=1')
+  assert (early.status, last.status) == (0, 2)
+  assert 'no result: ' in caplog.text
+  assert '1 cells have no result' in last.err
