@@ -13,10 +13,11 @@ from mamljax.errors import InputError
 
 
 class Planned(NamedTuple):
-  """A cell of a plan: its short name, and the seconds that it takes on one device."""
+  """A cell of a plan: its short name, the seconds that it takes on one device, its trials."""
 
   name: str
   seconds: float
+  trials: int = 0
 
 
 class Plan(NamedTuple):
@@ -34,7 +35,11 @@ class Plan(NamedTuple):
 def write(output_dir: Path, store_dir: Path, cells: Sequence[Cell], costs: cost.Costs) -> None:
   """Writes the plan of a sweep, whole or not at all."""
   planned = {
-    results.cell_hash(cell): Planned(describe(cell), round(costs.expect(cell).seconds, 3))
+    results.cell_hash(cell): Planned(
+      describe(cell),
+      round(costs.expect(cell).seconds, 3),
+      cell.trials + cell.calibration_trials,
+    )
     for cell in cells
   }
   plan = Plan(os.path.relpath(store_dir, output_dir), planned)
@@ -53,7 +58,9 @@ def read(output_dir: Path) -> Plan:
     cells = {name: Planned(*planned) for name, planned in content['cells'].items()}
     return Plan(content['store'], cells)
   except FileNotFoundError:
-    raise InputError(f'no sweep was started in {output_dir}: it has no plan.json') from None
+    raise InputError(
+      f'no sweep was started in {output_dir}, or only just: it has no plan.json'
+    ) from None
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
     raise InputError(f'{path} is no plan of ours: {error}') from error
 
