@@ -1,5 +1,6 @@
 """What a sweep is going to compute: OUT/plan.json, for whoever watches it."""
 
+import glob
 import json
 import os
 from collections.abc import Sequence
@@ -10,6 +11,9 @@ from experiments import cost, results
 from experiments.grid import Cell, describe
 from mamljax import atomic
 from mamljax.errors import InputError
+
+
+_SHOWN = 5  # folders in a message
 
 
 class Planned(NamedTuple):
@@ -59,10 +63,18 @@ def read(output_dir: Path) -> Plan:
     return Plan(content['store'], cells)
   except FileNotFoundError:
     raise InputError(
-      f'no sweep was started in {output_dir}, or only just: it has no plan.json'
+      f'no sweep was started in {output_dir}, or only just: it has no plan.json{_near(output_dir)}'
     ) from None
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
     raise InputError(f'{path} is no plan of ours: {error}') from error
+
+
+def _near(output_dir: Path) -> str:
+  """The folders that may have been meant: below it, or of a longer name, as with --quick."""
+  parent, name = output_dir.parent, glob.escape(output_dir.name)
+  paths = [*output_dir.glob('*/plan.json'), *parent.glob(f'{name}?*/plan.json')]
+  found = sorted(str(path.parent) for path in paths)[:_SHOWN]
+  return f', but there is one in {", ".join(found)}' if found else ''
 
 
 def lines(cells: Sequence[Cell], costs: cost.Costs, *, known: int, total: int) -> list[str]:

@@ -4,11 +4,14 @@ import contextlib
 import itertools
 import json
 import os
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from experiments import claims, progress, status, working
 from experiments.stages import Played
+from mamljax.errors import InputError
 from tests.experiments.test_sharing import work
 from tests.experiments.tiny import finish, rows, start
 
@@ -79,6 +82,15 @@ def test_status_of_nothing_is_one_clear_line(tmp_path):
   ended = finish(start([f'--output_dir={tmp_path}'], module='status'))
   assert (ended.status, ended.err.count('\n')) == (2, 1)
   assert 'no sweep was started in' in ended.err
+
+
+@pytest.mark.parametrize('typed', ['', '/out'])
+def test_status_names_the_folder_that_was_meant(tmp_path, typed):
+  """--quick writes beside the folder that is typed, and a part of it is soon forgotten."""
+  (tmp_path / 'out_quick').mkdir()
+  (tmp_path / 'out_quick' / 'plan.json').touch()
+  with pytest.raises(InputError, match=r'no plan.json, but there is one in \S+/out_quick$'):
+    status.report(Path(f'{tmp_path}{typed}'), lease=60)
 
 
 def test_a_machine_is_told_a_line_a_minute(finished, tmp_path, monkeypatch):
