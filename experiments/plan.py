@@ -12,7 +12,6 @@ from experiments.grid import Cell, describe
 from mamljax import atomic
 from mamljax.errors import InputError
 
-
 _SHOWN = 5  # folders in a message
 
 
@@ -62,9 +61,8 @@ def read(output_dir: Path) -> Plan:
     cells = {name: Planned(*planned) for name, planned in content['cells'].items()}
     return Plan(content['store'], cells)
   except FileNotFoundError:
-    raise InputError(
-      f'no sweep was started in {output_dir}, or only just: it has no plan.json{_near(output_dir)}'
-    ) from None
+    none = f'no sweep was started in {output_dir}, or only just: it has no plan.json'
+    raise InputError(none + _near(output_dir)) from None
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
     raise InputError(f'{path} is no plan of ours: {error}') from error
 

@@ -63,9 +63,8 @@ class Worker:
     self._own = {name: work_of(cell) for name, cell in cells if in_share(cell, **share)}
     every = 0.1 if sys.stderr.isatty() else LINE_SECONDS
     shown = {'bar_format': BAR, 'mininterval': every, 'maxinterval': every}
-    with tqdm(
-      total=sum(self._own.values()), disable=not distributed.is_first(), **shown
-    ) as bar:
+    hidden = not (distributed.is_first() and queue.left)
+    with tqdm(total=sum(self._own.values()), disable=hidden, **shown) as bar:
       self._bar = bar
       self._take_all(queue, claims)
       while queue.left and claims and self._waits(queue, claims):
