@@ -5,13 +5,13 @@ from typing import Any
 
 from experiments.grid import Cell, describe
 from experiments.options import BOUNDS, idle_fields
-from experiments.results import CellResult, configuration_hash
+from experiments.results import Summary, configuration_hash
 
 # What makes no other game: how an attack is run and how many trials are played.
 _APART = ('attack', 'parts', 'chunk', 'trials', 'calibration_trials')
 
 
-def ceilings(results: Sequence[CellResult]) -> dict[str, CellResult]:
+def ceilings(results: Sequence[Summary]) -> dict[str, Summary]:
   """The bound of each attack's game, by the hash of the attack's cell, where it is given."""
   bounds = {_game(result): result for result in results if is_bound(result)}
   found = ((result, bounds.get(_game(result))) for result in results if not is_bound(result))
@@ -22,7 +22,7 @@ def ceilings(results: Sequence[CellResult]) -> dict[str, CellResult]:
   }
 
 
-def share(result: CellResult, bound: CellResult) -> float | None:
+def share(result: Summary, bound: Summary) -> float | None:
   """(AUC - 1/2) / (AUC of the bound - 1/2); None where there is nothing to share.
 
   Both are estimates, each of its own trials' noise: near the ceiling it may exceed 1.
@@ -33,12 +33,12 @@ def share(result: CellResult, bound: CellResult) -> float | None:
   return (result.metrics.auc.value - 0.5) / possible if possible > 0 else None
 
 
-def is_bound(result: CellResult) -> bool:
+def is_bound(result: Summary) -> bool:
   """Whether a cell is no attack, but what none can pass."""
   return result.configuration['attack'] in BOUNDS
 
 
-def statements(results: Sequence[CellResult]) -> Iterator[str]:
+def statements(results: Sequence[Summary]) -> Iterator[str]:
   """A line for each attack whose ceiling is given."""
   bounds = ceilings(results)
   for result in results:
@@ -51,7 +51,7 @@ def statements(results: Sequence[CellResult]) -> Iterator[str]:
     yield f'{name}: AUC {found:.3f} of at most {possible:.3f}, {part:.0%} of the ceiling'
 
 
-def _game(result: CellResult) -> tuple[tuple[str, Any], ...]:
+def _game(result: Summary) -> tuple[tuple[str, Any], ...]:
   """What an attack and its bound must share."""
   fields = result.configuration
   left_out = {*_APART, *idle_fields(min(BOUNDS), fields['target'])}

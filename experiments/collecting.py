@@ -24,12 +24,13 @@ class Found:
   """The results of a sweep: those that are there, and those that this task computes.
 
   Attributes:
-    kept: the results by cell, as far as this task has read or made them.
+    kept: the results by cell, as far as this task has read or made them; without their trials,
+      so that what it holds grows with the cells alone.
   """
 
   def __init__(self, sweep: Sweep, how: Operation):
     self.sweep, self.how = sweep, how
-    self.kept: dict[Cell, results.CellResult] = {}
+    self.kept: dict[Cell, results.Summary] = {}
     self._claims: Any = contextlib.nullcontext()
     self._written = time.monotonic()
     if distributed.is_first():
@@ -47,7 +48,7 @@ class Found:
       self._work(claims)
 
   @contextlib.contextmanager
-  def written(self) -> Iterator[list[results.CellResult]]:
+  def written(self) -> Iterator[list[results.Summary]]:
     """The results that are there now, in the order of the grid, in the table.
 
     Nobody else writes into the folder of the sweep meanwhile: the last task to end has read
@@ -63,7 +64,8 @@ class Found:
     """Says which cells have no result.
 
     Raises:
-      InputError: if cells failed.
+      InputError: if cells failed and no others are left: to a scheduler it is a task that
+        failed, which may be its reason to end those that are still at work.
     """
     store, missing = self.sweep.store_dir, [c for c in self.sweep.cells if c not in self.kept]
     hashes = [results.cell_hash(cell) for cell in missing]
@@ -77,7 +79,7 @@ class Found:
         )
     if others := len(missing) - len(failed):
       print(f'{others} cells are left to other tasks: the last of them completes the table')
-    if failed:
+    elif failed:
       raise InputError(f'{len(failed)} cells have no result, as warned above')
 
   def _prepare(self) -> None:
@@ -110,7 +112,7 @@ class Found:
 
   def _finished(self, cell: Cell, result: results.CellResult) -> None:
     """Takes note of a result; the table shows it soon."""
-    self.kept[cell] = result
+    self.kept[cell] = result.summary()
     if time.monotonic() - self._written >= self.how.save_seconds:
       self._written = time.monotonic()
       rows.write_csv(self.sweep.output_dir, self._found())
@@ -129,9 +131,9 @@ class Found:
     for cell in cells:
       result = None if cell in self.kept else results.read_cell(self.sweep.store_dir, cell)
       if result:
-        self.kept[cell] = result
+        self.kept[cell] = result.summary()
 
-  def _found(self) -> list[results.CellResult]:
+  def _found(self) -> list[results.Summary]:
     return [self.kept[cell] for cell in self.sweep.cells if cell in self.kept]
 
   def _share(self) -> dict[str, int]:

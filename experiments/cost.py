@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.grid import Cell
 from experiments.options import passes
-from experiments.results import CellResult
+from experiments.results import Summary
 
 # Before anything is finished: of an image in one pass through conv4 on a core of a CPU.
 SECONDS_PER_PASS, BYTES_PER_IMAGE, BYTES_AT_LEAST = 3e-4, 4e6, 3e8
@@ -49,7 +49,7 @@ class Costs:
     return Expected(seconds, math.exp(_predict(self.memory, cell, _memory_prior)))
 
 
-def fit(results: Iterable[CellResult]) -> Costs:
+def fit(results: Iterable[Summary]) -> Costs:
   """The costs that finished cells suggest; without any, the assumption."""
   seconds, memory = [], []
   for result in results:

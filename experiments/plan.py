@@ -1,5 +1,6 @@
 """What a sweep is going to compute: OUT/plan.json, for whoever watches it."""
 
+import glob
 import json
 import os
 from collections.abc import Sequence
@@ -11,12 +12,15 @@ from experiments.grid import Cell, describe
 from mamljax import atomic
 from mamljax.errors import InputError
 
+_SHOWN = 5  # folders in a message
+
 
 class Planned(NamedTuple):
-  """A cell of a plan: its short name, and the seconds that it takes on one device."""
+  """A cell of a plan: its short name, the seconds that it takes on one device, its trials."""
 
   name: str
   seconds: float
+  trials: int = 0
 
 
 class Plan(NamedTuple):
@@ -34,7 +38,11 @@ class Plan(NamedTuple):
 def write(output_dir: Path, store_dir: Path, cells: Sequence[Cell], costs: cost.Costs) -> None:
   """Writes the plan of a sweep, whole or not at all."""
   planned = {
-    results.cell_hash(cell): Planned(describe(cell), round(costs.expect(cell).seconds, 3))
+    results.cell_hash(cell): Planned(
+      describe(cell),
+      round(costs.expect(cell).seconds, 3),
+      cell.trials + cell.calibration_trials,
+    )
     for cell in cells
   }
   plan = Plan(os.path.relpath(store_dir, output_dir), planned)
@@ -53,9 +61,18 @@ def read(output_dir: Path) -> Plan:
     cells = {name: Planned(*planned) for name, planned in content['cells'].items()}
     return Plan(content['store'], cells)
   except FileNotFoundError:
-    raise InputError(f'no sweep was started in {output_dir}: it has no plan.json') from None
+    none = f'no sweep was started in {output_dir}, or only just: it has no plan.json'
+    raise InputError(none + _near(output_dir)) from None
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
     raise InputError(f'{path} is no plan of ours: {error}') from error
+
+
+def _near(output_dir: Path) -> str:
+  """The folders that may have been meant: below it, or of a longer name, as with --quick."""
+  parent, name = output_dir.parent, glob.escape(output_dir.name)
+  paths = [*output_dir.glob('*/plan.json'), *parent.glob(f'{name}?*/plan.json')]
+  found = sorted(str(path.parent) for path in paths)[:_SHOWN]
+  return f', but there is one in {", ".join(found)}' if found else ''
 
 
 def lines(cells: Sequence[Cell], costs: cost.Costs, *, known: int, total: int) -> list[str]:

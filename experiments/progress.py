@@ -67,6 +67,11 @@ def forget(store_dir: Path, name: str) -> None:
     path.unlink(missing_ok=True)
 
 
+def count(store_dir: Path, name: str) -> int:
+  """How many trials are kept of the cell of this hash; of a combined attack, none are told."""
+  return sum(map(_trials, folder(store_dir).glob(f'{name}_[0-9]*.npz')))
+
+
 @dataclasses.dataclass
 class Keeper:
   """Keeps what is played of one cell, and ends it where the process is asked to stop.
@@ -125,6 +130,15 @@ class Keeper:
       return None
     except OSError as error:
       raise InputError(f'cannot read {path}: {error.strerror}') from error
+
+
+def _trials(path: Path) -> int:
+  """The trials in a file; none if it is gone or damaged."""
+  try:
+    block, _ = _unpack(atomic.read_sealed(path))
+  except (OSError, atomic.DamagedFile):
+    return 0
+  return len(block.played.scores)
 
 
 def _first(parts: Sequence[Any]) -> np.ndarray | None:

@@ -6,11 +6,9 @@ content; it is written whole or not at all. This module alone reads and writes t
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +20,7 @@ from mamljax import atomic
 from mamljax.audit.metrics import Metrics, Rate
 from mamljax.errors import InputError
 
-_PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'mamljax')
+_HEAD = 2**16  # characters: more than a file has before its trials
 
 _YOUNGER = {'fingerprint': ''}  # fields that older results lack, with what they then mean
 
@@ -45,20 +43,18 @@ class Trials(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CellResult:
-  """Everything kept about one finished cell.
+class Summary:
+  """What is kept about one finished cell, but for its trials: what a table needs of it.
 
   Attributes:
     configuration: the cell's fields, as `dataclasses.asdict` gives them.
     seed: what all randomness came from.
-    versions: of Python and the packages that computed it; see `versions`.
-    git_revision: the commit of the code; see `git_revision`.
+    versions: of Python and the packages that computed it; see `origin.versions`.
+    git_revision: the commit of the code; see `origin.git_revision`.
     device_kind: what it ran on, as jax names it.
     timings: in seconds; at least seconds_per_trial (computation only) and
       compile_seconds.
     metrics: of the reported trials.
-    trials: those reported.
-    calibration: those that chose the threshold; never reported; none where it was known.
     extra: whatever else was measured, such as the learning accuracy.
   """
 
@@ -69,9 +65,25 @@ class CellResult:
   device_kind: str
   timings: dict[str, float]
   metrics: Metrics
+  extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CellResult(Summary):
+  """Everything kept about one finished cell.
+
+  Attributes:
+    trials: those reported.
+    calibration: those that chose the threshold; never reported; none where it was known.
+  """
+
   trials: Trials
   calibration: Trials
-  extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+  def summary(self) -> Summary:
+    """The same without its trials, of which many cells have more than memory holds."""
+    names = (field.name for field in dataclasses.fields(Summary))
+    return Summary(**{name: getattr(self, name) for name in names})
 
 
 def cell_hash(cell: Any) -> str:
@@ -95,24 +107,6 @@ def configuration_hash(configuration: dict[str, Any]) -> str:
   """
   said = {k: v for k, v in configuration.items() if k not in _YOUNGER or v != _YOUNGER[k]}
   return _digest(said)[:16]
-
-
-def versions() -> dict[str, str | None]:
-  """The versions of Python and of the packages that a result depends on.
-
-  None for a package that is importable but not installed.
-  """
-  return {'python': platform.python_version()} | {name: _version(name) for name in _PACKAGES}
-
-
-def git_revision(*, folder: str | os.PathLike[str] = Path(__file__).parent) -> str | None:
-  """The commit that `folder` is at, with '-dirty' if tracked files differ; None outside git."""
-  command = ['git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
-  try:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-  except (OSError, subprocess.CalledProcessError):
-    return None
-  return done.stdout.strip()
 
 
 def check_output_dir(path: str | os.PathLike[str]) -> None:
@@ -188,6 +182,30 @@ def read_cells(output_dir: str | os.PathLike[str], hashes: Iterable[str]) -> lis
   return [_read_whole(_cell_path(output_dir, name)) for name in hashes]
 
 
+def glance(output_dir: str | os.PathLike[str], name: str) -> Summary | None:
+  """The summary of the cell of this hash, from the beginning of its file.
+
+  It takes as long for a million trials as for one, and trusts what it reads: for looking on,
+  not for tables. None if the file does not begin as one of ours.
+
+  Raises:
+    InputError: if it cannot be read.
+  """
+  path = _cell_path(output_dir, name)
+  try:
+    with path.open(encoding='utf-8', errors='replace') as file:
+      before, trials, _ = file.read(_HEAD).partition(',\n "trials": ')
+  except OSError as error:
+    raise InputError(f'cannot read {path}: {error.strerror}') from error
+  try:
+    content = json.loads(before + '}') if trials else {}
+    del content['checksum']
+    typed: dict[str, Any] = {'metrics': _metrics(content)}
+    return Summary(**content | typed)
+  except (ValueError, KeyError, TypeError, AttributeError):
+    return None
+
+
 def _read_whole(path: Path) -> CellResult:
   try:
     return _parse(path.read_bytes(), path.stem)
@@ -202,27 +220,40 @@ def _parse(data: bytes, name: str) -> CellResult:
   content = json.loads(data)
   if not isinstance(content, dict) or 'checksum' not in content:
     raise ValueError('it has no checksum')
-  del content['checksum']
-  # Byte for byte: the last digit of a float may change without changing its value.
-  if _document(content).encode() != data:
+  checksum = content.pop('checksum')
+  if checksum != _digest(content) or not _says(data, {'checksum': checksum, **content}):
     raise ValueError('its content does not match its checksum')
   if configuration_hash(content['configuration']) != name:
     raise ValueError('it holds another configuration than its name says')
-  metrics: dict[str, Any] = {
-    key: Rate(**value) if isinstance(value, dict) else value
-    for key, value in content['metrics'].items()
-  }
   typed = {
-    'metrics': Metrics(**metrics),
+    'metrics': _metrics(content),
     'trials': Trials(**content['trials']),
     'calibration': Trials(**content['calibration']),
   }
   return CellResult(**content | typed)
 
 
+def _metrics(content: dict[str, Any]) -> Metrics:
+  """The metrics again, as in a cell file."""
+  values: dict[str, Any] = {
+    key: Rate(**value) if isinstance(value, dict) else value
+    for key, value in content['metrics'].items()
+  }
+  return Metrics(**values)
+
+
 def _plain(value: Any) -> Any:
   """A NamedTuple as a dict; anything else as it is."""
   return value._asdict() if isinstance(value, (Rate, Trials)) else value
+
+
+def _says(data: bytes, content: dict[str, Any]) -> bool:
+  """Whether a file says just this, but for how its lines are indented.
+
+  Its checksum alone would not tell: a float's last digit may change without changing its value.
+  """
+  compact = json.dumps(content, separators=(',', ': ')).encode()
+  return re.sub(rb'\n *', b'', data) == compact
 
 
 def _document(content: dict[str, Any]) -> str:
@@ -247,10 +278,3 @@ def _nearest(folder: Path) -> Path:
   except FileNotFoundError:
     return _nearest(folder.parent)
   return folder
-
-
-def _version(package: str) -> str | None:
-  try:
-    return importlib.metadata.version(package)
-  except importlib.metadata.PackageNotFoundError:
-    return None

@@ -8,7 +8,7 @@ from typing import Any
 from experiments import ceiling, paper
 from experiments.csv_text import csv_text
 from experiments.options import idle_fields
-from experiments.results import CellResult, configuration_hash
+from experiments.results import Summary, configuration_hash
 from mamljax import atomic
 
 # The first columns of results.csv, in order; the rest of the configuration follows.
@@ -28,7 +28,7 @@ COLUMNS: tuple[str, ...] = (
 # fmt: on
 
 
-def row(result: CellResult, *, bound: CellResult | None = None) -> dict[str, Any]:
+def row(result: Summary, *, bound: Summary | None = None) -> dict[str, Any]:
   """The line of results.csv for a cell, `COLUMNS` first; None where no value is.
 
   A field that the attack does not read has none. The ceiling is that of `bound`, the cell of
@@ -68,7 +68,7 @@ def row(result: CellResult, *, bound: CellResult | None = None) -> dict[str, Any
   return {column: values[column] for column in (*COLUMNS, *rest)}
 
 
-def write_csv(output_dir: str | os.PathLike[str], results: Iterable[CellResult]) -> Path:
+def write_csv(output_dir: str | os.PathLike[str], results: Iterable[Summary]) -> Path:
   """Writes OUT/results.csv, a row per result in the order given, and returns its path.
 
   A field is empty where a value does not exist.

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from absl import logging
 
-from experiments import models, playing, progress, results
+from experiments import models, origin, playing, progress, results
 from experiments.examples import Examples
 from experiments.grid import Cell
 from experiments.phases import choose, play_all, sum_up
@@ -56,7 +56,7 @@ def run_cell(
   result = results.CellResult(
     configuration=dataclasses.asdict(cell),
     seed=cell.seed,
-    versions=results.versions(),
+    versions=origin.versions(),
     git_revision=revision,
     device_kind=jax.devices()[0].device_kind,
     timings=sum_up(phases),
@@ -85,7 +85,7 @@ def _judge(cell: Cell, trials: results.Trials, threshold: float) -> Metrics:
 
 def _keeper(cell: Cell, store_dir: Path, save_seconds: float) -> progress.Keeper:
   """What keeps the trials of a cell: for the same code on the same kind of device only."""
-  stamp = [results.versions(), _revision(), jax.devices()[0].device_kind]
+  stamp = [origin.versions(), _revision(), jax.devices()[0].device_kind]
   return progress.Keeper(
     progress.folder(store_dir), results.cell_hash(cell), json.dumps(stamp), every=save_seconds
   )
@@ -94,7 +94,7 @@ def _keeper(cell: Cell, store_dir: Path, save_seconds: float) -> progress.Keeper
 @functools.cache
 def _revision() -> str | None:
   """The revision that this process runs: files that were edited since are not in it."""
-  return results.git_revision()
+  return origin.git_revision()
 
 
 def _learning(cell: Cell, epoch: int, state: training.State, splits: Splits) -> dict[str, Any]:

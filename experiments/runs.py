@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from experiments import results
+from experiments import origin, results
 from mamljax import atomic
 from mamljax.errors import InputError
 
@@ -61,8 +61,8 @@ def write_run(
     cells=[results.cell_hash(cell) for cell in cells],
     store=os.path.relpath(store_dir or output_dir, output_dir),
     x=x,
-    versions=results.versions(),
-    git_revision=results.git_revision(),
+    versions=origin.versions(),
+    git_revision=origin.git_revision(),
     device_kind=jax.devices()[0].device_kind,
     devices=jax.device_count(),
   )

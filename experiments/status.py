@@ -9,10 +9,10 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import claims, command, failures, plan, results
+from experiments import claims, command, failures, plan, progress, results
 
 _SHOWN = 5  # of each kind
-_READ = 1000  # results that are read for their times
+_LOOKED_AT = 10_000  # results that are looked at for their times
 
 
 def main(argv: Sequence[str]) -> None:
@@ -47,8 +47,12 @@ def report(output_dir: Path, *, lease: float) -> list[str]:
     f'{len(failed)} failed, {waiting} waiting'
   ]
   if open_:
-    lines += [_remaining(planned, open_, times, tasks=len(running))]
-  lines += [f'running: {planned.cells[n].name}: {who}' for n, who in running.items()][:_SHOWN]
+    done_of = {name: _done(planned, store, name) for name in running}
+    lines += [_remaining(planned, open_, times, done_of)]
+    lines += [
+      f'running: {done_of[name]:.0%}: {who}: {planned.cells[name].name}'
+      for name, who in [*running.items()][:_SHOWN]
+    ]
   slowest = sorted(times, key=lambda name: -times[name])[:_SHOWN]
   lines += [f'slow: {plan.duration(times[n])}: {planned.cells[n].name}' for n in slowest]
   lines += [
@@ -59,25 +63,35 @@ def report(output_dir: Path, *, lease: float) -> list[str]:
 
 
 def _times(store: Path, names: Sequence[str]) -> dict[str, float]:
-  """The device-seconds of finished cells, those finished last if they are many."""
-  read = results.read_cells(store, names[-_READ:])
-  return {
-    name: result.timings['seconds_per_trial']
-    * (len(result.trials.scores) + len(result.calibration.scores))
-    * result.timings.get('devices', 1)
-    for name, result in zip(names[-_READ:], read, strict=True)
-  }
+  """The device-seconds of finished cells, of some of them if they are very many."""
+  looked_at = ((name, results.glance(store, name)) for name in names[-_LOOKED_AT:])
+  return {name: _device_seconds(found) for name, found in looked_at if found}
+
+
+def _device_seconds(found: results.Summary) -> float:
+  """What the trials of a finished cell took, on all devices together."""
+  cell, timings = found.configuration, found.timings
+  trials = cell['trials'] + cell['calibration_trials']
+  return timings['seconds_per_trial'] * trials * timings.get('devices', 1)
+
+
+def _done(planned: plan.Plan, store: Path, name: str) -> float:
+  """The part of a cell whose trials are kept."""
+  trials = planned.cells[name].trials
+  return min(1.0, progress.count(store, name) / trials) if trials else 0.0
 
 
 def _remaining(
-  planned: plan.Plan, left: Sequence[str], times: dict[str, float], *, tasks: int
+  planned: plan.Plan, left: Sequence[str], times: dict[str, float], done: dict[str, float]
 ) -> str:
   """The time left: as planned, corrected by what the finished cells took."""
   ratios = [took / planned.cells[name].seconds for name, took in times.items()]
   factor = statistics.fmean(ratios) if ratios else 1.0
-  seconds = factor * sum(planned.cells[name].seconds for name in left)
+  parts = (planned.cells[name].seconds * (1 - done.get(name, 0.0)) for name in left)
+  seconds = factor * sum(parts)
   text = f'left: {plan.duration(seconds)} on one device'
-  return f'{text}, {plan.duration(seconds / tasks)} on the {tasks} at work' if tasks else text
+  text += f', {plan.duration(seconds / len(done))} on the {len(done)} at work' if done else ''
+  return text if ratios else f'{text} (a guess: no cell is finished)'
 
 
 if __name__ == '__main__':

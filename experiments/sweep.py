@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
     found.explain()
 
 
-def _conclude(sweep: flags.Sweep, found: list[results.CellResult]) -> None:
+def _conclude(sweep: flags.Sweep, found: list[results.Summary]) -> None:
   """Writes what made the folder, prints the table and draws the pictures."""
   if not found:
     return
@@ -76,7 +76,8 @@ def _conclude(sweep: flags.Sweep, found: list[results.CellResult]) -> None:
 def _dry_run(sweep: flags.Sweep, how: operation.Operation) -> list[str]:
   """What this task would compute, and what that is expected to take."""
   there = results.names(sweep.store_dir)
-  known = results.read_cells(sweep.store_dir, sorted(there)[:MAX_FITTED])
+  looked_at = (results.glance(sweep.store_dir, name) for name in sorted(there)[:MAX_FITTED])
+  known = [summary for summary in looked_at if summary]
   costs = cost.fit(known)
   share = {'shard': how.shard, 'num_shards': how.num_shards}
   cells = [cell for cell in sweep.cells if queueing.in_share(cell, **share)]
@@ -101,11 +102,12 @@ def _kind(cell: Cell) -> tuple[Any, ...]:
   return tuple(v for k, v in fields.items() if not isinstance(v, float) and k != 'seed')
 
 
-def _draw(sweep: flags.Sweep, found: list[results.CellResult]) -> Path:
+def _draw(sweep: flags.Sweep, found: list[results.Summary]) -> Path:
   """Draws the first cell that has a result, and the curves that were asked for."""
   path = sweep.output_dir / 'picture.png'
-  examples = read_examples(sweep.store_dir, Cell(**found[0].configuration))
-  figures.save(figures.picture(found[0], examples), path)
+  (first,) = _whole(sweep, found[:1])
+  examples = read_examples(sweep.store_dir, Cell(**first.configuration))
+  figures.save(figures.picture(first, examples), path)
   if 1 < len(found) <= MAX_PAIRED:
     _draw_pairs(sweep, found)
   if sweep.x:
@@ -115,10 +117,17 @@ def _draw(sweep: flags.Sweep, found: list[results.CellResult]) -> Path:
   return path
 
 
-def _draw_pairs(sweep: flags.Sweep, found: list[results.CellResult]) -> None:
+def _whole(sweep: flags.Sweep, found: list[results.Summary]) -> list[results.CellResult]:
+  """The same results with their trials."""
+  names = [results.configuration_hash(summary.configuration) for summary in found]
+  return results.read_cells(sweep.store_dir, names)
+
+
+def _draw_pairs(sweep: flags.Sweep, found: list[results.Summary]) -> None:
   """Draws the reconstructions of a few cells, where there are any, below each other."""
   pictured = (
-    (result, read_examples(sweep.store_dir, Cell(**result.configuration))) for result in found
+    (result, read_examples(sweep.store_dir, Cell(**result.configuration)))
+    for result in _whole(sweep, found)
   )
   drawn = [(result, examples) for result, examples in pictured if examples]
   if len(drawn) > 1:

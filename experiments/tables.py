@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.options import idle_fields
-from experiments.results import CellResult
+from experiments.results import Summary
 from experiments.rows import row
 
 _RATES = ('accuracy', 'recall', 'precision', 'auc')
@@ -12,7 +12,7 @@ _RATES = ('accuracy', 'recall', 'precision', 'auc')
 _ALWAYS = ('dataset', 'ways', 'shots', 'target', 'chunk', 'calibration_trials', 'fingerprint')
 
 
-def format_table(results: Sequence[CellResult]) -> str:
+def format_table(results: Sequence[Summary]) -> str:
   """The results as aligned text, a cell after another in the order given.
 
   A cell's first line holds accuracy, recall, precision and AUC, each with its 95 %
@@ -37,7 +37,7 @@ def format_table(results: Sequence[CellResult]) -> str:
   return '\n'.join(text)
 
 
-def _lines(result: CellResult, varying: list[str]) -> list[list[str]]:
+def _lines(result: Summary, varying: list[str]) -> list[list[str]]:
   """A cell's lines: what was found, what the paper has, and what sets the cell apart."""
   cell, values = result.configuration, row(result)
   found = [_shorten(cell['dataset']), *(_rate(values, name) for name in _RATES)]

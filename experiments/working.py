@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,12 +22,14 @@ from experiments.flags import Sweep
 from experiments.grid import Cell, describe
 from experiments.operation import Operation
 from experiments.options import passes
-from experiments.queueing import Queue
+from experiments.queueing import Queue, in_share
 from experiments.runner import run_cell
 from mamljax.errors import InputError
 
-LINE_SECONDS = 60.0  # between two lines for a machine
+LINE_SECONDS = 60.0  # between two lines for a machine, and two states of the bar in a log
 WAIT_SECONDS = 1.0  # between two looks at what others compute
+# What a narrow terminal cuts off is the end.
+BAR = '{percentage:3.0f}% |{bar:10}| {elapsed}<{remaining}  {desc}'
 
 Result = results.CellResult
 
@@ -41,6 +44,7 @@ class Worker:
   def __init__(self, sweep: Sweep, how: Operation, finished: Callable[[Cell, Result], Any]):
     self.sweep, self.how, self.finished = sweep, how, finished
     self._bar: Any = None
+    self._own: dict[str, int] = {}
     self._trials = self._done = self._failed = 0
     self._said = time.monotonic()
     self._waiting_for: set[str] = set()
@@ -48,12 +52,19 @@ class Worker:
   def work(self, queue: Queue, claims: Claims | None) -> None:
     """Computes what is free; a task that is alone also waits for what others have claimed.
 
+    The bar is that of the first process, about the share of this task and what it takes
+    beyond.
+
     Raises:
       Interrupted: if the process was asked to stop.
     """
-    with tqdm(
-      total=sum(map(work_of, queue.left.values())), unit='step', unit_scale=True
-    ) as bar:
+    share = {'shard': self.how.shard, 'num_shards': self.how.num_shards}
+    cells = queue.left.items()
+    self._own = {name: work_of(cell) for name, cell in cells if in_share(cell, **share)}
+    every = 0.1 if sys.stderr.isatty() else LINE_SECONDS
+    shown = {'bar_format': BAR, 'mininterval': every, 'maxinterval': every}
+    hidden = not (distributed.is_first() and queue.left)
+    with tqdm(total=sum(self._own.values()), disable=hidden, **shown) as bar:
       self._bar = bar
       self._take_all(queue, claims)
       while queue.left and claims and self._waits(queue, claims):
@@ -62,8 +73,16 @@ class Worker:
 
   def _take_all(self, queue: Queue, claims: Claims | None) -> None:
     while (cell := queue.take()) is not None:
+      self._expect(cell, queue)
       with claims.held(results.cell_hash(cell)) if claims else contextlib.nullcontext():
         self._compute(cell)
+
+  def _expect(self, cell: Cell, queue: Queue) -> None:
+    """Has the bar end with this cell and what is left of the share: others may have helped."""
+    left = sum(work for name, work in self._own.items() if name in queue.left)
+    self._bar.total = self._bar.n + work_of(cell) + left
+    task = f'task {self.how.shard + 1} of {self.how.num_shards}: '
+    self._bar.set_description_str((task if self.how.num_shards > 1 else '') + describe(cell))
 
   def _waits(self, queue: Queue, claims: Claims) -> bool:
     """Whether to wait for others; says for whom.
@@ -83,7 +102,6 @@ class Worker:
   def _compute(self, cell: Cell) -> None:
     """Computes a cell and keeps it, or how it failed."""
     self._trials = 0
-    self._bar.set_description(describe(cell))
     try:
       result, examples = within_memory(cell, self._run)
     except (InputError, interruption.Interrupted):
@@ -127,12 +145,14 @@ class Worker:
     logging.warning('no result: %s: %s', describe(cell), error, exc_info=error)
 
   def _advance(self, cell: Cell, trials: int) -> None:
-    """Moves the bar, and now and then says the same to a machine."""
+    """Moves the bar, and now and then says the same to a machine, unless a person looks."""
+    if not self._bar.n:
+      self._bar.unpause()  # compiling the first cell tells nothing of the time left
     self._trials += trials
     self._bar.update(trials * steps_of(cell))
     if time.monotonic() - self._said >= LINE_SECONDS:
       self._said = time.monotonic()
-      if distributed.is_first():
+      if distributed.is_first() and not sys.stdout.isatty():
         print(json.dumps(self._line(cell)), flush=True)
 
   def _line(self, cell: Cell) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from experiments.curves.series import (
   learning_accuracy,
 )
 from experiments.figures import COLOURS, STYLE
-from experiments.results import CellResult
+from experiments.results import Summary
 from experiments.rows import row
 from mamljax.audit.metrics import Rate
 
@@ -33,7 +33,7 @@ _MOST_TICKS = 6
 _PRINTED = ('ways', 'shots')  # what the paper's tables go along
 
 
-def curves(results: Sequence[CellResult], x: str) -> Figure:
+def curves(results: Sequence[Summary], x: str) -> Figure:
   """The accuracy of the attack, and of learning where it was measured, against `x`.
 
   A line is the cells that agree in everything else, its band their 95 % intervals; hollow
@@ -100,7 +100,7 @@ def _draw_line(
   axes: Axes,
   curve: Curve,
   start: float,
-  accuracy: Callable[[CellResult], Rate],
+  accuracy: Callable[[Summary], Rate],
   *,
   color: str,
   **marks: Any,

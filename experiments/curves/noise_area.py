@@ -13,7 +13,7 @@ from experiments.curves.series import (
   is_local,
   learning_accuracy,
 )
-from experiments.results import CellResult
+from experiments.results import Summary
 
 _ROUNDING = 1e-9
 
@@ -100,7 +100,7 @@ def confident_noise_area(
   return [(_scale_at(low, scales), _scale_at(high, scales)) for low, high in found]
 
 
-def areas(results: Sequence[CellResult]) -> list[Area]:
+def areas(results: Sequence[Summary]) -> list[Area]:
   """The confident noise areas of the curves along the noise scale.
 
   A curve has a row for each area, and one row if it has none; no row if the rule cannot be

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from experiments.results import CellResult
+from experiments.results import Summary
 from mamljax.audit.metrics import Rate
 from mamljax.defences import parse_defence
 from mamljax.errors import InputError, unknown
@@ -37,11 +37,11 @@ class Curve(NamedTuple):
   noise: str
   label: str
   xs: tuple[float, ...]
-  cells: tuple[CellResult, ...]
-  undefended: CellResult | None
+  cells: tuple[Summary, ...]
+  undefended: Summary | None
 
 
-def find_curves(results: Sequence[CellResult], x: str) -> list[Curve]:
+def find_curves(results: Sequence[Summary], x: str) -> list[Curve]:
   """The curves along `x`, in the order in which their first cells are given.
 
   Raises:
@@ -60,28 +60,28 @@ def find_curves(results: Sequence[CellResult], x: str) -> list[Curve]:
   return [_curve('', label, group) for label, group in _split(points, (x,)).items()]
 
 
-def attack_accuracy(cell: CellResult) -> Rate:
+def attack_accuracy(cell: Summary) -> Rate:
   """The accuracy of the attack, NaN without trials."""
   return cell.metrics.accuracy or Rate(math.nan, math.nan, math.nan)
 
 
-def learning_accuracy(cell: CellResult) -> Rate:
+def learning_accuracy(cell: Summary) -> Rate:
   """The accuracy of learning, NaN where it was not measured."""
   found = cell.extra.get('learning', {})
   return Rate(*(found.get(name, math.nan) for name in ('accuracy', 'low', 'high')))
 
 
-def is_local(cell: CellResult) -> bool:
+def is_local(cell: Summary) -> bool:
   """Whether one task-learner is attacked, so that guessing is right half of the time."""
   return cell.configuration.get('learners', 1) == 1
 
 
-def _noise_curves(results: Sequence[CellResult]) -> list[Curve]:
+def _noise_curves(results: Sequence[Summary]) -> list[Curve]:
   """The curves of each defence, over the standard deviation that it adds.
 
   A mean without a deviation has no place among these, and is left out.
   """
-  panels: dict[str, list[tuple[float, CellResult]]] = {}
+  panels: dict[str, list[tuple[float, Summary]]] = {}
   undefended = {}
   for cell in results:
     if cell.configuration['defence'] == 'none':
@@ -111,16 +111,16 @@ def _added(configuration: dict[str, Any]) -> tuple[str, float]:
 
 
 def _split(
-  points: Sequence[tuple[float, CellResult]], apart: Collection[str]
-) -> dict[str, list[tuple[float, CellResult]]]:
+  points: Sequence[tuple[float, Summary]], apart: Collection[str]
+) -> dict[str, list[tuple[float, Summary]]]:
   """The points of each curve, by label: cells that agree in all fields but `apart`."""
-  groups: dict[tuple[Any, ...], list[tuple[float, CellResult]]] = {}
+  groups: dict[tuple[Any, ...], list[tuple[float, Summary]]] = {}
   for point in points:
     groups.setdefault(_key(point[1], apart), []).append(point)
   return dict(zip(_labels(list(map(dict, groups))), groups.values(), strict=True))
 
 
-def _key(cell: CellResult, apart: Collection[str]) -> tuple[tuple[str, Any], ...]:
+def _key(cell: Summary, apart: Collection[str]) -> tuple[tuple[str, Any], ...]:
   """The fields that set a cell apart from others, with their values."""
   fields = cell.configuration.items()
   return tuple(pair for pair in fields if pair[0] not in {*apart, *_FOLLOWS})
@@ -146,8 +146,8 @@ def _say(name: str, value: Any) -> str:
 def _curve(
   noise: str,
   label: str,
-  points: Sequence[tuple[float, CellResult]],
-  undefended: CellResult | None = None,
+  points: Sequence[tuple[float, Summary]],
+  undefended: Summary | None = None,
 ) -> Curve:
   """A curve from points in any order."""
   xs, cells = zip(*sorted(points, key=lambda point: point[0]), strict=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.curves.series import NOISE, Curve, attack_accuracy, find_curves
-from experiments.results import CellResult
+from experiments.results import Summary
 
 _DRAWS = 10_000
 
@@ -33,7 +33,7 @@ class Trend(NamedTuple):
     return self.statement
 
 
-def trend(results: Sequence[CellResult], x: str, *, seed: int = 0) -> list[Trend]:
+def trend(results: Sequence[Summary], x: str, *, seed: int = 0) -> list[Trend]:
   """Whether the attack's accuracy rises or falls with `x`, as far as the trials can tell.
 
   A slope's interval comes from 10,000 lines through accuracies drawn from what the trials
@@ -55,7 +55,7 @@ def _trend(curve: Curve, x: str, random: np.random.Generator) -> Trend:
   values = np.log10(curve.xs) if x == NOISE else np.array(curve.xs, float)
   weights = (values - values.mean()) / np.sum((values - values.mean()) ** 2)
   found = np.array([attack_accuracy(cell).value for cell in curve.cells])
-  trials = np.array([len(cell.trials.members) for cell in curve.cells])
+  trials = np.array([cell.configuration['trials'] for cell in curve.cells])
   right, wrong = found * trials, (1 - found) * trials
   draws = random.beta(right + 0.5, wrong + 0.5, (_DRAWS, len(trials)))
   low, high = np.quantile(draws @ weights, [0.025, 0.975]).tolist()

@@ -8,7 +8,7 @@ from experiments.curves.series import NOISE, find_curves
 from experiments.options import idle_fields
 from experiments.reporting import wording
 from experiments.reporting.content import Entry, Group, Table
-from experiments.results import CellResult
+from experiments.results import CellResult, Summary
 from experiments.rows import row
 
 Record = dict[str, Any]
@@ -48,7 +48,7 @@ class Column(NamedTuple):
 Lines = list[tuple[str, list[Line]]]
 
 
-def record(result: CellResult) -> Record:
+def record(result: Summary) -> Record:
   """The line of results.csv for a cell, and what follows from it.
 
   Adds, for each printed rate, `<rate>_difference` (ours less the paper's) and

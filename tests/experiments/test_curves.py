@@ -28,7 +28,7 @@ def make_result(accuracy: float, *, learning: float | None = None, trials=200, *
   right, low, high = round(accuracy * trials), 0.0, 1.0
   said = {'epoch': 9, 'accuracy': learning, 'low': low, 'high': high, 'tasks': 400}
   return results.CellResult(
-    configuration=CONFIGURATION | changes,
+    configuration=CONFIGURATION | {'trials': trials} | changes,
     seed=0,
     versions={},
     git_revision=None,

@@ -81,7 +81,7 @@ def test_what_other_code_kept_is_played_again(cell, tmp_path, monkeypatch, caplo
   """Half of the trials of one version and half of another are the result of neither."""
   compute(cell, tmp_path)
   monkeypatch.setattr(progress.Keeper, 'load', spy := Spy(progress.Keeper.load))
-  monkeypatch.setattr('experiments.results.versions', lambda: {'jax': 'another'})
+  monkeypatch.setattr('experiments.origin.versions', lambda: {'jax': 'another'})
   compute(cell, tmp_path)
   assert spy.returned == [[], []]
   assert 'is of other code or devices' in caplog.text

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import results
+from experiments import origin, results
 from mamljax.audit.metrics import Metrics, Rate
 from mamljax.errors import InputError
 
@@ -50,7 +50,7 @@ def make_result(cell=None, **changes):
   fields = {
     'configuration': dataclasses.asdict(cell),
     'seed': getattr(cell, 'seed', 0),
-    'versions': results.versions(),
+    'versions': origin.versions(),
     'git_revision': None,
     'device_kind': 'cpu',
     'timings': {'seconds_per_trial': 0.1 + 0.2, 'compile_seconds': 12.5},
@@ -247,3 +247,34 @@ def test_cells_are_read_by_name_in_the_order_asked_for(tmp_path):
   paths[0].unlink()
   with pytest.raises(InputError, match=f'cannot read {paths[0]}'):
     results.read_cells(tmp_path, hashes)
+
+
+def test_a_glance_reads_all_but_the_trials(tmp_path):
+  """The status of a large sweep and its expected costs rest on it."""
+  result = make_result()
+  results.write_cell(tmp_path, result)
+  assert results.glance(tmp_path, results.cell_hash(Cell())) == result.summary()
+
+
+def test_a_glance_takes_no_longer_for_more_trials(tmp_path, monkeypatch):
+  """10,000 cells of 10,000 trials are 5 GB, which the status must not read."""
+  many = results.Trials([0.5] * 9999, [True] * 9999, [0] * 9999, [True] * 9999)
+  path = results.write_cell(tmp_path, make_result(trials=many))
+  monkeypatch.setattr(results, '_HEAD', path.read_text().index('"trials": {') + 20)
+  assert results.glance(tmp_path, path.stem) == make_result(trials=many).summary()
+
+
+@pytest.mark.parametrize('text', ['', 'null', '{', '{},\n "trials": ', '{"checksum": 1\x80'])
+def test_a_glance_at_what_is_no_cell_is_none(tmp_path, text):
+  """Whoever only looks on must not stumble over a damaged file."""
+  path = results.write_cell(tmp_path, make_result())
+  path.write_bytes(text.encode('latin-1'))
+  assert results.glance(tmp_path, path.stem) is None
+
+
+def test_what_a_summary_holds_does_not_grow_with_the_trials():
+  """A sweep keeps one for each cell until its table is written."""
+  many = results.Trials([0.5] * 9999, [True] * 9999, [0] * 9999, [True] * 9999)
+  small, large = make_result().summary(), make_result(trials=many).summary()
+  assert small == large
+  assert type(large) is results.Summary

@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from experiments import results
+from experiments import origin, results
 from mamljax.errors import InputError
 
 
@@ -56,21 +56,21 @@ def git(folder, *arguments):
 @pytest.mark.skipif(shutil.which('git') is None, reason='needs git')
 def test_git_revision_names_the_commit_and_says_dirty(tmp_path):
   """A number that no commit reproduces must say so; a tag must not hide the hash."""
-  assert results.git_revision(folder=tmp_path) is None
+  assert origin.git_revision(folder=tmp_path) is None
   git(tmp_path, 'init', '--quiet')
-  assert results.git_revision(folder=tmp_path) is None
+  assert origin.git_revision(folder=tmp_path) is None
   (tmp_path / 'code').write_text('1')
   git(tmp_path, 'add', 'code')
   git(tmp_path, 'commit', '--quiet', '--message=one')
   git(tmp_path, 'tag', '--annotate', 'v1', '--message=v1')
   head = git(tmp_path, 'rev-parse', 'HEAD')
-  assert results.git_revision(folder=tmp_path) == head
+  assert origin.git_revision(folder=tmp_path) == head
   (tmp_path / 'code').write_text('2')
-  assert results.git_revision(folder=tmp_path) == f'{head}-dirty'
+  assert origin.git_revision(folder=tmp_path) == f'{head}-dirty'
 
 
 def test_versions_name_what_a_result_depends_on():
   """Without them a change of numbers between releases could not be traced."""
-  versions = results.versions()
+  versions = origin.versions()
   assert set(versions) == {'python', 'jax', 'jaxlib', 'flax', 'optax', 'numpy', 'mamljax'}
   assert versions['numpy'] == np.__version__

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from experiments import results
+from experiments import origin
 from tests.experiments.tiny import GRID, OPTIONS, arguments, cells, rows, run
 
 # As later work reads them: issue 2, "Interfaces".
@@ -45,8 +45,8 @@ def test_a_cell_file_says_how_its_numbers_came_about(finished):
     assert content['configuration']['dataset'] == f'npz:{finished.npz}'
     assert content['configuration']['trials'] == OPTIONS['trials']
     assert content['seed'] == content['configuration']['seed'] == 0
-    assert content['versions'] == results.versions()
-    if results.git_revision():
+    assert content['versions'] == origin.versions()
+    if origin.git_revision():
       assert re.fullmatch(r'[0-9a-f]{40}(-dirty)?', content['git_revision'])
     assert content['device_kind'] == 'cpu'
     assert content['timings']['seconds_per_trial'] > 0
@@ -112,7 +112,8 @@ def test_cells_differ_in_what_they_found(finished):
 def test_the_sweep_ends_with_a_table_and_where_the_results_are(finished):
   """What a user sees first."""
   out = finished.ended.out
-  assert out.startswith('rate [95 % interval]')
+  table = [line for line in out.splitlines() if not line.startswith('{')]  # a line a minute
+  assert table[0].startswith('rate [95 % interval]')
   for word in ('accuracy', 'recall', 'precision', 'AUC', '2-way 1-shot query', 'noise_scale='):
     assert word in out
   assert str(finished.folder / 'results.csv') in out.splitlines()[-1]
