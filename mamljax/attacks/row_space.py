@@ -114,11 +114,11 @@ def score(
   """
   del prepared, options
   images = len(observation.support_labels) + len(observation.query_labels)
-  matrix, has_bias = _first_layer(observation.gradient, candidate.image.size)
+  matrix, has_bias = first_layer(observation.gradient, candidate.image.size)
   start = jax.random.normal(key, (matrix.shape[1], min(images + _OVERSAMPLING, *matrix.shape)))
   # One after another: a batch of LAPACK's calls may wait for itself where there are several
   # CPU devices.
-  span = jax.custom_batching.sequential_vmap(functools.partial(_span_in_noise, rank=images))
+  span = jax.custom_batching.sequential_vmap(functools.partial(span_in_noise, rank=images))
   basis, values, noise, unit = span(matrix, start)
   doubt = _doubt(values, noise, matrix.shape)
   point = jnp.append(candidate.image.ravel(), jnp.ones(has_bias))
@@ -130,10 +130,13 @@ def score(
   return -jnp.sqrt(remainder), Info(values, noise * unit, doubt)
 
 
-def _first_layer(gradient: Params, pixels: int) -> tuple[jax.Array, int]:
+def first_layer(gradient: Params, pixels: int) -> tuple[jax.Array, int]:
   """The gradient of the layer on the pixels [pixels (+ 1 for a bias), width], and that 1 or 0.
 
   It is the first layer with a kernel of that shape; its bias is the vector beside it.
+
+  Raises:
+    InputError: if there is none.
   """
   for layer in gradient.values():
     parts = layer if isinstance(layer, dict) else {'kernel': layer}
@@ -144,10 +147,20 @@ def _first_layer(gradient: Params, pixels: int) -> tuple[jax.Array, int]:
   raise InputError(f"attack 'row_space': no layer takes all {pixels} pixels at once")
 
 
-def _span_in_noise(
+def span_in_noise(
   matrix: jax.Array, start: jax.Array, *, rank: int
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-  """`_span` of the matrix in units of its noise, and that of its quietest column."""
+  """What columns span, each of them in units of its noise.
+
+  Args:
+    matrix: [rows, columns], finite or not.
+    start: random numbers [columns, more than `rank`], where the search starts.
+    rank: directions that are sought.
+
+  Returns:
+    The leading left singular vectors [rows, rank], their singular values, the noise of a
+    number of the scaled matrix and what that is in units of the matrix in its quietest column.
+  """
   even, unit = _even_out(matrix, start)
   return *_span(even, start, rank=rank), unit
 
