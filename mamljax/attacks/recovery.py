@@ -39,7 +39,8 @@ class Recovered(NamedTuple):
     silent: the units whose columns say that an image does not reach them [count]: about half
       of those that any image reaches where an image was found.
     outside: how far the farthest pixel lies outside [0, 1], [count]: about 0 where all images
-      were found, while one that was not spoils others.
+      were found, while one that was not spoils others; infinite, and the image black, where
+      the normals say nothing.
   """
 
   images: jax.Array
@@ -89,7 +90,9 @@ def recover_images(
   chosen, silent = _choose(normals, counts, columns, live)
   points = _product(basis, jnp.linalg.inv(chosen))
   pixels = (points[:-1] / points[-1]).T
-  outside = jnp.maximum(jnp.max(-pixels, axis=1), jnp.max(pixels - 1, axis=1))
+  lost = ~jnp.isfinite(pixels).all(axis=1)
+  pixels = jnp.where(lost[:, None], 0, pixels)
+  outside = jnp.where(lost, jnp.inf, jnp.max(jnp.abs(pixels - 0.5), axis=1) - 0.5)
   return Recovered(pixels.reshape(count, *shape), silent, jnp.maximum(outside, 0))
 
 
