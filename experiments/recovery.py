@@ -2,7 +2,7 @@
 
 The flags are those of the sweep; of an attack, only the pool and the number of trials are
 used. A task of each trial is drawn as in the sweep, its learner sends a gradient, and all
-images of both sets are read off it (`mamljax.attacks.recovery`), the gradient and their number
+images of both sets are read off it (`mamljax.attacks.recovery`), the model and their number
 known. Writes OUT/recovery.csv and a picture, OUT/recovery.png, of the first task's images.
 """
 
@@ -83,7 +83,8 @@ def _read(cell: Cell, sweep: flags.Sweep) -> Read:
   states = models.trained_states(
     cell.model, [cell.epoch], splits=splits, store_dir=sweep.store_dir
   )
-  gradients, truth = _observe(cell, splits, dict(states)[cell.epoch].params)
+  params = dict(states)[cell.epoch].params
+  gradients, truth = _observe(cell, splits, params)
   count, shape = truth.shape[1], truth.shape[2:]
   recover = jax.jit(
     functools.partial(recover_images, shape=shape, count=count, samples=_SAMPLES.value)
@@ -92,7 +93,7 @@ def _read(cell: Cell, sweep: flags.Sweep) -> Read:
   errors, similarities, first, seconds = [], [], None, []
   for at in tqdm(range(cell.trials), unit='task', desc=f'{cell.dataset} {count} images'):
     gradient, start = jax.tree.map(lambda leaf, at=at: leaf[at], gradients), time.perf_counter()
-    found = jax.block_until_ready(recover(jax.random.fold_in(key, at), gradient)).images
+    found = jax.block_until_ready(recover(jax.random.fold_in(key, at), params, gradient)).images
     seconds.append(time.perf_counter() - start)
     first = np.asarray(found) if first is None else first
     error, similarity = compare(found, truth[at])

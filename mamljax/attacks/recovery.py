@@ -10,6 +10,9 @@ columns are orthogonal to it. The images are the dual basis, exact up to roundin
 tells their scale. The sparsest vectors of a row space are those of Spielman, Wang and Wright
 (2012), and Dimitrov et al. (2024, SPEAR) read a batch off an ordinary gradient so. The
 columns that are needed double with each image: a dozen images are in reach, thirty are not.
+An image that is known already tells, by the weights that were sent out, which units it does
+not reach, all but a few that the adaptation moved; so where one normal is missing, its image,
+which the other normals tell, tells it.
 """
 
 import functools
@@ -25,6 +28,7 @@ from mamljax.types import Params
 # Below it a unit column is orthogonal to a normal: one of few columns, one fitted to many.
 _ZERO, _SURE = 1e-4, 1e-5
 _APART = 2e-2  # above it two normals are not the same
+_SHARES = 0.9, 0.8, 0.7, 0.6  # of the columns that an image should be silent in
 _OVERSAMPLING = 8  # of the search for the span
 _BATCH = 500  # samples at a time
 
@@ -50,6 +54,7 @@ class Recovered(NamedTuple):
 
 def recover_images(
   key: jax.Array,
+  params: Params,
   gradient: Params,
   shape: tuple[int, int, int],
   *,
@@ -60,8 +65,9 @@ def recover_images(
 
   Args:
     key: a random key, for the search.
-    gradient: of a network with a fully connected first layer of ReLUs with biases, wider than
-      there are images.
+    params: the meta-knowledge w.
+    gradient: what was received, of a network with a fully connected first layer of ReLUs
+      with biases, wider than there are images.
     shape: of an image: height, width, channels.
     count: images in both sets together.
     samples: how many sets of columns are tried.
@@ -88,6 +94,9 @@ def recover_images(
   columns, live = _unit_columns(_product(basis.T, _even(matrix)))
   normals, counts = _sample(key_samples, columns, live, samples=samples)
   chosen, silent = _choose(normals, counts, columns, live)
+  weights, _ = first_layer(params, height * width * channels)
+  reach = _product(basis.T, weights), basis[-1]
+  chosen, silent = _complete(chosen, silent, columns, live, reach)
   points = _product(basis, jnp.linalg.inv(chosen))
   pixels = (points[:-1] / points[-1]).T
   lost = ~jnp.isfinite(pixels).all(axis=1)
@@ -168,3 +177,43 @@ def _choose(
 
   count = len(columns)
   return jax.lax.scan(add, jnp.zeros((count, count)), jnp.arange(count))[1]
+
+
+def _complete(
+  normals: jax.Array,
+  silent: jax.Array,
+  columns: jax.Array,
+  live: jax.Array,
+  reach: tuple[jax.Array, jax.Array],
+) -> tuple[jax.Array, jax.Array]:
+  """The normals, those replaced whose images tell of one with more columns; the last first.
+
+  `reach` is what tells a unit's input and an image's scale, in the coordinates of the columns.
+  """
+
+  def tell(
+    told: tuple[jax.Array, jax.Array], at: jax.Array
+  ) -> tuple[tuple[jax.Array, jax.Array], None]:
+    normals, silent = told
+    image = jnp.nan_to_num(jnp.linalg.inv(normals)[:, at])
+    inputs, scale = (_product(image, vector) for vector in reach)
+    quiet = live & (inputs * jnp.sign(scale) <= 0)
+    normal = _fit_most(columns, quiet)
+    normal = _fit(_fit(normal, columns, live, _ZERO), columns, live, _SURE)
+    found = jnp.sum(_silent(normal, columns, live, _SURE))
+    apart = jnp.abs(_product(normal, image)) > _APART * jnp.linalg.norm(image)
+    better = apart & (found > silent[at])
+    normals = normals.at[at].set(jnp.where(better, normal, normals[at]))
+    return (normals, silent.at[at].set(jnp.where(better, found, silent[at]))), None
+
+  return jax.lax.scan(tell, (normals, silent), jnp.arange(len(columns))[::-1])[0]
+
+
+def _fit_most(columns: jax.Array, quiet: jax.Array) -> jax.Array:
+  """The normal of most of these columns: those that fit worst are left out, again and again."""
+  kept = quiet
+  for share in _SHARES:
+    normal = jnp.linalg.svd(columns * kept, full_matrices=False)[0][:, -1]
+    residual = jnp.where(quiet, jnp.abs(_product(normal, columns)), jnp.inf)
+    kept = quiet & (residual <= jnp.sort(residual)[jnp.int32(share * jnp.sum(quiet))])
+  return jnp.linalg.svd(columns * kept, full_matrices=False)[0][:, -1]

@@ -32,7 +32,7 @@ def loss_fn(params, batch: Batch) -> jax.Array:
 
 @functools.cache
 def sent(steps: int):
-  """The gradient of a 3-way 1-shot task, and its six images."""
+  """The model, the gradient of a 3-way 1-shot task, and its six images."""
   first, second = jax.random.split(jax.random.key(0))
   kernel = jax.random.normal(first, (784, WIDTH)) * (2 / 784) ** 0.5
   params = {
@@ -43,7 +43,7 @@ def sent(steps: int):
   task = Task(
     Batch(jnp.asarray(images[:WAYS]), labels), Batch(jnp.asarray(images[WAYS:]), labels)
   )
-  return meta_gradient(loss_fn, params, task, InnerLoop(steps, 0.1)), images
+  return params, meta_gradient(loss_fn, params, task, InnerLoop(steps, 0.1)), images
 
 
 def errors(found, images: np.ndarray) -> np.ndarray:
@@ -55,8 +55,8 @@ def errors(found, images: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize('steps', [1, 3])
 def test_both_sets_are_read_off_the_gradient(steps):
   """Six images, to a fraction of a grey level, for any number of inner steps."""
-  gradient, images = sent(steps)
-  found = recover(jax.random.key(1), gradient, SHAPE, count=2 * WAYS, samples=4000)
+  params, gradient, images = sent(steps)
+  found = recover(jax.random.key(1), params, gradient, SHAPE, count=2 * WAYS, samples=4000)
   assert errors(found, images).max() < 1 / 255
   assert found.outside.max() < 1 / 255
   assert found.silent.min() > WIDTH / 8
@@ -64,10 +64,10 @@ def test_both_sets_are_read_off_the_gradient(steps):
 
 def test_what_is_not_there_is_seen_to_be_missing():
   """A gradient of noise has no units that an image does not reach: nothing passes for one."""
-  gradient, images = sent(1)
+  params, gradient, images = sent(1)
   noise = jax.random.normal(jax.random.key(2), (785, WIDTH))
   random = {'first': {'kernel': noise[:-1], 'bias': noise[-1]}, 'second': gradient['second']}
-  found = recover(jax.random.key(1), random, SHAPE, count=2 * WAYS, samples=4000)
+  found = recover(jax.random.key(1), params, random, SHAPE, count=2 * WAYS, samples=4000)
   assert found.silent.max() < WIDTH / 8
   assert found.outside.min() > 0.1
   assert errors(found, images).min() > 0.1
@@ -75,9 +75,9 @@ def test_what_is_not_there_is_seen_to_be_missing():
 
 def test_a_layer_that_cannot_tell_is_refused():
   """Without a bias an image has no scale, and a narrow layer mixes the images."""
-  gradient, _ = sent(1)
+  params, gradient, _ = sent(1)
   bare = {'first': {'kernel': gradient['first']['kernel']}}
   with pytest.raises(InputError, match='no bias'):
-    recover_images(jax.random.key(0), bare, SHAPE, count=6)
+    recover_images(jax.random.key(0), params, bare, SHAPE, count=6)
   with pytest.raises(InputError, match='128 units'):
-    recover_images(jax.random.key(0), gradient, SHAPE, count=128)
+    recover_images(jax.random.key(0), params, gradient, SHAPE, count=128)
