@@ -93,6 +93,28 @@ def pairs(drawn: Sequence[tuple[CellResult, Examples]]) -> Figure:
   return figure
 
 
+def gallery(rows: dict[str, np.ndarray]) -> Figure:
+  """Rows of images under each other, each with its name.
+
+  Args:
+    rows: name -> images in [0, 1], [n, height, width, channels], equally many.
+  """
+  with mpl.rc_context(STYLE):
+    count = max(map(len, rows.values()))
+    figure = Figure(figsize=(0.9 * count, 1.15 * len(rows)), layout='constrained')
+    grid = figure.subplots(len(rows), count, squeeze=False)
+    for (name, images), line in zip(rows.items(), grid, strict=True):
+      _show_row(line, name, images)
+  return figure
+
+
+def _show_row(line, name: str, images: np.ndarray) -> None:
+  """Images in [0, 1] beside each other, their name above the first."""
+  line[0].set_title(name, loc='left', fontsize=8, pad=3)
+  for axes, image in zip(line, images, strict=True):
+    _show(axes, 255 * image, COLOURS[0])
+
+
 def _draw_half(half, drawn: Sequence[tuple[CellResult, Examples]], *, truth: bool) -> None:
   """The members or the others of all cells."""
   name, colour = ('members', COLOURS[0]) if truth else ('non-members', COLOURS[1])

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from experiments import sweep, train
+from experiments import recovery, sweep, train
 from tests.experiments.tiny import run
 
 ROOT = Path(__file__).parent.parent
 TEXT = {name: (ROOT / name).read_text() for name in ('README.md', 'BUILD.md')}
 FLAGFILES = sorted((ROOT / 'experiments' / 'flagfiles').glob('*.flags'))
-COMMANDS = {'sweep': sweep.main, 'train': train.main}  # of one set of flags
+COMMANDS = {
+  'sweep': sweep.main,
+  'train': train.main,
+  'recovery': recovery.main,
+}  # one set of flags
 MODULES = {path: path.read_text().split()[3].removeprefix('experiments.') for path in FLAGFILES}
 GRIDS = [path for path, module in MODULES.items() if module in COMMANDS]
 

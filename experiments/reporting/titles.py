@@ -45,6 +45,20 @@ _TITLES = {
     'Table II by the row space',
     'Is the candidate in the span of the gradient of a fully connected first layer?',
   ),
+  'table1_mlp_reconstruction': Title(
+    "Table I by the paper's attack on a fully connected network",
+    'How does it compare with the row space, on the same trials?',
+  ),
+  'table2_mlp_reconstruction': Title(
+    "Table II by the paper's attack on a fully connected network",
+    'How does it compare with the row space, on the same trials?',
+  ),
+  'table_trained_row_space': Title(
+    'Tables I and II by the row space on trained models', 'Does a trained network leak less?'
+  ),
+  'recovery': Title(
+    'The images of a task, read off its gradient', 'How many of the tasks are read whole?'
+  ),
   'table2_strong': Title(
     'Table II by the matched filter',
     "Is the candidate's own gradient one of those that the received one is the mean of?",

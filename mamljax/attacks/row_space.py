@@ -8,10 +8,14 @@ first-order MAML they span the query set alone. Once the two sets together have 
 as the layer has units, the columns mix them and no image is in their span.
 
 Every direction of the span is known only as well as it stands out of the noise, be it of a
-defence or of rounding. The noise is measured where there is nothing else, in the singular
-values past the number of images; each direction then counts with the squared cosine between
-a measured and a true singular vector (Benaych-Georges and Nadakuditi, 2012; Gavish and
-Donoho, 2017), which falls to 0 where noise alone would give as large a singular value.
+defence or of rounding. A defence's is the same everywhere; rounding is in proportion to the
+column, and an image that a trained network is sure of, or a slow one among those whose
+adaptation explodes, is heard in small columns alone. So columns are put in units of their
+noise first, which leaves the span as it is. The noise is then measured where there is nothing
+else, in the singular values past the number of images; each direction counts with the squared
+cosine between a measured and a true singular vector (Benaych-Georges and Nadakuditi, 2012;
+Gavish and Donoho, 2017), which falls to 0 where noise alone would give as large a singular
+value. Columns that overflowed are left out; if no other is left, nothing is in the span.
 """
 
 import dataclasses
@@ -42,8 +46,9 @@ class Info(NamedTuple):
   """What the attack saw on its way.
 
   Attributes:
-    singular_values: of the first layer's gradient, falling; at most as many as images.
-    noise: the standard deviation of the noise of one number of it, as measured.
+    singular_values: of the first layer's gradient, its columns in units of their noise,
+      falling; at most as many as images.
+    noise: the standard deviation of the noise of a number of the quietest column, as measured.
     doubt: the share of each direction that does not count, in [0, 1].
   """
 
@@ -59,6 +64,10 @@ THRESHOLD = -1e-2
 
 _OVERSAMPLING = 8  # directions beyond those sought (Halko et al., 2011)
 _POWERS = 1
+_SMALLEST = 1e-30  # of what is divided by
+
+# Less than float32's precision would drown the small directions in the rounding of the large.
+_product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> None:
@@ -87,7 +96,8 @@ def score(
 ) -> tuple[jax.Array, Info]:
   """Minus the share of [x; 1] outside the span, as a length: -1 to 0, higher for a member.
 
-  It does not depend on the scale of the gradient, nor on the order of images or pixels.
+  It does not depend on the scale of the gradient, nor on the order of images or pixels. A
+  gradient without a finite number in it other than 0 is no evidence: -1.
 
   Args:
     key: a random key, for the search of the span.
@@ -104,26 +114,29 @@ def score(
   """
   del prepared, options
   images = len(observation.support_labels) + len(observation.query_labels)
-  matrix, has_bias = _first_layer(observation.gradient, candidate.image.size)
+  matrix, has_bias = first_layer(observation.gradient, candidate.image.size)
   start = jax.random.normal(key, (matrix.shape[1], min(images + _OVERSAMPLING, *matrix.shape)))
   # One after another: a batch of LAPACK's calls may wait for itself where there are several
   # CPU devices.
-  span = jax.custom_batching.sequential_vmap(functools.partial(_span, rank=images))
-  basis, values, noise = span(matrix, start)
+  span = jax.custom_batching.sequential_vmap(functools.partial(span_in_noise, rank=images))
+  basis, values, noise, unit = span(matrix, start)
   doubt = _doubt(values, noise, matrix.shape)
   point = jnp.append(candidate.image.ravel(), jnp.ones(has_bias))
   point /= jnp.linalg.norm(point)
-  along = basis.T @ point
+  along = _product(basis.T, point)
   # Not 1 - sum(along^2): it would keep no more than half of the digits of a small remainder.
-  outside = point - basis @ along
+  outside = point - _product(basis, along)
   remainder = jnp.sum(outside**2) + jnp.sum(doubt * along**2)
-  return -jnp.sqrt(remainder), Info(values, noise, doubt)
+  return -jnp.sqrt(remainder), Info(values, noise * unit, doubt)
 
 
-def _first_layer(gradient: Params, pixels: int) -> tuple[jax.Array, int]:
+def first_layer(gradient: Params, pixels: int) -> tuple[jax.Array, int]:
   """The gradient of the layer on the pixels [pixels (+ 1 for a bias), width], and that 1 or 0.
 
   It is the first layer with a kernel of that shape; its bias is the vector beside it.
+
+  Raises:
+    InputError: if there is none.
   """
   for layer in gradient.values():
     parts = layer if isinstance(layer, dict) else {'kernel': layer}
@@ -132,6 +145,42 @@ def _first_layer(gradient: Params, pixels: int) -> tuple[jax.Array, int]:
       bias = [parts['bias'][None]] if 'bias' in parts else []
       return jnp.concatenate([kernel, *bias]), len(bias)
   raise InputError(f"attack 'row_space': no layer takes all {pixels} pixels at once")
+
+
+def span_in_noise(
+  matrix: jax.Array, start: jax.Array, *, rank: int
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+  """What columns span, each of them in units of its noise.
+
+  Args:
+    matrix: [rows, columns], finite or not.
+    start: random numbers [columns, more than `rank`], where the search starts.
+    rank: directions that are sought.
+
+  Returns:
+    The leading left singular vectors [rows, rank], their singular values, the noise of a
+    number of the scaled matrix and what that is in units of the matrix in its quietest column.
+  """
+  even, unit = _even_out(matrix, start)
+  return *_span(even, start, rank=rank), unit
+
+
+def _even_out(matrix: jax.Array, start: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The finite columns, each in units of its noise, 0 for others; and the least such unit.
+
+  What is left of the quietest column outside the span tells the noise that all columns share;
+  each has its rounding as well. No square overflows, nor does a small column vanish.
+  """
+  finite = jnp.isfinite(matrix).all(axis=0)
+  matrix = jnp.where(finite, matrix, 0)
+  largest = jnp.maximum(jnp.abs(matrix).max(), _SMALLEST)
+  matrix /= largest
+  basis = jnp.linalg.qr(_product(matrix, start))[0]
+  rest = matrix - _product(basis, _product(basis.T, matrix))
+  shared = jnp.sqrt(jnp.min(jnp.mean(rest**2, axis=0), initial=1, where=finite))
+  rounding = jnp.finfo(matrix.dtype).eps * jnp.abs(matrix).max(axis=0)
+  noise = jnp.maximum(jnp.maximum(shared, rounding), _SMALLEST)
+  return matrix / noise, jnp.min(noise, initial=1, where=finite) * largest
 
 
 def _span(
@@ -143,15 +192,15 @@ def _span(
   good, since what is left out is noise.
   """
   rank = min(rank, *matrix.shape)
-  basis = jnp.linalg.qr(matrix @ start)[0]
+  basis = jnp.linalg.qr(_product(matrix, start))[0]
   for _ in range(_POWERS):
-    basis = jnp.linalg.qr(matrix @ jnp.linalg.qr(matrix.T @ basis)[0])[0]
-  inner = basis.T @ matrix
+    basis = jnp.linalg.qr(_product(matrix, jnp.linalg.qr(_product(matrix.T, basis))[0]))[0]
+  inner = _product(basis.T, matrix)
   left, values, _ = jnp.linalg.svd(inner, full_matrices=False)
   freedom = (matrix.shape[0] - rank) * (matrix.shape[1] - rank)
-  rest = jnp.sum((matrix - basis @ inner) ** 2) + jnp.sum(values[rank:] ** 2)
+  rest = jnp.sum((matrix - _product(basis, inner)) ** 2) + jnp.sum(values[rank:] ** 2)
   noise = jnp.sqrt(rest / max(freedom, 1)) if freedom else jnp.zeros(())
-  return basis @ left[:, :rank], values[:rank], noise
+  return _product(basis, left[:, :rank]), values[:rank], noise
 
 
 def _doubt(values: jax.Array, noise: jax.Array, shape: tuple[int, ...]) -> jax.Array:

@@ -1,6 +1,7 @@
 """Attacks without an optimisation: they find members, and nothing where there is nothing."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -119,6 +120,36 @@ def test_a_member_lies_in_the_row_space_and_no_other_does(target, steps):
   residuals = -played(row_space, target, told(target, steps=steps))[0]
   assert residuals[MEMBERS].max() < 1e-4
   assert residuals[~MEMBERS].min() > 0.15
+
+
+def changed(change) -> Any:
+  """What is seen where the first layer's gradient is changed."""
+  first = told('query').gradient['first']
+  return told('query')._replace(gradient={'first': change(first)})
+
+
+def test_columns_of_any_size_tell_as_much():
+  """An image may be heard in small columns alone: where others' adaptation explodes, or where
+  a trained network is sure of it. No square may overflow, no small column drown.
+  """
+  random = np.random.default_rng(0)
+  powers = 10.0 ** random.uniform(-12, 12, size=told('query').gradient['first'].shape[2])
+  powers[random.permutation(len(powers))[: len(powers) // 4]] = 1e30
+  found, info = played(row_space, 'query', changed(lambda g: g * jnp.float32(powers)))
+  assert -found[MEMBERS].min() < 1e-3
+  assert -found[~MEMBERS].max() > 0.15
+  assert all(np.isfinite(leaf).all() for leaf in info)
+
+
+def test_columns_that_overflowed_are_left_out():
+  """What is finite still tells; with nothing finite a candidate is outside: no error."""
+  for bad in (jnp.nan, jnp.inf):
+    half = played(row_space, 'query', changed(lambda g, b=bad: g.at[:, 3, ::2].set(b)))[0]
+    assert -half[MEMBERS].min() < 1e-3
+    assert -half[~MEMBERS].max() > 0.15
+    found, info = played(row_space, 'query', changed(lambda g, b=bad: jnp.full_like(g, b)))
+    np.testing.assert_allclose(found, -1, atol=1e-6)
+    assert all(np.isfinite(leaf).all() for leaf in info)
 
 
 def test_first_order_maml_hides_the_support_set_from_the_row_space():

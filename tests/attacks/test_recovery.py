@@ -1,0 +1,83 @@
+"""Images out of a gradient: they are the true ones, and what was not found does not pass."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mamljax import Batch, InnerLoop, Task, meta_gradient
+from mamljax.attacks.recovery import recover_images
+from mamljax.data import load_dataset
+from mamljax.errors import InputError
+
+WAYS, WIDTH, SHAPE = 3, 128, (28, 28, 1)
+recover = jax.jit(recover_images, static_argnames=('shape', 'count', 'samples'))
+
+
+def digits(count: int) -> np.ndarray:
+  """Digits of all classes in [0, 1]."""
+  images = load_dataset('mnist_sample').images.reshape(10, 200, *SHAPE)
+  return (images[np.arange(count) % 10, np.arange(count)] / 255).astype(np.float32)
+
+
+def loss_fn(params, batch: Batch) -> jax.Array:
+  """The cross-entropy of a network with one hidden layer."""
+  flat = batch.images.reshape(len(batch.images), -1)
+  hidden = jax.nn.relu(flat @ params['first']['kernel'] + params['first']['bias'])
+  logits = jax.nn.log_softmax(hidden @ params['second'])
+  return -logits[jnp.arange(len(batch.labels)), batch.labels].mean()
+
+
+@functools.cache
+def sent(steps: int):
+  """The model, the gradient of a 3-way 1-shot task, and its six images."""
+  first, second = jax.random.split(jax.random.key(0))
+  kernel = jax.random.normal(first, (784, WIDTH)) * (2 / 784) ** 0.5
+  params = {
+    'first': {'kernel': kernel, 'bias': jnp.zeros(WIDTH)},
+    'second': jax.random.normal(second, (WIDTH, WAYS)) * 0.1,
+  }
+  images, labels = digits(2 * WAYS), jnp.arange(WAYS)
+  task = Task(
+    Batch(jnp.asarray(images[:WAYS]), labels), Batch(jnp.asarray(images[WAYS:]), labels)
+  )
+  return params, meta_gradient(loss_fn, params, task, InnerLoop(steps, 0.1)), images
+
+
+def errors(found, images: np.ndarray) -> np.ndarray:
+  """How far each true image's farthest pixel is off, in what is nearest to it."""
+  apart = np.abs(np.asarray(found.images)[:, None] - images[None]).max(axis=(2, 3, 4))
+  return apart.min(axis=0)
+
+
+@pytest.mark.parametrize('steps', [1, 3])
+def test_both_sets_are_read_off_the_gradient(steps):
+  """Six images, to a fraction of a grey level, for any number of inner steps."""
+  params, gradient, images = sent(steps)
+  found = recover(jax.random.key(1), params, gradient, SHAPE, count=2 * WAYS, samples=4000)
+  assert errors(found, images).max() < 1 / 255
+  assert found.outside.max() < 1 / 255
+  assert found.silent.min() > WIDTH / 8
+
+
+def test_what_is_not_there_is_seen_to_be_missing():
+  """A gradient of noise has no units that an image does not reach: nothing passes for one."""
+  params, gradient, images = sent(1)
+  noise = jax.random.normal(jax.random.key(2), (785, WIDTH))
+  random = {'first': {'kernel': noise[:-1], 'bias': noise[-1]}, 'second': gradient['second']}
+  found = recover(jax.random.key(1), params, random, SHAPE, count=2 * WAYS, samples=4000)
+  assert found.silent.max() < WIDTH / 8
+  assert found.outside.min() > 0.1
+  assert errors(found, images).min() > 0.1
+
+
+def test_a_layer_that_cannot_tell_is_refused():
+  """Without a bias an image has no scale, and a narrow layer mixes the images."""
+  params, gradient, _ = sent(1)
+  bare = {'first': {'kernel': gradient['first']['kernel']}}
+  with pytest.raises(InputError, match='no bias'):
+    recover_images(jax.random.key(0), params, bare, SHAPE, count=6)
+  with pytest.raises(InputError, match='128 units'):
+    recover_images(jax.random.key(0), params, gradient, SHAPE, count=128)
