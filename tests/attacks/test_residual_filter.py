@@ -75,7 +75,7 @@ CHANCE = 3 * ((FEW + 1) / (3 * FEW**2)) ** 0.5  # three deviations of the AUC
 @pytest.mark.parametrize(('target', 'rate'), CASES)
 def test_planted_members_outscore_non_members(target, rate):
   """Positive control: an attack that finds no planted member finds no leak either."""
-  assert auc(scored(target, rate)[0], MEMBERS[:FEW]) > 0.75
+  assert (auc(scored(target, rate)[0], MEMBERS[:FEW]) or 0) > 0.75
 
 
 @pytest.mark.parametrize(('target', 'rate'), CASES)
