@@ -18,7 +18,7 @@ from absl import flags as absl_flags
 from jax.sharding import AxisType
 from tqdm import tqdm
 
-from experiments import command, figures, flags, models, playing, results, runs, stages
+from experiments import command, figures, flags, models, origin, playing, results, runs, stages
 from experiments.csv_text import csv_text
 from experiments.grid import Cell
 from mamljax import atomic
@@ -145,7 +145,7 @@ def _row(cell: Cell, read: Read) -> dict[str, Any]:
     'median_error': float(np.median(read.errors)),
     'samples': _SAMPLES.value,
     'seconds_per_task': read.seconds,
-    'git_revision': results.git_revision(),
+    'git_revision': origin.git_revision(),
   }
 
 
