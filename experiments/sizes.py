@@ -21,7 +21,6 @@ from mamljax import atomic
 
 # Small enough to measure 10^5 trials, of an attack that looks at an image once.
 CELL = ('--datasets=mnist_sample', '--networks=mlp', '--attacks=row_space', '--chunk=40')
-NOISY = ('--defences=outgoing_gradient_noise', '--calibration_trials=2')
 FEW = 100  # trials of each of many cells
 
 
@@ -72,8 +71,8 @@ def table(points: Sequence[Point]) -> str:
 def measure(out: Path, devices: int, cells: int, trials: int) -> Point:
   """What a sweep of this size takes from start to end, on as many cores as devices."""
   shutil.rmtree(out, ignore_errors=True)  # what was interrupted would be resumed
-  scales = ','.join(f'{(1 + cell) / cells:.6f}' for cell in range(cells))
-  typed = [*CELL, *NOISY, f'--noise_scales={scales}', f'--trials={trials}']
+  rates = ','.join(f'{0.1 * (1 + cell) / cells:.6f}' for cell in range(cells))
+  typed = [*CELL, f'--inner_learning_rates={rates}', f'--trials={trials}']
   begun = time.perf_counter()
   subprocess.run(
     [sys.executable, '-m', 'experiments.sweep', *typed, f'--output_dir={out}'],
