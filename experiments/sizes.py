@@ -20,7 +20,7 @@ from experiments.csv_text import csv_text
 from mamljax import atomic
 
 # Small enough to measure 10^5 trials, of an attack that looks at an image once.
-CELL = ('--datasets=mnist_sample', '--networks=mlp', '--attacks=row_space', '--chunk=40')
+CELL = ('--datasets=mnist_sample', '--image_size=14', '--networks=mlp', '--attacks=row_space')
 FEW = 100  # trials of each of many cells
 
 
