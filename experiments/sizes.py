@@ -1,5 +1,6 @@
 """How long sweeps of growing size take, on one and on more cores: measured, kept and drawn."""
 
+import contextlib
 import csv
 import json
 import os
@@ -7,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,14 +75,14 @@ def measure(out: Path, devices: int, cells: int, trials: int) -> Point:
   rates = ','.join(f'{0.1 * (1 + cell) / cells:.6f}' for cell in range(cells))
   typed = [*CELL, f'--inner_learning_rates={rates}', f'--trials={trials}']
   begun = time.perf_counter()
-  subprocess.run(
-    [sys.executable, '-m', 'experiments.sweep', *typed, f'--output_dir={out}'],
-    env=os.environ | {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'},
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.DEVNULL,
-    preexec_fn=_bind(devices),
-    check=True,
-  )
+  with _bound(devices):
+    subprocess.run(
+      [sys.executable, '-m', 'experiments.sweep', *typed, f'--output_dir={out}'],
+      env=os.environ | {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'},
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.DEVNULL,
+      check=True,
+    )
   seconds = time.perf_counter() - begun
   paths = sorted((out / 'cells').glob('*.json'))
   timings = [json.loads(path.read_bytes())['timings'] for path in paths]
@@ -92,12 +93,18 @@ def measure(out: Path, devices: int, cells: int, trials: int) -> Point:
   return Point(devices, len(paths), trials, *(round(value, 4) for value in measured))
 
 
-def _bind(devices: int) -> Callable[[], None] | None:
-  """What keeps a process to as many cores as it has devices, where the system can."""
+@contextlib.contextmanager
+def _bound(devices: int) -> Iterator[None]:
+  """Keeps what is started within to as many cores as it has devices, where the system can."""
   if not hasattr(os, 'sched_setaffinity'):
-    return None
-  cores = sorted(os.sched_getaffinity(0))[:devices]
-  return lambda: os.sched_setaffinity(0, cores)
+    yield
+    return
+  cores = os.sched_getaffinity(0)
+  os.sched_setaffinity(0, sorted(cores)[:devices])  # a process starts with its parent's
+  try:
+    yield
+  finally:
+    os.sched_setaffinity(0, cores)
 
 
 def draw(points: Sequence[Point], tasks: Sequence[dict[str, Any]]) -> Figure:
