@@ -19,9 +19,8 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
+from mamljax.attacks.products import product
 from mamljax.types import Batch, LossFn, Params
-
-_product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 class Factors(NamedTuple):
@@ -101,7 +100,7 @@ def vdot(factors: Mapping[tuple[str, ...], Factors], gradient: Params) -> jax.Ar
   """The inner product with a gradient of the parameters' shapes, biases included."""
   layers = _by_path(gradient)
   parts = [
-    jnp.vdot(f.slopes, _product(f.inputs, layers[*path, 'kernel']) + layers[*path, 'bias'])
+    jnp.vdot(f.slopes, product(f.inputs, layers[*path, 'kernel']) + layers[*path, 'bias'])
     for path, f in factors.items()
   ]
   return jnp.asarray(sum(parts))
@@ -110,7 +109,7 @@ def vdot(factors: Mapping[tuple[str, ...], Factors], gradient: Params) -> jax.Ar
 def squared_norm(factors: Mapping[tuple[str, ...], Factors]) -> jax.Array:
   """The inner product with itself, biases included."""
   parts = [
-    jnp.vdot(_product(f.inputs, f.inputs.T) + 1, _product(f.slopes, f.slopes.T))
+    jnp.vdot(product(f.inputs, f.inputs.T) + 1, product(f.slopes, f.slopes.T))
     for f in factors.values()
   ]
   return jnp.asarray(sum(parts))

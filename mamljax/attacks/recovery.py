@@ -15,13 +15,13 @@ not reach, all but a few that the adaptation moved; so where one normal is missi
 which the other normals tell, tells it.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from mamljax.attacks.row_space import first_layer, span_in_noise
+from mamljax.attacks.products import product
+from mamljax.attacks.row_space import first_layer, random_start, span_in_noise
 from mamljax.errors import InputError
 from mamljax.types import Params
 
@@ -29,10 +29,7 @@ from mamljax.types import Params
 _ZERO, _SURE = 1e-4, 1e-5
 _APART = 2e-2  # above it two normals are not the same
 _SHARES = 0.9, 0.8, 0.7, 0.6  # of the columns that an image should be silent in
-_OVERSAMPLING = 8  # of the search for the span
 _BATCH = 500  # samples at a time
-
-_product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 class Recovered(NamedTuple):
@@ -87,17 +84,15 @@ def recover_images(
       f'not off {"a" if has_bias else "no"} bias and {matrix.shape[1]} units'
     )
   key_span, key_samples = jax.random.split(key)
-  start = jax.random.normal(
-    key_span, (matrix.shape[1], min(count + _OVERSAMPLING, *matrix.shape))
-  )
+  start = random_start(key_span, matrix, rank=count)
   basis = span_in_noise(matrix, start, rank=count)[0]
-  columns, live = _unit_columns(_product(basis.T, _even(matrix)))
+  columns, live = _unit_columns(product(basis.T, _even(matrix)))
   normals, counts = _sample(key_samples, columns, live, samples=samples)
   chosen, silent = _choose(normals, counts, columns, live)
   weights, _ = first_layer(params, height * width * channels)
-  reach = _product(basis.T, weights), basis[-1]
+  reach = product(basis.T, weights), basis[-1]
   chosen, silent = _complete(chosen, silent, columns, live, reach)
-  points = _product(basis, jnp.linalg.inv(chosen))
+  points = product(basis, jnp.linalg.inv(chosen))
   pixels = (points[:-1] / points[-1]).T
   lost = ~jnp.isfinite(pixels).all(axis=1)
   pixels = jnp.where(lost[:, None], 0, pixels)
@@ -147,13 +142,13 @@ def _orthogonal(vectors: jax.Array, start: jax.Array) -> jax.Array:
 def _reject(basis: jax.Array, vectors: jax.Array) -> jax.Array:
   """What of vectors is outside the span of orthonormal columns; twice is enough (Kahan)."""
   for _ in range(2):
-    vectors = vectors - _product(basis, _product(basis.T, vectors))
+    vectors = vectors - product(basis, product(basis.T, vectors))
   return vectors
 
 
 def _silent(normal: jax.Array, columns: jax.Array, live: jax.Array, zero: float) -> jax.Array:
   """Which units an image does not reach, if this is its normal."""
-  return (jnp.abs(_product(normal, columns)) < zero) & live
+  return (jnp.abs(product(normal, columns)) < zero) & live
 
 
 def _fit(normal: jax.Array, columns: jax.Array, live: jax.Array, zero: float) -> jax.Array:
@@ -196,12 +191,12 @@ def _complete(
   ) -> tuple[tuple[jax.Array, jax.Array], None]:
     normals, silent = told
     image = jnp.nan_to_num(jnp.linalg.inv(normals)[:, at])
-    inputs, scale = (_product(image, vector) for vector in reach)
+    inputs, scale = (product(image, vector) for vector in reach)
     quiet = live & (inputs * jnp.sign(scale) <= 0)
     normal = _fit_most(columns, quiet)
     normal = _fit(_fit(normal, columns, live, _ZERO), columns, live, _SURE)
     found = jnp.sum(_silent(normal, columns, live, _SURE))
-    apart = jnp.abs(_product(normal, image)) > _APART * jnp.linalg.norm(image)
+    apart = jnp.abs(product(normal, image)) > _APART * jnp.linalg.norm(image)
     better = apart & (found > silent[at])
     normals = normals.at[at].set(jnp.where(better, normal, normals[at]))
     return (normals, silent.at[at].set(jnp.where(better, found, silent[at]))), None
@@ -214,6 +209,6 @@ def _fit_most(columns: jax.Array, quiet: jax.Array) -> jax.Array:
   kept = quiet
   for share in _SHARES:
     normal = jnp.linalg.svd(columns * kept, full_matrices=False)[0][:, -1]
-    residual = jnp.where(quiet, jnp.abs(_product(normal, columns)), jnp.inf)
+    residual = jnp.where(quiet, jnp.abs(product(normal, columns)), jnp.inf)
     kept = quiet & (residual <= jnp.sort(residual)[jnp.int32(share * jnp.sum(quiet))])
   return jnp.linalg.svd(columns * kept, full_matrices=False)[0][:, -1]

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.attacks.products import product
 from mamljax.errors import InputError
 from mamljax.types import Params
 
@@ -65,9 +66,6 @@ THRESHOLD = -1e-2
 _OVERSAMPLING = 8  # directions beyond those sought (Halko et al., 2011)
 _POWERS = 1
 _SMALLEST = 1e-30  # of what is divided by
-
-# Less than float32's precision would drown the small directions in the rounding of the large.
-_product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> None:
@@ -115,7 +113,7 @@ def score(
   del prepared, options
   images = len(observation.support_labels) + len(observation.query_labels)
   matrix, has_bias = first_layer(observation.gradient, candidate.image.size)
-  start = jax.random.normal(key, (matrix.shape[1], min(images + _OVERSAMPLING, *matrix.shape)))
+  start = random_start(key, matrix, rank=images)
   # One after another: a batch of LAPACK's calls may wait for itself where there are several
   # CPU devices.
   span = jax.custom_batching.sequential_vmap(functools.partial(span_in_noise, rank=images))
@@ -123,9 +121,9 @@ def score(
   doubt = _doubt(values, noise, matrix.shape)
   point = jnp.append(candidate.image.ravel(), jnp.ones(has_bias))
   point /= jnp.linalg.norm(point)
-  along = _product(basis.T, point)
+  along = product(basis.T, point)
   # Not 1 - sum(along^2): it would keep no more than half of the digits of a small remainder.
-  outside = point - _product(basis, along)
+  outside = point - product(basis, along)
   remainder = jnp.sum(outside**2) + jnp.sum(doubt * along**2)
   return -jnp.sqrt(remainder), Info(values, noise * unit, doubt)
 
@@ -147,6 +145,11 @@ def first_layer(gradient: Params, pixels: int) -> tuple[jax.Array, int]:
   raise InputError(f"attack 'row_space': no layer takes all {pixels} pixels at once")
 
 
+def random_start(key: jax.Array, matrix: jax.Array, *, rank: int) -> jax.Array:
+  """Where a search of the span begins: random numbers [columns, somewhat more than `rank`]."""
+  return jax.random.normal(key, (matrix.shape[1], min(rank + _OVERSAMPLING, *matrix.shape)))
+
+
 def span_in_noise(
   matrix: jax.Array, start: jax.Array, *, rank: int
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
@@ -154,7 +157,7 @@ def span_in_noise(
 
   Args:
     matrix: [rows, columns], finite or not.
-    start: random numbers [columns, more than `rank`], where the search starts.
+    start: from `random_start`.
     rank: directions that are sought.
 
   Returns:
@@ -175,8 +178,8 @@ def _even_out(matrix: jax.Array, start: jax.Array) -> tuple[jax.Array, jax.Array
   matrix = jnp.where(finite, matrix, 0)
   largest = jnp.maximum(jnp.abs(matrix).max(), _SMALLEST)
   matrix /= largest
-  basis = jnp.linalg.qr(_product(matrix, start))[0]
-  rest = matrix - _product(basis, _product(basis.T, matrix))
+  basis = jnp.linalg.qr(product(matrix, start))[0]
+  rest = matrix - product(basis, product(basis.T, matrix))
   shared = jnp.sqrt(jnp.min(jnp.mean(rest**2, axis=0), initial=1, where=finite))
   rounding = jnp.finfo(matrix.dtype).eps * jnp.abs(matrix).max(axis=0)
   noise = jnp.maximum(jnp.maximum(shared, rounding), _SMALLEST)
@@ -192,15 +195,15 @@ def _span(
   good, since what is left out is noise.
   """
   rank = min(rank, *matrix.shape)
-  basis = jnp.linalg.qr(_product(matrix, start))[0]
+  basis = jnp.linalg.qr(product(matrix, start))[0]
   for _ in range(_POWERS):
-    basis = jnp.linalg.qr(_product(matrix, jnp.linalg.qr(_product(matrix.T, basis))[0]))[0]
-  inner = _product(basis.T, matrix)
+    basis = jnp.linalg.qr(product(matrix, jnp.linalg.qr(product(matrix.T, basis))[0]))[0]
+  inner = product(basis.T, matrix)
   left, values, _ = jnp.linalg.svd(inner, full_matrices=False)
   freedom = (matrix.shape[0] - rank) * (matrix.shape[1] - rank)
-  rest = jnp.sum((matrix - _product(basis, inner)) ** 2) + jnp.sum(values[rank:] ** 2)
+  rest = jnp.sum((matrix - product(basis, inner)) ** 2) + jnp.sum(values[rank:] ** 2)
   noise = jnp.sqrt(rest / max(freedom, 1)) if freedom else jnp.zeros(())
-  return _product(basis, left[:, :rank]), values[:rank], noise
+  return product(basis, left[:, :rank]), values[:rank], noise
 
 
 def _doubt(values: jax.Array, noise: jax.Array, shape: tuple[int, ...]) -> jax.Array:
