@@ -14,6 +14,7 @@ from experiments import command, grid
 from experiments.options import NAMES
 from experiments.playing import good_chunk
 from mamljax.attacks.matched_filter import CLASSES
+from mamljax.attacks.patch_space import QUERY_SETS
 from mamljax.attacks.reconstruction import LABELS
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.convolution import FORMS
@@ -101,6 +102,10 @@ AXES = {
     'references', int, 'public images of each class, for attacks that use them'
   ),
   'classes': Axis('classes', str, f'of the slots: {", ".join(CLASSES)}'),
+  'query_sets': Axis(
+    'query_set', str, f'for attacks that can do without it: {", ".join(QUERY_SETS)}'
+  ),
+  'neighbours': Axis('neighbours', int, 'public images that a candidate is compared with'),
   'learners': Axis(
     'learners', int, '1: guess whether (local game); more: whose as well (global game)'
   ),

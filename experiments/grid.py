@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from experiments.options import NAMES, check_game, fixed_threshold, idle_fields, parts_of
 from mamljax.attacks.matched_filter import CLASSES
+from mamljax.attacks.patch_space import QUERY_SETS
 from mamljax.attacks.reconstruction import LABELS
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.defences import parse_defence
@@ -106,6 +107,9 @@ class Cell(Model):
     assumed_order: of the inner loop that the adversary simulates; 0: the learners' own.
     references: public images of each class that the adversary has, or all if there are fewer.
     classes: 'known' or 'unknown', whether it knows which class each slot holds.
+    query_set: 'known' or 'unknown', whether it has the query set that goes with the support
+      set that it seeks, where it can do without.
+    neighbours: see `mamljax.attacks.patch_space.Options`.
     iterations, attack_learning_rate, attack_decay, tv_weight, start_mean, start_scale,
       labels, restarts: see `mamljax.attacks.reconstruction.Options`.
     sketch, ridge: see `mamljax.attacks.matched_filter.Options`.
@@ -129,6 +133,8 @@ class Cell(Model):
   assumed_order: int = 0
   references: int = 1000
   classes: str = 'known'
+  query_set: str = 'known'
+  neighbours: int = 100
   iterations: int = 100
   attack_learning_rate: float = 0.1
   attack_decay: float = 0.1
@@ -157,6 +163,7 @@ class Cell(Model):
       ('pool', POOLS),
       ('labels', LABELS),
       ('classes', CLASSES),
+      ('query_set', QUERY_SETS),
       ('non_members', NON_MEMBERS),
     ):
       if getattr(self, kind) not in known:
@@ -170,7 +177,7 @@ class Cell(Model):
     _check_at_least(self, 0, 'ridge', 'shrinkage')
     _check_at_least(self, 1, 'iterations', 'chunk', 'learners', 'restarts', 'sketch')
     _check_at_least(self, 1, 'swaps')
-    _check_at_least(self, 2, 'trials', 'references', 'shadows')
+    _check_at_least(self, 2, 'trials', 'references', 'shadows', 'neighbours')
     _check_at_least(self, 0 if self.threshold is not None else 2, 'calibration_trials')
     _check_at_least(self, -math.inf, 'start_mean')
 

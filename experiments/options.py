@@ -17,7 +17,13 @@ NAMES = (*PLAYED, COMBINED)
 # What an option is called in a cell, where it is called otherwise.
 _FIELDS = {'learning_rate': 'attack_learning_rate', 'decay': 'attack_decay'}
 # Fields of what an attack may know, by the requirement that makes them matter.
-_KNOWLEDGE = {'assumed_order': 'inner_loop', 'references': 'references'}
+_KNOWLEDGE = {
+  'assumed_order': 'inner_loop',
+  'references': 'references',
+  'query_set': 'query_set',
+}
+# What options of the same name may say is unknown.
+_HIDDEN = ('classes', 'query_set')
 # Every attack has these; a cell has them whatever its attack.
 _COMMON = frozenset({'target', 'ways'})
 
@@ -48,10 +54,10 @@ def parts_of(cell: Any) -> tuple[str, ...]:
 def required(attack: str, options: Any) -> frozenset[str]:
   """What an attack must be told, as `REQUIRES` declares for its target.
 
-  Where the options say that the classes are unknown, they are not told.
+  What the options say is unknown, the classes or the query set, is not told.
   """
-  needs = PLAYED[attack].REQUIRES[options.target]
-  return needs - {'classes'} if getattr(options, 'classes', '') == 'unknown' else needs
+  hidden = {name for name in _HIDDEN if getattr(options, name, '') == 'unknown'}
+  return PLAYED[attack].REQUIRES[options.target] - hidden
 
 
 def idle_fields(attack: str, target: str, *, parts: str = '') -> frozenset[str]:

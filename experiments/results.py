@@ -22,7 +22,8 @@ from mamljax.errors import InputError
 
 _HEAD = 2**16  # characters: more than a file has before its trials
 
-_YOUNGER = {'fingerprint': ''}  # fields that older results lack, with what they then mean
+# Fields that older results lack, with what they then mean.
+_YOUNGER = {'fingerprint': '', 'query_set': 'known', 'neighbours': 100}
 
 
 class Trials(NamedTuple):

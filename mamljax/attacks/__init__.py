@@ -16,6 +16,7 @@ from mamljax.attacks import (
   gradient_cosine_z,
   loss,
   matched_filter,
+  patch_space,
   reconstruction,
   residual_filter,
   row_space,
@@ -26,6 +27,7 @@ from mamljax.attacks.observation import Candidate, Knowledge, Observation
 ATTACKS: dict[str, ModuleType] = {
   'reconstruction': reconstruction,
   'row_space': row_space,
+  'patch_space': patch_space,
   'matched_filter': matched_filter,
   'shadow_matched_filter': shadow_matched_filter,
   'curvature_filter': curvature_filter,
@@ -47,6 +49,7 @@ __all__ = [
   'gradient_cosine_z',
   'loss',
   'matched_filter',
+  'patch_space',
   'reconstruction',
   'residual_filter',
   'row_space',

@@ -11,7 +11,7 @@ For few images that is less arithmetic, and far less memory to go through.
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
+from mamljax.attacks.layers import visit_layers
 from mamljax.attacks.products import product
 from mamljax.types import Batch, LossFn, Params
 
@@ -48,11 +49,12 @@ def dense_outputs(
     return None
   calls = []
 
-  def note(path: tuple[str, ...], inputs: jax.Array, outputs: jax.Array) -> jax.Array:
-    calls.append((path, jax.ShapeDtypeStruct(outputs.shape, outputs.dtype)))
+  def note(layer: nn.Module, inputs: jax.Array, outputs: jax.Array) -> jax.Array:
+    calls.append((layer.path, jax.ShapeDtypeStruct(outputs.shape, outputs.dtype)))
     return outputs
 
-  jax.eval_shape(functools.partial(_visit, loss_fn, note), params, batch)
+  visit = functools.partial(visit_layers, loss_fn, note, kinds=(nn.Dense,))
+  jax.eval_shape(visit, params, batch)
   leaves = _by_path(params)
   owners = sorted((*path, name) for path, _ in calls for name in ('bias', 'kernel'))
   if owners != sorted(leaves) or any(len(outputs.shape) != 2 for _, outputs in calls):
@@ -70,30 +72,15 @@ def factor_gradient(
   def shifted(shifts: Mapping[tuple[str, ...], jax.Array]) -> tuple[jax.Array, Any]:
     inputs = {}
 
-    def shift(path: tuple[str, ...], entering: jax.Array, leaving: jax.Array) -> jax.Array:
-      inputs[path] = entering
-      return leaving + shifts[path]
+    def shift(layer: nn.Module, entering: jax.Array, leaving: jax.Array) -> jax.Array:
+      inputs[layer.path] = entering
+      return leaving + shifts[layer.path]
 
-    return _visit(loss_fn, shift, params, batch), inputs
+    return visit_layers(loss_fn, shift, params, batch, kinds=(nn.Dense,)), inputs
 
   zeros = {path: jnp.zeros(like.shape, like.dtype) for path, like in outputs.items()}
   slopes, inputs = jax.grad(shifted, has_aux=True)(zeros)
   return {path: Factors(inputs[path], slopes[path]) for path in slopes}
-
-
-def _visit(
-  loss_fn: LossFn, visit: Callable[..., jax.Array], params: Params, batch: Batch
-) -> jax.Array:
-  """The loss, with `visit(path, inputs, outputs)` for the outputs of each dense layer."""
-
-  def intercept(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-    outputs = call(*args, **kwargs)
-    if isinstance(context.module, nn.Dense) and context.method_name == '__call__':
-      return visit(context.module.path, args[0], outputs)
-    return outputs
-
-  with nn.intercept_methods(intercept):
-    return loss_fn(params, batch)
 
 
 def vdot(factors: Mapping[tuple[str, ...], Factors], gradient: Params) -> jax.Array:

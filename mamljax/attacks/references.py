@@ -84,7 +84,7 @@ def learn_references(
   size = short.order.shape[1]
   scatter, means = jax.lax.scan(add, jnp.zeros((size, size)), images)
   covariance = scatter / (images.shape[0] * (images.shape[1] - 1) * ways)
-  whitener = _whitener(covariance, ridge)
+  whitener = make_whitener(covariance, ridge)
   known = dataclasses.replace(knowledge, references=None)
   return Prepared(known, short, whitener, means @ whitener.T)
 
@@ -138,7 +138,7 @@ def _deviation(gradients, images: jax.Array) -> jax.Array:
   return jnp.sqrt(jax.lax.map(variance, images).mean(axis=0))
 
 
-def _whitener(covariance: jax.Array, ridge: float | jax.Array) -> jax.Array:
+def make_whitener(covariance: jax.Array, ridge: float | jax.Array) -> jax.Array:
   """The inverse of the covariance's Cholesky factor, with a ridge."""
   size = len(covariance)
   ridged = covariance + ridge * jnp.trace(covariance) / size * jnp.eye(size)

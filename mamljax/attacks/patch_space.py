@@ -1,0 +1,216 @@
+"""Whether the candidate's patches lie in the span of a convolution's gradient.
+
+The gradient of a convolution is sum_ip a_ip delta_ip', over images i and places p of its
+window: its columns are sums of what the window covered, [inputs, features], for any loss, any
+number of inner steps and either set. This is `row_space`, some layers up. A deep layer has few
+places, and a trained network hardly moves its features when it adapts (Raghu et al., 2020), so
+that what a_ip is at w tells what it was at the adapted parameters. The layer with the most
+features for each place is taken.
+
+Two sets of n images have 3 n P terms of P places (the support set counts twice: its Hessian
+bends the inputs as well). Where that is more than the features, the span mixes them, and who
+adds little to the gradient is lost. So the score is not how much of the candidate's patches is
+outside the span, but how little it is beside public images like it. All is in units of the
+spread of public patches within their class. What any image has in common with those known to
+be there, the means of the classes and, where it is known, the query set, is no evidence and is
+taken out first.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mamljax.attacks.layers import layer_gradient, layer_inputs, widest_layer
+from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.attacks.products import product
+from mamljax.attacks.references import make_whitener
+from mamljax.types import Batch
+
+QUERY_SETS = ('known', 'unknown')
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+  """What the candidate is compared with.
+
+  Attributes:
+    target: the set that is sought.
+    query_set: 'known' if the adversary who seeks the support set has it, or 'unknown'.
+    neighbours: public images like the candidate that say what is usual (a length, so a change
+      of it recompiles).
+    ridge: added to the covariance of patches, in units of its mean variance.
+  """
+
+  target: str = dataclasses.field(default='query', metadata={'static': True})
+  query_set: str = dataclasses.field(default='known', metadata={'static': True})
+  neighbours: int = dataclasses.field(default=100, metadata={'static': True})
+  ridge: float | jax.Array = 0.01
+
+
+class Info(NamedTuple):
+  """What the attack saw on its way.
+
+  Attributes:
+    outside: the share of the candidate's patches outside the span, as a square, in [0, 1].
+    usual: that of each neighbour, [neighbours].
+    rank: directions of the span.
+  """
+
+  outside: jax.Array
+  usual: jax.Array
+  rank: jax.Array
+
+
+REQUIRES = {
+  'query': frozenset({'references'}),
+  'support': frozenset({'references', 'query_set'}),
+}
+THRESHOLD = None  # how far a member stands out depends on the network
+
+_AT_ONCE = 64  # images that pass the network together
+_SMALLEST = 1e-30  # of what is divided by
+
+
+class Prepared(NamedTuple):
+  """What public images tell.
+
+  Attributes:
+    knowledge: what the adversary knows, but for the references.
+    whitener: [inputs, inputs], after which patches spread alike within their class.
+    patches: whitened, of each public image, [images, places, inputs].
+    squares: the sum of squares of each of these images' patches, [images].
+    means: whitened, of each class, [classes, places, inputs].
+  """
+
+  knowledge: Knowledge
+  whitener: jax.Array
+  patches: jax.Array
+  squares: jax.Array
+  means: jax.Array
+
+
+def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepared:
+  """How the patches of public images are distributed at w.
+
+  Raises:
+    InputError: if no layer of the network is fully connected or a convolution.
+    ValueError: if there are no references.
+  """
+  del key
+  if knowledge.references is None:
+    raise ValueError('patches cannot be compared without references')
+  pool = knowledge.references
+  seen = _map_patches(knowledge, pool.images)
+  by_class = seen.reshape(len(pool.counts), -1, *seen.shape[1:])
+  means = by_class.mean(axis=1)
+  apart = (by_class - means[:, None]).reshape(-1, seen.shape[-1])
+  whiten = make_whitener(product(apart.T, apart) / len(apart), options.ridge)
+  known = dataclasses.replace(knowledge, references=None)
+  seen, means = (product(part, whiten.T) for part in (seen, means))
+  return Prepared(known, whiten, seen, jnp.sum(seen**2, axis=(1, 2)), means)
+
+
+def score(
+  key: jax.Array,
+  prepared: Prepared,
+  observation: Observation,
+  candidate: Candidate,
+  *,
+  options: Options,
+) -> tuple[jax.Array, Info]:
+  """By how many deviations the candidate is nearer to the span than images like it.
+
+  In logarithms of the square of what is outside. It depends neither on the scale of the
+  gradient, nor on the order of the images, nor on the candidate's slot.
+
+  Args:
+    key: not used.
+    prepared: from `prepare`.
+    observation: the received gradient and, if it is to be known, the query set.
+    candidate: the image x_0.
+    options: what it is compared with.
+
+  Returns:
+    A scalar and an `Info`.
+  """
+  del key
+  own = product(_patches(prepared.knowledge, candidate.image[None]), prepared.whitener.T)
+  alike = 2 * jnp.einsum('npd,pd->n', prepared.patches, own[0]) - prepared.squares
+  _, nearest = jax.lax.top_k(alike, min(options.neighbours, len(alike)))
+  images = jnp.concatenate([own, prepared.patches[nearest]])
+  common = prepared.means.reshape(-1, own.shape[-1])
+  if options.target == 'support' and observation.query_set is not None:
+    query = _patches(prepared.knowledge, observation.query_set.images)
+    query = product(query, prepared.whitener.T).reshape(-1, own.shape[-1])
+    common = jnp.concatenate([common, query])
+  path = _path(prepared.knowledge, candidate.image)
+  columns = product(prepared.whitener, layer_gradient(observation.gradient, path))
+  outside, rank = _outside(images, common, columns)
+  logs = jnp.log(jnp.maximum(outside, _SMALLEST))
+  usual = logs[1:]
+  deviations = (usual.mean() - logs[0]) / jnp.maximum(usual.std(), 1e-6)
+  return deviations, Info(outside[0], outside[1:], rank)
+
+
+# One after another: a batch of LAPACK's calls may wait for itself on several CPU devices.
+@jax.custom_batching.sequential_vmap
+def _outside(
+  images: jax.Array, common: jax.Array, columns: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """The share of each image's patches outside the span of the columns, and the span's rank.
+
+  Args:
+    images: [images, places, inputs].
+    common: what is no evidence, [rows, inputs]; at most half of the directions are taken out.
+    columns: [inputs, features], finite or not.
+  """
+  shared, _ = _span(common.T, most=len(columns) // 2)
+  columns = jnp.where(jnp.isfinite(columns).all(axis=0), columns, 0)
+  columns = columns / jnp.maximum(jnp.abs(columns).max(axis=0), _SMALLEST)
+  images, columns = _remove(images, shared), _remove(columns.T, shared).T
+  basis, rank = _span(columns, most=columns.shape[1])
+  left = jnp.sum(_remove(images, basis) ** 2, axis=(1, 2))
+  return left / jnp.maximum(jnp.sum(images**2, axis=(1, 2)), _SMALLEST), rank
+
+
+def _span(columns: jax.Array, *, most: int) -> tuple[jax.Array, jax.Array]:
+  """Leading directions of what the columns span [inputs, directions], and how many count.
+
+  Every column counts alike, however small. Those that only rounding tells are zeros.
+  """
+  lengths = jnp.linalg.norm(columns, axis=0)
+  even = columns / jnp.maximum(lengths, _SMALLEST)
+  left, values, _ = jnp.linalg.svd(even, full_matrices=False)
+  rounding = jnp.finfo(columns.dtype).eps * max(columns.shape)
+  counts = (values > rounding * values.max())[:most]
+  return left[:, :most] * counts, counts.sum()
+
+
+def _remove(rows: jax.Array, basis: jax.Array) -> jax.Array:
+  """The rows without their share along an orthonormal basis."""
+  return rows - product(product(rows, basis), basis.T)
+
+
+def _path(knowledge: Knowledge, image: jax.Array) -> tuple[str, ...]:
+  """The layer whose patches are compared."""
+  batch = Batch(image[None], jnp.zeros(1, jnp.int32))
+  return widest_layer(knowledge.loss_fn, knowledge.params, batch).path
+
+
+def _patches(knowledge: Knowledge, images: jax.Array) -> jax.Array:
+  """What the compared layer is applied to at w, [n, places, inputs]."""
+  batch = Batch(images, jnp.zeros(len(images), jnp.int32))
+  path = _path(knowledge, images[0])
+  return layer_inputs(knowledge.loss_fn, knowledge.params, batch, path)
+
+
+def _map_patches(knowledge: Knowledge, images: jax.Array) -> jax.Array:
+  """The same of many images as a pool holds them, a part at a time."""
+
+  def one(image: jax.Array) -> jax.Array:
+    return _patches(knowledge, image[None].astype(jnp.float32) / 255)[0]
+
+  return jax.lax.map(one, images, batch_size=_AT_ONCE)
