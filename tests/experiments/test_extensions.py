@@ -55,7 +55,7 @@ def test_in_the_local_game_there_is_nobody_to_confuse(finished):
 
 
 ATTACKED = {
-  'query': 'row_space,matched_filter,gradient_cosine,gradient_cosine_z,loss,combined',
+  'query': 'row_space,patch_space,matched_filter,gradient_cosine,gradient_cosine_z,loss,combined',
   'support': 'shadow_matched_filter,curvature_filter,residual_filter,likelihood_ratio',
 }
 

@@ -1,0 +1,200 @@
+"""The row space of a convolution: who is in its span, and who only looks like it."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.covariance import EmpiricalCovariance
+
+from experiments.options import required
+from mamljax.attacks import Knowledge, Observation, patch_space
+from mamljax.attacks.layers import layer_gradient, layer_inputs
+from mamljax.audit.metrics import auc
+from mamljax.errors import InputError
+from mamljax.maml import InnerLoop
+from mamljax.networks import CrossEntropy, init_params, make_network
+from mamljax.types import Batch
+from tests.attacks.closed_form import MEMBERS, TRIALS, knowledge, references, seen, trials
+from tests.attacks.plays import WAYS
+
+CHANCE = 3 * ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5  # three deviations of the AUC
+LAST = ('Convolution_3',)
+
+
+@functools.cache
+def known(
+  steps: int = 1, order: int = 2, rate: float = 0.1, activation: str = 'relu'
+) -> Knowledge:
+  """A small convolutional network, whose layers have more columns than two images patches."""
+  options = {'filters': 24, 'initialization': 'pytorch', 'activation': activation}
+  network = make_network('conv4', ways=WAYS, **options)
+  params = init_params(jax.random.key(0), network, (28, 28, 1))
+  return Knowledge(CrossEntropy(network), params, InnerLoop(steps, rate, order), references())
+
+
+@functools.cache
+def observed(target: str, **loop: Any) -> Observation:
+  """What is seen of the trials of a target."""
+  return seen(*trials(target), known(**loop))
+
+
+@functools.partial(jax.jit, static_argnames='target')
+def attack(prepared: Any, observations: Any, candidates: Any, target: str) -> Any:
+  """Scores and Info of some trials."""
+  options = patch_space.Options(target=target)
+
+  def one(observation: Any, candidate: Any) -> Any:
+    return patch_space.score(
+      jax.random.key(0), prepared, observation, candidate, options=options
+    )
+
+  return jax.vmap(one)(observations, candidates)
+
+
+@functools.cache
+def prepared(activation: str = 'relu') -> patch_space.Prepared:
+  """What public images tell of the network, whatever its inner loop."""
+  options = patch_space.Options()
+  prepare = jax.jit(lambda told: patch_space.prepare(jax.random.key(0), told, options=options))
+  return prepare(known(activation=activation))
+
+
+def scored(
+  target: str, observations: Observation, candidates: Any = None, activation: str = 'relu'
+) -> Any:
+  """The same in NumPy, of the played candidates if no others are given."""
+  candidates = trials(target)[0].candidate if candidates is None else candidates
+  found = attack(prepared(activation), observations, candidates, target)
+  return jax.tree.map(np.asarray, found)
+
+
+CASES = [('query', {}, 0.99), ('support', {}, 0.9), ('query', {'order': 1}, 0.99)]
+CASES += [('support', {'steps': 3}, 0.9)]
+
+
+@pytest.mark.parametrize(('target', 'loop', 'least'), CASES)
+def test_planted_members_outscore_non_members(target, loop, least):
+  """Positive control: an attack that finds no planted member finds no leak either."""
+  assert (auc(scored(target, observed(target, **loop))[0], MEMBERS) or 0) >= least
+
+
+@pytest.mark.parametrize('target', ['query', 'support'])
+def test_the_gradient_of_another_task_says_nothing(target):
+  """Null control: without information any AUC but 0.5 is a flaw of the game or the score."""
+  rolled = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), observed(target))
+  assert auc(scored(target, rolled)[0], MEMBERS) == pytest.approx(0.5, abs=CHANCE)
+
+
+def test_first_order_maml_hides_the_support_set():
+  """Its gradient has no term of the support set's patches; without the query set known, that
+  is chance, so that what is found of second order is not an artefact of the score.
+  """
+  told = observed('support', order=1)._replace(query_set=None)
+  assert auc(scored('support', told)[0], MEMBERS) == pytest.approx(0.5, abs=CHANCE)
+
+
+def test_where_nothing_adapts_a_member_is_in_the_span_exactly():
+  """The claim itself: nothing of a member is outside, and much of any other image is.
+
+  Of a smooth network, which has no dead columns that would leave fewer than patches.
+  """
+  told = observed('query', rate=0.0, activation='softplus')
+  outside = scored('query', told, activation='softplus')[1].outside
+  assert outside[MEMBERS].max() < 1e-3
+  assert outside[~MEMBERS].min() > 0.3
+
+
+def test_what_is_outside_against_numpy():
+  """Whitening, what is taken out and the span, by NumPy's least squares in float64."""
+  told, loss_fn = observed('query'), known().loss_fn
+  public = references().images.astype(np.float32) / 255
+
+  def inputs(images: Any) -> np.ndarray:
+    labels = jnp.zeros(len(images), jnp.int32)
+    batch = Batch(jnp.asarray(images), labels)
+    return np.asarray(layer_inputs(loss_fn, known().params, batch, LAST), np.float64)
+
+  patches = inputs(public).reshape(10, -1, *inputs(public[:1]).shape[1:])
+  apart = (patches - patches.mean(axis=1, keepdims=True)).reshape(-1, patches.shape[-1])
+  covariance = EmpiricalCovariance(assume_centered=True).fit(apart).covariance_
+  covariance += 0.01 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+  whiten = np.linalg.inv(np.linalg.cholesky(covariance))
+  means = patches.mean(axis=1).reshape(-1, patches.shape[-1]) @ whiten.T
+  _, info = scored('query', told)
+  for at in range(4):
+    gradient = jax.tree.map(lambda leaf, at=at: leaf[at], told.gradient)
+    columns = np.asarray(layer_gradient(gradient, LAST), np.float64)
+    columns = columns[:, np.abs(columns).max(axis=0) > 0]
+    columns /= np.linalg.norm(columns, axis=0)
+    own = inputs(trials('query')[0].candidate.image[at][None])[0] @ whiten.T
+    # The share that least squares leave, first of the means, then of them and the columns.
+    mine, free = (
+      np.linalg.lstsq(basis, own.T, rcond=1e-7)[1].sum()
+      for basis in (means.T, np.concatenate([means.T, whiten @ columns], axis=1))
+    )
+    assert info.outside[at] == pytest.approx(free / mine, rel=0.02, abs=1e-3)
+
+
+def test_only_the_span_matters():
+  """Not the gradient's scale, nor its columns', nor the order of images, nor the slot."""
+  told = observed('query')
+  played, classes = trials('query')
+  before = scored('query', told)[0]
+  random = np.random.default_rng(0)
+  gradient = {**told.gradient}
+  kernel = gradient['Convolution_3']['kernel']
+  powers = jnp.asarray(10.0 ** random.uniform(-5, 5, kernel.shape[-1]), jnp.float32)
+  gradient['Convolution_3'] = gradient['Convolution_3'] | {'kernel': kernel * powers}
+  turned = jax.tree.map(lambda leaf: leaf[:, ::-1], played.task)
+  other = seen(played._replace(task=turned), classes, known())
+  slots = played.candidate._replace(label=1 - played.candidate.label)
+  for after in (
+    scored('query', told._replace(gradient=gradient)),
+    scored('query', other),
+    scored('query', told, slots),
+  ):
+    np.testing.assert_allclose(after[0], before, rtol=0.02, atol=0.02)
+
+
+def test_the_query_set_is_no_evidence_of_the_support_set():
+  """With it known, its own images no longer stand out, as they do without."""
+  told, (played, _) = observed('support'), trials('support')
+  query = played.candidate._replace(image=played.task.query.images[:, 0])
+  with_it, without = (
+    scored('support', seen, query)[1].outside for seen in (told, told._replace(query_set=None))
+  )
+  assert np.median(without) < 0.5 * np.median(with_it)
+
+
+def test_columns_that_overflowed_are_left_out():
+  """A gradient that is not finite, in part or at all, neither wins nor stops a sweep."""
+  told = observed('query')
+  for part in (slice(None, None, 2), slice(None)):
+    kernel = told.gradient['Convolution_3']['kernel'].at[..., part].set(jnp.nan)
+    gradient = told.gradient | {'Convolution_3': {'kernel': kernel}}
+    found, info = scored('query', told._replace(gradient=gradient))
+    assert np.isfinite(found).all()
+    assert (info.rank <= (0 if part == slice(None) else 12)).all()
+
+
+def test_what_cannot_be_compared_is_named():
+  """A network without such layers, or an adversary without public images."""
+  options = patch_space.Options()
+  with pytest.raises(InputError, match='no layer of the network'):
+    patch_space.prepare(jax.random.key(0), knowledge(), options=options)
+  alone = dataclasses.replace(known(), references=None)
+  with pytest.raises(ValueError, match='without references'):
+    patch_space.prepare(jax.random.key(0), alone, options=options)
+
+
+def test_what_is_unknown_is_not_told():
+  """Who does not know the query set must not find it in the observation."""
+  needs = [
+    required('patch_space', patch_space.Options(target='support', query_set=known))
+    for known in ('known', 'unknown')
+  ]
+  assert needs == [{'references', 'query_set'}, {'references'}]
