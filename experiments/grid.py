@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from experiments.options import NAMES, check_game, fixed_threshold, idle_fields, parts_of
 from mamljax.attacks.matched_filter import CLASSES
-from mamljax.attacks.reconstruction import LABELS
+from mamljax.attacks.reconstruction import JUDGES, LABELS
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.defences import parse_defence
 from mamljax.errors import InputError, unknown
@@ -107,7 +107,7 @@ class Cell(Model):
     references: public images of each class that the adversary has, or all if there are fewer.
     classes: 'known' or 'unknown', whether it knows which class each slot holds.
     iterations, attack_learning_rate, attack_decay, tv_weight, start_mean, start_scale,
-      labels, restarts: see `mamljax.attacks.reconstruction.Options`.
+      labels, restarts, judge: see `mamljax.attacks.reconstruction.Options`.
     sketch, ridge: see `mamljax.attacks.matched_filter.Options`.
     shadows, swaps, shrinkage: see `mamljax.attacks.shadow_matched_filter.Options`, and for
       `curvature_filter` and `residual_filter` their own.
@@ -137,6 +137,7 @@ class Cell(Model):
   start_scale: float = 0.25
   labels: str = 'known'
   restarts: int = 1
+  judge: str = 'ssim'
   sketch: int = 2048
   ridge: float = 0.01
   shadows: int = 300
@@ -157,6 +158,7 @@ class Cell(Model):
       ('pool', POOLS),
       ('labels', LABELS),
       ('classes', CLASSES),
+      ('judge', JUDGES),
       ('non_members', NON_MEMBERS),
     ):
       if getattr(self, kind) not in known:
