@@ -72,7 +72,7 @@ def picture(result: CellResult, examples: Examples | None) -> Figure:
       figure.subfigures(1, len(widths), width_ratios=widths, squeeze=False)
     )
     if examples is not None:
-      _draw_examples(left[0], examples, scores, members)
+      _draw_examples(left[0], result, examples)
     histogram, curve = right.subplots(1, 2)
     _draw_scores(histogram, scores, members, result.metrics.threshold)
     _draw_roc(curve, scores, members)
@@ -91,6 +91,13 @@ def pairs(drawn: Sequence[tuple[CellResult, Examples]]) -> Figure:
     _draw_half(left, drawn, truth=True)
     _draw_half(right, drawn, truth=False)
   return figure
+
+
+def score_text(result: CellResult, score: float) -> str:
+  """A score by its name, which is the paper's where it is the paper's."""
+  cell = result.configuration
+  is_similarity = cell['attack'] == 'reconstruction' and cell.get('judge', 'ssim') == 'ssim'
+  return f'SSIM {score:.2f}' if is_similarity else f'score {score:.3g}'
 
 
 def gallery(rows: dict[str, np.ndarray]) -> Figure:
@@ -133,15 +140,15 @@ def _draw_pairs(
     axes.set_axis_off()
   shown = zip(row.reshape(-1, 2), np.flatnonzero(members == truth).tolist(), strict=False)
   for pair, trial in shown:
-    _show_pair(pair, examples, trial, result.trials.scores[trial], colour)
+    _show_pair(pair, result, examples, trial, colour)
   if truth:
     cell = result.configuration
     row[0].set_ylabel(f'{cell["dataset"]}\n{cell["target"]}', fontsize=8)
 
 
-def _draw_examples(figure, examples: Examples, scores: np.ndarray, members: np.ndarray) -> None:
+def _draw_examples(figure, result: CellResult, examples: Examples) -> None:
   """Pairs of candidate and reconstruction, two in a row, members above."""
-  shown = members[: len(examples.candidates)]
+  shown = np.array(result.trials.members)[: len(examples.candidates)]
   kinds = (('members', True, COLOURS[0]), ('non-members', False, COLOURS[1]))
   rows = max(np.sum(shown == truth) + 1 for _, truth, _ in kinds) // 2
   grid = figure.subplots(2 * rows, 4)
@@ -152,14 +159,14 @@ def _draw_examples(figure, examples: Examples, scores: np.ndarray, members: np.n
     for pair, trial in zip(
       half.reshape(-1, 2), np.flatnonzero(shown == truth).tolist(), strict=False
     ):
-      _show_pair(pair, examples, trial, scores[trial], colour)
+      _show_pair(pair, result, examples, trial, colour)
 
 
-def _show_pair(pair, examples: Examples, trial: int, score: float, colour: str) -> None:
+def _show_pair(pair, result: CellResult, examples: Examples, trial: int, colour: str) -> None:
   """A candidate, and beside it what became of it."""
   _show(pair[0], examples.candidates[trial], colour)
   _show(pair[1], examples.reconstructions[trial], colour)
-  pair[1].set_title(f'SSIM {score:.2f}', fontsize=7, pad=2)
+  pair[1].set_title(score_text(result, result.trials.scores[trial]), fontsize=7, pad=2)
 
 
 def _show(axes, image: np.ndarray, colour: str) -> None:

@@ -15,7 +15,7 @@ from experiments.options import NAMES
 from experiments.playing import good_chunk
 from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.patch_space import QUERY_SETS
-from mamljax.attacks.reconstruction import LABELS
+from mamljax.attacks.reconstruction import JUDGES, LABELS
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.convolution import FORMS
 from mamljax.data.loading import fingerprint
@@ -118,6 +118,7 @@ AXES = {
   'start_mean': Axis('start_mean', float, 'of the noise that other slots start from'),
   'start_scale': Axis('start_scale', float, 'its standard deviation'),
   'restarts': Axis('restarts', int, 'first guesses; the one of least objective counts'),
+  'judges': Axis('judge', str, f'of a reconstruction: {", ".join(JUDGES)}'),
   'sketch': Axis('sketch', int, 'numbers that a filter keeps of a gradient'),
   'ridge': Axis('ridge', float, 'added to its covariance, relative to the mean variance'),
   'shadows': Axis('shadows', int, 'support sets that a filter draws'),

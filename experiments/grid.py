@@ -9,7 +9,7 @@ from typing import Any, Self
 from experiments.options import NAMES, check_game, fixed_threshold, idle_fields, parts_of
 from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.patch_space import QUERY_SETS
-from mamljax.attacks.reconstruction import LABELS
+from mamljax.attacks.reconstruction import JUDGES, LABELS
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.defences import parse_defence
 from mamljax.errors import InputError, unknown
@@ -111,7 +111,7 @@ class Cell(Model):
       set that it seeks, where it can do without.
     neighbours: see `mamljax.attacks.patch_space.Options`.
     iterations, attack_learning_rate, attack_decay, tv_weight, start_mean, start_scale,
-      labels, restarts: see `mamljax.attacks.reconstruction.Options`.
+      labels, restarts, judge: see `mamljax.attacks.reconstruction.Options`.
     sketch, ridge: see `mamljax.attacks.matched_filter.Options`.
     shadows, swaps, shrinkage: see `mamljax.attacks.shadow_matched_filter.Options`, and for
       `curvature_filter` and `residual_filter` their own.
@@ -143,6 +143,7 @@ class Cell(Model):
   start_scale: float = 0.25
   labels: str = 'known'
   restarts: int = 1
+  judge: str = 'ssim'
   sketch: int = 2048
   ridge: float = 0.01
   shadows: int = 300
@@ -164,6 +165,7 @@ class Cell(Model):
       ('labels', LABELS),
       ('classes', CLASSES),
       ('query_set', QUERY_SETS),
+      ('judge', JUDGES),
       ('non_members', NON_MEMBERS),
     ):
       if getattr(self, kind) not in known:

@@ -170,13 +170,9 @@ def _draw_distances(axes: Axes, told: Told) -> None:
 
 def _read_units() -> list[int]:
   """The widths asked for."""
-  typed = _HIDDEN_UNITS.value
-  try:
-    units = [int(item) for item in typed]
-  except ValueError as error:
-    raise InputError(f'--hidden_units={",".join(typed)}: give whole numbers') from error
-  if min(units, default=0) < 1:
-    raise InputError(f'--hidden_units={",".join(typed)}: give numbers of at least 1')
+  units = command.whole_numbers(_HIDDEN_UNITS, least=1)
+  if not units:
+    raise InputError('no value is given for hidden_units')
   return units
 
 

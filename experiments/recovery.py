@@ -34,7 +34,9 @@ COLUMNS = (
   *('ssim', 'median_error', 'samples', 'seconds_per_task', 'seed', 'git_revision'),
 )
 
-_SAMPLES = absl_flags.DEFINE_integer('samples', 20_000, 'sets of columns that are tried')
+_SAMPLES = absl_flags.DEFINE_integer(
+  'samples', 20_000, 'sets of columns that are tried', lower_bound=1
+)
 
 
 class Read(NamedTuple):

@@ -23,7 +23,7 @@ from mamljax.errors import InputError
 _HEAD = 2**16  # characters: more than a file has before its trials
 
 # Fields that older results lack, with what they then mean.
-_YOUNGER = {'fingerprint': '', 'query_set': 'known', 'neighbours': 100}
+_YOUNGER = {'fingerprint': '', 'judge': 'ssim', 'query_set': 'known', 'neighbours': 100}
 
 
 class Trials(NamedTuple):
@@ -201,7 +201,7 @@ def glance(output_dir: str | os.PathLike[str], name: str) -> Summary | None:
   try:
     content = json.loads(before + '}') if trials else {}
     del content['checksum']
-    typed: dict[str, Any] = {'metrics': _metrics(content)}
+    typed = {'metrics': _metrics(content), 'configuration': _configuration(content)}
     return Summary(**content | typed)
   except (ValueError, KeyError, TypeError, AttributeError):
     return None
@@ -228,10 +228,17 @@ def _parse(data: bytes, name: str) -> CellResult:
     raise ValueError('it holds another configuration than its name says')
   typed = {
     'metrics': _metrics(content),
+    'configuration': _configuration(content),
     'trials': Trials(**content['trials']),
     'calibration': Trials(**content['calibration']),
   }
   return CellResult(**content | typed)
+
+
+def _configuration(content: dict[str, Any]) -> dict[str, Any]:
+  """The configuration in a cell file, with what the younger fields mean that it lacks."""
+  said = content['configuration']
+  return said | {name: value for name, value in _YOUNGER.items() if name not in said}
 
 
 def _metrics(content: dict[str, Any]) -> Metrics:

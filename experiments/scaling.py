@@ -22,10 +22,14 @@ _TRIALS = flags.DEFINE_list('trials', ['100', '1000', '10000', '100000'], 'of on
 _CELLS = flags.DEFINE_list('cells', ['1', '10', '100'], 'how many, of 100 trials each')
 _DEVICES = flags.DEFINE_list('devices', ['1', '2'], 'CPU cores; none: only simulate')
 _TASKS = flags.DEFINE_list('tasks', ['8', '32', '128', '512', '1024'], 'to simulate')
-_SIMULATED = flags.DEFINE_integer('simulated_cells', 100_000, 'cells to simulate')
-_CELL_SECONDS = flags.DEFINE_float('cell_seconds', 60.0, 'mean of a simulated cell')
-_OPERATION = flags.DEFINE_float('operation', 3e-4, 'seconds of a file operation')
-_SEED = flags.DEFINE_integer('seed', 0, 'of the simulated cells')
+_SIMULATED = flags.DEFINE_integer(
+  'simulated_cells', 100_000, 'cells to simulate', lower_bound=1
+)
+_CELL_SECONDS = flags.DEFINE_float(
+  'cell_seconds', 60.0, 'mean of a simulated cell', lower_bound=0
+)
+_OPERATION = flags.DEFINE_float('operation', 3e-4, 'seconds of a file operation', lower_bound=0)
+_SEED = flags.DEFINE_integer('seed', 0, 'of the simulated cells', lower_bound=0)
 
 START_SECONDS, SPREAD = 20.0, 1.0  # until a simulated task begins; of the logarithm of cells
 
@@ -33,14 +37,15 @@ START_SECONDS, SPREAD = 20.0, 1.0  # until a simulated task begins; of the logar
 def main(argv: Sequence[str]) -> None:
   """Measures, simulates, writes and draws."""
   del argv
+  asked, counts = _asked(), command.whole_numbers(_TASKS, least=1)
   folder = Path(_OUTPUT_DIR.value).expanduser()
   results.check_output_dir(folder)
   runs.check_run(folder)
-  points = sizes.measure_all(folder, _asked())
+  points = sizes.measure_all(folder, asked)
   drawn = scheduling.durations(
     _SIMULATED.value, mean=_CELL_SECONDS.value, spread=SPREAD, seed=_SEED.value
   )
-  tasks = [_simulate(drawn, int(count)) for count in _TASKS.value]
+  tasks = [_simulate(drawn, count) for count in counts]
   atomic.write_text(folder / 'tasks.csv', text := csv_text(tasks[0] if tasks else [], tasks))
   figures.save(sizes.draw(points, tasks), folder / 'scaling.png')
   runs.write_run(folder)
@@ -49,9 +54,10 @@ def main(argv: Sequence[str]) -> None:
 
 def _asked() -> list[tuple[int, int, int]]:
   """The sizes to measure, small ones first: devices, cells, trials."""
-  along = [(1, int(trials)) for trials in _TRIALS.value]
-  along += [(int(cells), sizes.FEW) for cells in _CELLS.value]
-  return [(int(devices), *size) for size in sorted({*along}) for devices in _DEVICES.value]
+  along = [(1, trials) for trials in command.whole_numbers(_TRIALS, least=2)]
+  along += [(cells, sizes.FEW) for cells in command.whole_numbers(_CELLS, least=1)]
+  devices = command.whole_numbers(_DEVICES, least=1)
+  return [(count, *size) for size in sorted({*along}) for count in devices]
 
 
 def _simulate(seconds: np.ndarray, tasks: int) -> dict[str, Any]:

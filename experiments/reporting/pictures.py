@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image as Pillow
 
 from experiments.examples import Examples
-from experiments.figures import STYLE, roc_points
+from experiments.figures import STYLE, roc_points, score_text
 from experiments.reporting import wording
 from experiments.reporting.content import Entry, Image, Pair
 from experiments.results import CellResult
@@ -94,27 +94,24 @@ def _describe(results: Sequence[CellResult], fields: Sequence[str]) -> str:
 
 def pairs(result: CellResult, examples: Examples) -> list[Pair]:
   """The first trials, members first: what was asked, what came out and what was decided."""
-  measure = 'SSIM' if result.configuration['attack'] == 'reconstruction' else 'score'
   trials = zip(*examples, result.trials.members, result.trials.scores, strict=False)
-  shown = [_pair(measure, *trial, result.metrics.threshold) for trial in trials]
+  shown = [
+    _pair(before, after, member, score > result.metrics.threshold, score_text(result, score))
+    for before, after, member, score in trials
+  ]
   return sorted(shown, key=lambda pair: pair.truth)
 
 
 def _pair(
-  measure: str,
-  candidate: np.ndarray,
-  reconstruction: np.ndarray,
-  member: bool,
-  score: float,
-  threshold: float,
+  candidate: np.ndarray, reconstruction: np.ndarray, member: bool, decision: bool, said: str
 ) -> Pair:
-  truth, called = ('member' if flag else 'non-member' for flag in (member, score > threshold))
+  truth, called = ('member' if flag else 'non-member' for flag in (member, decision))
   right = truth == called
-  alt = f'A {truth} (left) and its reconstruction (right), {measure} {score:.2f}'
+  alt = f'A {truth} (left) and its reconstruction (right), {said}'
   return Pair(
     image=_encode('', np.hstack([candidate, _space(candidate, 'x'), reconstruction]), alt),
     truth=truth,
-    score=wording.minus(f'{measure} {score:.2f}'),
+    score=wording.minus(said),
     decision=Entry(f'{"✓" if right else "✗"} called {called}', 'right' if right else 'wrong'),
   )
 

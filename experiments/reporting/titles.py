@@ -63,6 +63,10 @@ _TITLES = {
     'Table II by the matched filter',
     "Is the candidate's own gradient one of those that the received one is the mean of?",
   ),
+  'judges': Title(
+    'One reconstruction, three judges',
+    'Is SSIM the best that a reconstruction can be judged by, on the same trials?',
+  ),
   'table3': Title(
     'Table III: the time a support attack takes',
     'How long does a candidate take, by the size of the attacked set and the iterations?',

@@ -3,7 +3,8 @@
 The images whose gradient matches the received one are sought by signed Adam (Geiping et
 al., 2020). The candidate is the first guess of one slot of its class, noise that of all
 others. A member is already right and hardly moves; a non-member is driven towards the
-image that was there. The score is SSIM(x_0, x*) of the candidate's slot (section IV-C).
+image that was there. The score is SSIM(x_0, x*) of the candidate's slot (section IV-C), or
+what another judge says of the same reconstruction.
 
 The query set is sought with the meta-knowledge in place of the adapted parameters
 (equation 9); the support set by simulating the adaptation, with the query set known
@@ -12,6 +13,7 @@ The query set is sought with the meta-knowledge in place of the adapted paramete
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -41,7 +43,8 @@ class Options:
     labels: 'known', as the protocol orders them, or 'inferred' from the gradient.
     ways: the number of classes, for labels that are inferred.
     restarts: first guesses that are tried; the one with the least objective before its last
-      step, which is all that the adversary can judge by, is scored.
+      step, which is all that the adversary can choose by, is scored.
+    judge: what the score is, a key of `JUDGES`; the reconstruction is the same.
   """
 
   target: str = dataclasses.field(default='query', metadata={'static': True})
@@ -54,6 +57,7 @@ class Options:
   labels: str = dataclasses.field(default='known', metadata={'static': True})
   ways: int = dataclasses.field(default=0, metadata={'static': True})
   restarts: int = dataclasses.field(default=1, metadata={'static': True})
+  judge: str = dataclasses.field(default='ssim', metadata={'static': True})
 
 
 class Info(NamedTuple):
@@ -91,7 +95,7 @@ def score(
   *,
   options: Options,
 ) -> tuple[jax.Array, Info]:
-  """How little the candidate changed: SSIM(x_0, x*), higher for a member.
+  """How little the candidate changed: SSIM(x_0, x*), or as `JUDGES` say; higher for a member.
 
   Args:
     key: a random key, for the first guess of the other slots.
@@ -101,7 +105,7 @@ def score(
     options: how the reconstruction is run.
 
   Returns:
-    A scalar, at most 1, and an `Info`.
+    A scalar, at most 1 for SSIM and at most 0 for the other judges, and an `Info`.
   """
   sought = {'query': observation.query_labels, 'support': observation.support_labels}
   known = sought[options.target]
@@ -109,7 +113,23 @@ def score(
     lambda key: _reconstruct(key, prepared, observation, candidate, known, options)
   )(jax.random.split(key, options.restarts))
   best = jax.tree.map(lambda leaf: leaf[jnp.argmin(runs.losses[:, -1])], runs)
-  return ssim(candidate.image, best.reconstruction), best
+
+  def left(found: Info) -> jax.Array:
+    return _mismatch(prepared, observation, found.labels, options, found.images)
+
+  return JUDGES[options.judge](candidate.image, best, left), best
+
+
+Left = Callable[[Info], jax.Array]  # the objective at what was found, as `losses` have it
+
+JUDGES: dict[str, Callable[[jax.Array, Info, Left], jax.Array]] = {
+  'ssim': lambda image, found, _: ssim(image, found.reconstruction),
+  # The same question pixel for pixel, where SSIM compares windows.
+  'mse': lambda image, found, _: -jnp.mean(jnp.square(image - found.reconstruction)),
+  # How well the gradient is explained in the end, whatever became of the candidate: after a
+  # hundred steps equally well from any start, so it tells members only after few or small ones.
+  'residual': lambda _, found, left: -left(found),
+}
 
 
 def _reconstruct(
@@ -133,13 +153,21 @@ def _reconstruct(
   # A class that was not inferred has no slot: it gets the first.
   labels = labels.at[slot].set(candidate.label)
   start = start.at[slot].set(candidate.image)
-
-  def mismatch(images: jax.Array) -> jax.Array:
-    guess, tv_weight = Batch(images, labels), options.tv_weight
-    return objective(knowledge, observation, guess, target=options.target, tv_weight=tv_weight)
-
+  mismatch = functools.partial(_mismatch, knowledge, observation, labels, options)
   images, losses = _descend(mismatch, start, options)
   return Info(images, images[slot], losses, labels)
+
+
+def _mismatch(
+  knowledge: Knowledge,
+  observation: Observation,
+  labels: jax.Array,
+  options: Options,
+  images: jax.Array,
+) -> jax.Array:
+  """What the reconstruction minimises over the images: equation 9 or 10."""
+  guess, tv_weight = Batch(images, labels), options.tv_weight
+  return objective(knowledge, observation, guess, target=options.target, tv_weight=tv_weight)
 
 
 def _descend(objective, start: jax.Array, options: Options) -> tuple[jax.Array, jax.Array]:

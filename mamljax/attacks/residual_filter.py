@@ -126,19 +126,22 @@ def score(
   def ridge(spread: jax.Array) -> jax.Array:
     return options.shrinkage * jnp.sum(spread**2) / len(spread)
 
-  def refine(spread: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  def estimate(spread: jax.Array) -> jax.Array:
     # Least squares in the spread's metric, errors of about one unit each being expected.
     whitened = solve_ridged(spread, mean, ridge(spread))
     share = solve_positive(mean @ whitened.T + jnp.eye(len(mean)), whitened @ received)
-    errors = jnp.tensordot(share, units, 1)
+    return jnp.tensordot(share, units, 1)
+
+  def refine(errors: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     pulled = _send(keys, shadow, errors, short)
     centres = pulled.mean(axis=0)
     apart = (pulled - centres).reshape(-1, mean.shape[-1])
-    return apart / (2 * len(keys) - 2) ** 0.5, (errors, centres)
+    spread = apart / (2 * len(keys) - 2) ** 0.5
+    return estimate(spread), (errors, centres, spread)
 
-  spread, _ = refine(spread, None)
-  spread, found = jax.lax.scan(refine, spread, None, length=_ROUNDS - 1)
-  errors, (without, with_it) = jax.tree.map(lambda leaf: leaf[-1], found)
+  # What the last round estimates nobody reads; so `_send`, slow to compile, is traced once.
+  _, found = jax.lax.scan(refine, estimate(spread), None, length=_ROUNDS)
+  errors, (without, with_it), spread = jax.tree.map(lambda leaf: leaf[-1], found)
   signal = with_it - without
   whitened = solve_ridged(spread, signal, ridge(spread))
   ratio, *seen = likelihood_ratio(whitened, signal, received - without)

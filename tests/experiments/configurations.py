@@ -43,6 +43,7 @@ OTHER: dict[str, Any] = {
   'start_scale': 0.125,
   'labels': 'inferred',
   'restarts': 2,
+  'judge': 'mse',
   'references': 50,
   'classes': 'unknown',
   'sketch': 64,

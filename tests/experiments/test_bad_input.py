@@ -28,6 +28,11 @@ NAMES = [
   ('defences=query_noise+query_noise', r"names 'query_noise' twice"),
   ('defences=-1*query_noise', r"'-1' is not a positive factor"),
   ('labels=guess', r"unknown labels 'guess': \(known: inferred, known\)"),
+  (
+    'judges=ssmi',
+    r"unknown judge 'ssmi': did you mean 'ssim'\? \(known: mse, res",
+  ),
+  ('judges=ssim,residuals', r"unknown judge 'residuals': did you mean 'residual'"),
   ('non_members=any_clas', r"unknown non_members 'any_clas': did you mean 'any_class'"),
   ('x=wyas', r"unknown x 'wyas': did you mean 'ways'"),
   ('output_dir=', r'--output_dir= names no folder'),

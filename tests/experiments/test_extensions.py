@@ -54,6 +54,18 @@ def test_in_the_local_game_there_is_nobody_to_confuse(finished):
     assert cell['extra'] == {}
 
 
+def test_each_judge_has_a_row_of_its_own(npz, tmp_path):
+  """The same trials, each with a threshold on the scale of its scores."""
+  options = {'judges': 'ssim,mse,residual', 'defences': 'none', 'noise_scales': 0}
+  lines, found = finish(npz, tmp_path / 'out', **options)
+  assert [line['judge'] for line in lines] == ['ssim', 'mse', 'residual']
+  signs = [np.sign(cell['trials']['scores']) for cell in found]
+  assert (np.array(signs[1:]) == -1).all()
+  for cell in found:
+    scores, threshold = cell['calibration']['scores'], cell['metrics']['threshold']
+    assert min(scores) - 1e-6 <= threshold <= max(scores) + 1e-6
+
+
 ATTACKED = {
   'query': 'row_space,patch_space,matched_filter,gradient_cosine,gradient_cosine_z,loss,combined',
   'support': 'shadow_matched_filter,curvature_filter,residual_filter,likelihood_ratio',

@@ -108,7 +108,7 @@ def test_a_model_is_what_the_parameters_depend_on():
   attacker += ['start_mean', 'start_scale', 'pool', 'trials', 'calibration_trials', 'chunk']
   attacker += ['attack_decay', 'labels', 'restarts', 'assumed_order', 'learning_epoch']
   attacker += ['learners', 'non_members', 'references', 'classes', 'sketch', 'ridge']
-  attacker += ['shadows', 'swaps', 'shrinkage', 'parts']
+  attacker += ['shadows', 'swaps', 'shrinkage', 'parts', 'judge']
   assert set(FIELDS) - of_model == set(attacker)
 
 
@@ -153,6 +153,13 @@ def test_what_an_attack_does_not_read_multiplies_nothing():
     ('row_space', default.tv_weight, default.ridge, 0),
     *(('reconstruction', weight, default.ridge, 50) for weight in (0.1, 0.2)),
   ]
+
+
+def test_judges_are_of_a_reconstruction_only():
+  """Each of its judges is a cell; an attack that reconstructs nothing has one."""
+  axes = {'attack': ['loss', 'reconstruction'], 'judge': ['mse', 'residual']}
+  found = [(cell.attack, cell.judge) for cell in expand(axes, {})]
+  assert found == [('loss', 'ssim'), ('reconstruction', 'mse'), ('reconstruction', 'residual')]
 
 
 def test_what_an_attack_is_not_told_multiplies_nothing():

@@ -3,43 +3,23 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
-from tests.experiments.tiny import ROOT, finish, start, write_npz
+from tests.experiments.tiny import finish, mistaken, start, write_npz
 
 # What was typed, and what the line must say.
 MISTAKES = {
   '--dataset=mnits': r"unknown dataset 'mnits': did you mean 'mnist'",
   '--dataset=npz:NPZ': r'has 2 classes of at least 20 images, and 3 of 16 are needed',
-  '--hidden_units=two': r'--hidden_units=two: give whole numbers',
-  '--hidden_units=2,0': r'--hidden_units=2,0: give numbers of at least 1',
-  '--hidden_units=': r'--hidden_units=: give numbers of at least 1',
+  '--hidden_units=two': r"--hidden_units=two: 'two' is not a whole number of at least 1, such",
+  '--hidden_units=2,0': r"--hidden_units=2,0: '0' is not a whole number of at least 1",
+  '--hidden_units=': r'no value is given for hidden_units',
   '--tasks=0': r'--tasks=0',
   '--seed=-1': r'--seed=-1',
   '--output_dir=NPZ': r'cannot write to the output folder',
   '--no_such_flag': r"'no_such_flag'",
 }
-# Its flags cannot live beside those of the sweep: they are read in another process.
-REFUSE = """
-import contextlib, io, json, sys
-from absl.testing import flagsaver
-from experiments import command, identifiability
-
-def say(typed):
-  out, err = io.StringIO(), io.StringIO()
-  sys.argv = ['identifiability.py', f'--output_dir={folder}', typed]
-  with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-    try:
-      command.run(identifiability.main)
-    except SystemExit as ended:
-      return ended.code, out.getvalue(), err.getvalue()
-
-_, folder, *mistakes = sys.argv
-print(json.dumps([say(typed) for typed in mistakes]))
-"""
 
 
 @pytest.fixture(scope='module')
@@ -48,10 +28,9 @@ def said(tmp_path_factory):
   base = tmp_path_factory.mktemp('mistakes')
   npz, folder = write_npz(base / 'two.npz', classes=2), base / 'out'
   typed = [mistake.replace('NPZ', str(npz)) for mistake in MISTAKES]
-  code = [sys.executable, '-c', REFUSE, str(folder), *typed]
-  done = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=True)
+  ended = mistaken('identifiability', [[f'--output_dir={folder}', one] for one in typed])
   assert not folder.exists()
-  return dict(zip(MISTAKES, json.loads(done.stdout.splitlines()[-1]), strict=True))
+  return dict(zip(MISTAKES, ended, strict=True))
 
 
 @pytest.mark.parametrize('typed', MISTAKES)

@@ -38,6 +38,8 @@ class Cell:
   trials: int = 4
   calibration_trials: int = 2
   seed: int = 0
+  fingerprint: str = ''
+  judge: str = 'ssim'
 
 
 Small = dataclasses.make_dataclass('Small', [('a', int, 1), ('b', float, 0.1)])

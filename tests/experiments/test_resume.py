@@ -1,10 +1,11 @@
 """The same command on the same folder goes on where it was, and ends where it would have."""
 
+import dataclasses
 import time
 
 import pytest
 
-from experiments import working
+from experiments import results, working
 from tests.experiments.tiny import (
   GRID,
   arguments,
@@ -140,6 +141,20 @@ def test_a_killed_sweep_resumes_on_other_devices(finished, tmp_path):
   assert rows(folder) == rows(finished.folder)
   assert scores(folder) == scores(finished.folder)
   assert not list(folder.rglob('*.damaged'))
+
+
+def test_cells_from_before_there_were_judges_are_not_computed_again(copied, computed):
+  """They were judged by SSIM, and stand in one table with those that are not."""
+  expected = rows(copied.folder)
+  for result in results.read_cells(copied.folder, results.names(copied.folder)):
+    older = {name: v for name, v in result.configuration.items() if name != 'judge'}
+    results.write_cell(copied.folder, dataclasses.replace(result, configuration=older))
+  again(copied)
+  assert computed == []
+  assert rows(copied.folder) == expected
+  again(copied, judges='ssim,mse', tv_weight=0.001, noise_scales=0.1, inner_learning_rates=0.1)
+  assert [cell.judge for cell in computed] == ['mse']
+  assert [line['judge'] for line in rows(copied.folder)] == ['ssim', 'mse']
 
 
 def test_another_file_under_the_same_name_is_attacked_anew(copied, computed):

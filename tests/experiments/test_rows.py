@@ -98,6 +98,7 @@ def test_csv_rows_keep_the_order_given(tmp_path):
     ({'assumed_order': 2}, True),
     ({'learners': 2}, False),
     ({'labels': 'inferred'}, False),
+    ({'judge': 'mse'}, False),
     ({'pool': 'calibration'}, False),
     ({'dataset': 'kmnist'}, False),
     ({'ways': 4}, False),

@@ -1,11 +1,12 @@
 """How a sweep grows is measured once for each size, also after an interruption."""
 
 import csv
+import re
 
 import pytest
 
 from experiments import sizes
-from tests.experiments.tiny import finish, start
+from tests.experiments.tiny import finish, mistaken, start
 
 SIZES = [(1, 1, 100), (1, 4, 100), (1, 1, 1000)]
 MORE = [*SIZES, (2, 1, 100)]
@@ -31,6 +32,41 @@ def test_a_sweep_is_measured_from_start_to_end(tmp_path):
   assert point[:3] == (1, 2, 4)
   assert 0 < point.trial_seconds < point.wall_seconds
   assert list(tmp_path.iterdir()) == []
+
+
+# What was typed, and what the line must say.
+MISTAKES = {
+  '--trials=abc': r"--trials=abc: 'abc' is not a whole number of at least 2, such as 100",
+  '--trials=10,2.5': r"--trials=10,2.5: '2.5' is not a whole number",
+  '--trials=1': r"--trials=1: '1' is not a whole number of at least 2",
+  '--cells=0': r"--cells=0: '0' is not a whole number of at least 1, such as 1",
+  '--devices=two': r"--devices=two: 'two' is not a whole number of at least 1",
+  '--devices=-1': r"--devices=-1: '-1' is not a whole number of at least 1",
+  '--tasks=8,,32': r"--tasks=8,,32: '' is not a whole number of at least 1, such as 8",
+  '--tasks=0': r"--tasks=0: '0' is not a whole number of at least 1",
+  '--simulated_cells=0': r'--simulated_cells=0',
+  '--cell_seconds=-1': r'--cell_seconds=-1',
+  '--operation=-1': r'--operation=-1',
+  '--seed=-1': r'--seed=-1',
+}
+
+
+@pytest.fixture(scope='module')
+def said(tmp_path_factory):
+  """How the command ends after each mistake; none may leave a folder."""
+  folder = tmp_path_factory.mktemp('mistakes') / 'out'
+  ended = mistaken('scaling', [[f'--output_dir={folder}', typed] for typed in MISTAKES])
+  assert not folder.exists()
+  return dict(zip(MISTAKES, ended, strict=True))
+
+
+@pytest.mark.parametrize('typed', MISTAKES)
+def test_a_mistake_is_one_line(said, typed):
+  """A quarter of an hour later, or as a traceback, it would help nobody."""
+  status, out, err = said[typed]
+  assert (status, out, err.count('\n')) == (2, '', 1)
+  assert err.startswith('scaling: ')
+  assert re.search(MISTAKES[typed], err), err
 
 
 @pytest.mark.parametrize('known', [[], [sizes.Point(1, 1, 100, 9.0, 1.0, 2.0)]])

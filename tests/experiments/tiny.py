@@ -89,6 +89,34 @@ def run(argv: Sequence[str], *, main: Callable[[Sequence[str]], None] = sweep.ma
   raise AssertionError('a command ends by exiting')
 
 
+# The flags of some commands cannot live beside the sweep's: another process reads them.
+_SAY = """
+import contextlib, importlib, io, json, sys
+from absl.testing import flagsaver
+from experiments import command
+
+def say(argv):
+  out, err = io.StringIO(), io.StringIO()
+  sys.argv = [f'{name}.py', *argv]
+  with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    try:
+      command.run(module.main)
+    except SystemExit as ended:
+      return ended.code, out.getvalue(), err.getvalue()
+
+name = sys.argv[1]
+module = importlib.import_module(f'experiments.{name}')
+print(json.dumps([say(argv) for argv in json.loads(sys.argv[2])]))
+"""
+
+
+def mistaken(module: str, lines: Sequence[Sequence[str]]) -> list[Ended]:
+  """How a command ends after each of these command lines, all of them with a mistake."""
+  code = [sys.executable, '-c', _SAY, module, json.dumps(lines)]
+  done = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=True)
+  return [Ended(*ended) for ended in json.loads(done.stdout.splitlines()[-1])]
+
+
 def start(
   argv: Sequence[str], *, module: str = 'sweep', devices: int = 1, **environment: str
 ) -> subprocess.Popen:
