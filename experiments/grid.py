@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from experiments.options import NAMES, check_game, fixed_threshold, idle_fields, parts_of
-from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.reconstruction import LABELS
+from mamljax.attacks.slot_classes import CLASSES
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.defences import parse_defence
 from mamljax.errors import InputError, unknown
