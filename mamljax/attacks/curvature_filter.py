@@ -77,7 +77,9 @@ class Info(NamedTuple):
   classes: jax.Array
 
 
-REQUIRES = {'support': frozenset({'query_set', 'inner_loop', 'references', 'classes'})}
+REQUIRES = {
+  'support': frozenset({'query_set', 'inner_loop', 'references', 'classes', 'separate_images'})
+}
 THRESHOLD = 0.0  # the likelihood ratio's
 
 _SCALED_BY = 16  # shadows, and images of a class, that say how much each number varies

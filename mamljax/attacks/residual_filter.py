@@ -82,7 +82,7 @@ class Info(NamedTuple):
   classes: jax.Array
 
 
-_ALWAYS = frozenset({'inner_loop', 'references', 'classes'})
+_ALWAYS = frozenset({'inner_loop', 'references', 'classes', 'separate_images'})
 REQUIRES = {'query': _ALWAYS, 'support': _ALWAYS | {'query_set'}}
 THRESHOLD = 0.0  # the likelihood ratio's
 

@@ -84,6 +84,17 @@ PLAYS = [
     'attacks=residual_filter classes=known,unknown',
     r"infers unknown classes from the query set.*'matched_filter' infers them",
   ),
+  *(
+    (
+      f'attacks={attack} targets={target} normalization=none,batch',
+      r"'\w+' needs images that do not see each other: normalization 'none' or 'group'",
+    )
+    for attack, target in (
+      ('curvature_filter', 'support'),
+      ('residual_filter', 'query,support'),
+      ('combined parts=loss+residual_filter', 'query'),
+    )
+  ),
 ]
 ARRAYS = {
   'shape': ({'images': np.zeros((80, 11), np.uint8)}, r'images must be \[n, height, width\]'),
