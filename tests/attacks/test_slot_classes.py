@@ -113,8 +113,8 @@ def test_another_library_finds_the_same(ways, shots):
   drawn = draw('fashion_mnist_sample', ways, shots)
   known = images('fashion_mnist_sample')[:, :EACH].reshape(CLASSES * EACH, -1) / 255
   is_class = np.repeat(np.eye(CLASSES), EACH, axis=0) - 1 / CLASSES
-  oracle = KernelRidge(alpha=0.1, kernel='rbf', gamma=1 / known.var(axis=0).sum())
-  oracle.fit(known, is_class)
+  oracle = KernelRidge(kernel='rbf', gamma=1 / known.var(axis=0).sum())
+  oracle.set_params(alpha=0.1).fit(known, is_class)
   weights = np.asarray(prepared('fashion_mnist_sample').weights)
   np.testing.assert_allclose(weights, oracle.dual_coef_, atol=1e-3)
   expected = []
