@@ -13,9 +13,9 @@ from absl import flags
 from experiments import command, grid
 from experiments.options import NAMES
 from experiments.playing import good_chunk
-from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.patch_space import QUERY_SETS
 from mamljax.attacks.reconstruction import JUDGES, LABELS
+from mamljax.attacks.slot_classes import CLASSES
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.convolution import FORMS
 from mamljax.data.loading import fingerprint

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from experiments.options import NAMES, check_game, fixed_threshold, idle_fields, parts_of
-from mamljax.attacks.matched_filter import CLASSES
 from mamljax.attacks.patch_space import QUERY_SETS
 from mamljax.attacks.reconstruction import JUDGES, LABELS
+from mamljax.attacks.slot_classes import CLASSES
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.defences import parse_defence
 from mamljax.errors import InputError, unknown

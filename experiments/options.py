@@ -101,7 +101,8 @@ def check_game(cell: Any) -> None:
   """Refuses a game that a cell's attack cannot be played in.
 
   Raises:
-    InputError: if it, or a part of it, does not look for the target; if there are several
+    InputError: if it, or a part of it, does not look for the target, or takes for granted that
+      images do not see each other where batch normalisation lets them; if there are several
       learners for a combination or a bound, or, for a bound, non-members that their class
       gives away.
   """
@@ -110,6 +111,11 @@ def check_game(cell: Any) -> None:
     if cell.target not in known:
       raise InputError(
         f'attack {attack!r} has no target {cell.target!r}, only: {", ".join(known)}'
+      )
+    if 'separate_images' in known[cell.target] and cell.normalization == 'batch':
+      raise InputError(
+        f'attack {attack!r} needs images that do not see each other: '
+        f"normalization 'none' or 'group', not 'batch'"
       )
   asked = {'learners': 1} if cell.attack in (COMBINED, *BOUNDS) else {}
   asked |= {'non_members': 'same_class'} if cell.attack in BOUNDS else {}

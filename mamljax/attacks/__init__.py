@@ -2,8 +2,9 @@
 
 Options: its hyper-parameters, the targeted set among them. Info: what it saw on its way.
 REQUIRES: for each set that it can target, what it must know beyond the loss, w and the
-gradient, of `NEEDS`. THRESHOLD: the score above which a candidate of an undefended learner is
-a member, where that is known beforehand, else None: trials must choose it.
+gradient, of `NEEDS`; and 'separate_images' if the loss must be a mean over images that do not
+see each other. THRESHOLD: the score above which a candidate of an undefended learner is a
+member, where that is known beforehand, else None: trials must choose it.
 `prepare(key, knowledge, options=...)`, once for all trials at one w. `score(key, prepared,
 observation, candidate, options=...)`, a scalar that is higher for a member, and an Info.
 """
@@ -36,7 +37,9 @@ ATTACKS: dict[str, ModuleType] = {
   'gradient_cosine_z': gradient_cosine_z,
   'loss': loss,
 }
-NEEDS = frozenset({'query_set', 'defence', 'inner_loop', 'references', 'classes'})
+NEEDS = frozenset(
+  {'query_set', 'defence', 'inner_loop', 'references', 'classes', 'separate_images'}
+)
 
 __all__ = [
   'ATTACKS',

@@ -33,6 +33,7 @@ from mamljax.attacks.shadows import (
   solve_ridged,
 )
 from mamljax.attacks.sketches import Sketch, make_sketch
+from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.errors import InputError
 from mamljax.maml import adapt
 from mamljax.types import Batch, Params
@@ -45,6 +46,9 @@ class Options:
 
   Attributes:
     target: the support set.
+    ways: slots of a task.
+    classes: 'known' if the adversary is told which class each slot holds, or 'unknown': then
+      it infers them from the query images.
     shadows: support sets whose query gradients are drawn, at least two (a length, so a
       change of it recompiles).
     sketch: numbers kept of a gradient (a length).
@@ -52,6 +56,8 @@ class Options:
   """
 
   target: str = dataclasses.field(default='support', metadata={'static': True})
+  ways: int = dataclasses.field(default=0, metadata={'static': True})
+  classes: str = dataclasses.field(default='known', metadata={'static': True})
   shadows: int = dataclasses.field(default=200, metadata={'static': True})
   sketch: int = dataclasses.field(default=4096, metadata={'static': True})
   shrinkage: float | jax.Array = 0.1
@@ -63,37 +69,41 @@ class Info(NamedTuple):
   Attributes:
     response: d' C^-1 (g - m).
     energy: d' C^-1 d, how much the candidate would stand out.
+    classes: of each slot, as known or inferred, [ways].
   """
 
   response: jax.Array
   energy: jax.Array
+  classes: jax.Array
 
 
-REQUIRES = {'support': frozenset({'query_set', 'inner_loop', 'references', 'classes'})}
+REQUIRES = {
+  'support': frozenset({'query_set', 'inner_loop', 'references', 'classes', 'separate_images'})
+}
 THRESHOLD = 0.0  # the likelihood ratio's
 
 _SCALED_BY = 16  # shadows, and images of a class, that say how much each number varies
 
 
-def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowledge:
-  """Nothing to prepare, but inner loops whose gradient is no such sum are refused.
+def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepared:
+  """How classes are told apart, if unknown; the rest depends on the query set of each trial.
 
   Raises:
     InputError: if the inner loop is not one step of exact MAML.
   """
-  del key, options
+  del key
   inner = knowledge.inner
   if inner is not None and (inner.steps, inner.order) != (1, 2):
     raise InputError(
       f"attack 'curvature_filter' needs one inner step of order 2, not {inner.steps} of order "
       f"{inner.order}: 'shadow_matched_filter' takes any"
     )
-  return knowledge
+  return learn_classes(knowledge, options.classes)
 
 
 def score(
   key: jax.Array,
-  prepared: Knowledge,
+  prepared: Prepared,
   observation: Observation,
   candidate: Candidate,
   *,
@@ -104,7 +114,7 @@ def score(
   Args:
     key: a random key, for the shadows and the sketch.
     prepared: from `prepare`; its references are class after class.
-    observation: the received gradient, the query set, and the class of each slot.
+    observation: the received gradient, the query set and, if known, the class of each slot.
     candidate: the image x_0 and its slot.
     options: how many shadows, and how the covariance is inverted.
 
@@ -115,11 +125,13 @@ def score(
     ValueError: if the query set, the inner loop, references or classes are not known.
   """
   key_shadows, key_sketch = jax.random.split(key)
-  labels = observation.support_labels
-  images = slot_references(prepared, observation)  # [ways, each, ...]
-  query = _query_gradients(key_shadows, prepared, observation, options.shadows)
-  direction = _query_gradient(prepared, observation, images[:, :_SCALED_BY])
-  term = _Term(prepared, direction, len(labels))
+  known, labels = prepared.knowledge, observation.support_labels
+  classes = find_classes(prepared, observation, ways=options.ways)
+  seen = observation._replace(classes=classes)
+  images = slot_references(known, seen)  # [ways, each, ...]
+  query = _query_gradients(key_shadows, known, seen, options.shadows)
+  direction = _query_gradient(known, seen, images[:, :_SCALED_BY])
+  term = _Term(known, direction, len(labels))
   short = _sketch(key_sketch, query, term, images, options.sketch)
 
   without = jax.vmap(short)(query)
@@ -135,8 +147,8 @@ def score(
   signal = short(term(candidate.image, candidate.label)) - means[candidate.label]
   ridge = options.shrinkage * jnp.sum(rows**2) / rows.shape[1]
   whitened = solve_ridged(rows, signal, ridge)
-  ratio, *seen = likelihood_ratio(whitened, signal, short(observation.gradient) - mean)
-  return ratio, Info(*seen)
+  ratio, *told = likelihood_ratio(whitened, signal, short(seen.gradient) - mean)
+  return ratio, Info(*told, classes=classes)
 
 
 class _Term(NamedTuple):

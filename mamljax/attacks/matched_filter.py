@@ -17,8 +17,6 @@ import jax.numpy as jnp
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.references import Prepared, expected, labelled, learn_references
 
-CLASSES = ('known', 'unknown')
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,8 @@ from mamljax.attacks.shadows import (
   solve_ridged,
 )
 from mamljax.attacks.sketches import Sketch, make_sketch
+from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
+from mamljax.errors import InputError
 from mamljax.maml import adapt
 from mamljax.types import Batch, Params
 
@@ -48,6 +50,8 @@ class Options:
   Attributes:
     target: the set that is sought.
     ways: slots of a task.
+    classes: 'known' if the adversary is told which class each slot holds, or 'unknown': then
+      it infers them from the query images.
     shadows: tasks that are drawn, each with the candidate and without, at least two (a length,
       so a change of it recompiles).
     sketch: numbers kept of a gradient (a length).
@@ -56,6 +60,7 @@ class Options:
 
   target: str = dataclasses.field(default='support', metadata={'static': True})
   ways: int = dataclasses.field(default=0, metadata={'static': True})
+  classes: str = dataclasses.field(default='known', metadata={'static': True})
   shadows: int = dataclasses.field(default=100, metadata={'static': True})
   sketch: int = dataclasses.field(default=4096, metadata={'static': True})
   shrinkage: float | jax.Array = 0.01
@@ -68,14 +73,16 @@ class Info(NamedTuple):
     errors: e / n of the query images, as estimated, [n, ways].
     response: d' C^-1 (g - m).
     energy: d' C^-1 d, how much the candidate would stand out.
+    classes: of each slot, as known or inferred, [ways].
   """
 
   errors: jax.Array
   response: jax.Array
   energy: jax.Array
+  classes: jax.Array
 
 
-_ALWAYS = frozenset({'inner_loop', 'references', 'classes'})
+_ALWAYS = frozenset({'inner_loop', 'references', 'classes', 'separate_images'})
 REQUIRES = {'query': _ALWAYS, 'support': _ALWAYS | {'query_set'}}
 THRESHOLD = 0.0  # the likelihood ratio's
 
@@ -84,15 +91,24 @@ _ROWS = 6  # of K' for each shadow: a third does worse, twice as many no better
 _SCALED_BY = 8  # shadows that say how much each number of a gradient varies
 
 
-def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowledge:
-  """Nothing to prepare: what shadows send depends on the classes of each trial."""
-  del key, options
-  return knowledge
+def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepared:
+  """How classes are told apart, if unknown; what shadows send depends on those of each trial.
+
+  Raises:
+    InputError: if the query set is sought, which is then not known, and classes are unknown.
+  """
+  del key
+  if (options.target, options.classes) == ('query', 'unknown'):
+    raise InputError(
+      "attack 'residual_filter' infers unknown classes from the query set, which it does not "
+      "know where the target is 'query': 'matched_filter' infers them from the gradient"
+    )
+  return learn_classes(knowledge, options.classes)
 
 
 def score(
   key: jax.Array,
-  prepared: Knowledge,
+  prepared: Prepared,
   observation: Observation,
   candidate: Candidate,
   *,
@@ -103,8 +119,8 @@ def score(
   Args:
     key: a random key, for the shadows and the sketch.
     prepared: from `prepare`; its references are class after class.
-    observation: the received gradient, the class of each slot and, for the support set, the
-      query set.
+    observation: the received gradient, the class of each slot, if known, and, for the support
+      set, the query set.
     candidate: the image x_0 and its slot.
     options: how many shadows, and how the covariance is inverted.
 
@@ -116,10 +132,12 @@ def score(
       sought and the query set not known.
   """
   key_mean, key_shadows, key_sketch = jax.random.split(key, 3)
-  shadow = _Shadow(prepared, observation, candidate, options)
-  units = _unit_errors(len(observation.query_labels), options.ways)
+  classes = find_classes(prepared, observation, ways=options.ways)
+  seen = observation._replace(classes=classes)
+  shadow = _Shadow(prepared.knowledge, seen, candidate, options)
+  units = _unit_errors(len(seen.query_labels), options.ways)
   slopes, short = _slopes(key_mean, key_sketch, shadow, units, options)
-  received, mean = short(observation.gradient), slopes.mean(axis=0)
+  received, mean = short(seen.gradient), slopes.mean(axis=0)
   spread = (slopes - mean).reshape(-1, mean.shape[-1]) / len(slopes) ** 0.5
   keys = jax.random.split(key_shadows, options.shadows)
 
@@ -144,8 +162,8 @@ def score(
   errors, (without, with_it), spread = jax.tree.map(lambda leaf: leaf[-1], found)
   signal = with_it - without
   whitened = solve_ridged(spread, signal, ridge(spread))
-  ratio, *seen = likelihood_ratio(whitened, signal, received - without)
-  return ratio, Info(errors, *seen)
+  ratio, *told = likelihood_ratio(whitened, signal, received - without)
+  return ratio, Info(errors, *told, classes=classes)
 
 
 PullBack = Callable[[jax.Array], Params]

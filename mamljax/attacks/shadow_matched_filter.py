@@ -23,6 +23,7 @@ from jax.flatten_util import ravel_pytree
 from mamljax.attacks.objectives import simulate
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.shadows import AT_ONCE, draw_shadow, likelihood_ratio, solve_ridged
+from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.types import Batch
 
 
@@ -33,12 +34,17 @@ class Options:
 
   Attributes:
     target: the support set.
+    ways: slots of a task.
+    classes: 'known' if the adversary is told which class each slot holds, or 'unknown': then
+      it infers them from the query images.
     shadows: support sets that are drawn (a length, so a change of it recompiles).
     swaps: those in which the candidate takes a place, at most all of them (a length).
     shrinkage: added to the covariance, in units of its mean variance along the shadows.
   """
 
   target: str = dataclasses.field(default='support', metadata={'static': True})
+  ways: int = dataclasses.field(default=0, metadata={'static': True})
+  classes: str = dataclasses.field(default='known', metadata={'static': True})
   shadows: int = dataclasses.field(default=300, metadata={'static': True})
   swaps: int = dataclasses.field(default=100, metadata={'static': True})
   shrinkage: float | jax.Array = 0.1
@@ -50,25 +56,27 @@ class Info(NamedTuple):
   Attributes:
     response: d' C^-1 (g - m).
     energy: d' C^-1 d, how much the candidate would stand out.
+    classes: of each slot, as known or inferred, [ways].
   """
 
   response: jax.Array
   energy: jax.Array
+  classes: jax.Array
 
 
 REQUIRES = {'support': frozenset({'query_set', 'inner_loop', 'references', 'classes'})}
 THRESHOLD = 0.0  # the likelihood ratio's
 
 
-def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowledge:
-  """Nothing to prepare: the shadows' gradients depend on the query set of each trial."""
-  del key, options
-  return knowledge
+def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepared:
+  """How classes are told apart, if unknown: shadows depend on the query set of each trial."""
+  del key
+  return learn_classes(knowledge, options.classes)
 
 
 def score(
   key: jax.Array,
-  prepared: Knowledge,
+  prepared: Prepared,
   observation: Observation,
   candidate: Candidate,
   *,
@@ -82,7 +90,7 @@ def score(
   Args:
     key: a random key, for the shadows.
     prepared: from `prepare`; its references are class after class.
-    observation: the received gradient, the query set, and the class of each slot.
+    observation: the received gradient, the query set and, if known, the class of each slot.
     candidate: the image x_0 and its slot.
     options: how many shadows.
 
@@ -92,14 +100,16 @@ def score(
   Raises:
     ValueError: if there are no references, or the classes are not known.
   """
-  labels = observation.support_labels
-  draw = jax.vmap(lambda key: draw_shadow(key, prepared, observation))
+  known, labels = prepared.knowledge, observation.support_labels
+  classes = find_classes(prepared, observation, ways=options.ways)
+  seen = observation._replace(classes=classes)
+  draw = jax.vmap(lambda key: draw_shadow(key, known, seen))
   shadows = draw(jax.random.split(key, options.shadows))
   swapped = shadows[: options.swaps].at[:, jnp.argmax(labels == candidate.label)]
 
   def gradient(images: jax.Array) -> jax.Array:
     guess = Batch(images, labels)
-    return ravel_pytree(simulate(prepared, observation, guess, target=options.target))[0]
+    return ravel_pytree(simulate(known, seen, guess, target=options.target))[0]
 
   at_once = max(1, AT_ONCE // len(labels))
   without = jax.lax.map(gradient, shadows, batch_size=at_once)
@@ -108,8 +118,8 @@ def score(
   mean = without.mean(axis=0)
   received = ravel_pytree(observation.gradient)[0] - mean
   whitened = whiten_twice(without - mean, shift, options.shrinkage)
-  ratio, *seen = likelihood_ratio(whitened, shift, received)
-  return ratio, Info(*seen)
+  ratio, *told = likelihood_ratio(whitened, shift, received)
+  return ratio, Info(*told, classes=classes)
 
 
 def whiten_twice(

@@ -127,6 +127,14 @@ def scores(
   return jax.vmap(one)(observations, candidates)
 
 
+def alone(
+  module: ModuleType, known: Knowledge, seen: Observation, candidate: Candidate, options: Any
+) -> Any:
+  """Score and Info of a single trial, not compiled."""
+  prepared = module.prepare(jax.random.key(1), known, options=options)
+  return module.score(jax.random.key(2), prepared, seen, candidate, options=options)
+
+
 traced: list[str] = []  # the attack of each compilation of `scores`
 
 

@@ -222,7 +222,7 @@ def test_shadows_need_to_know_what_they_imitate():
     (known, seen_all._replace(classes=None)),
     (dataclasses.replace(known, references=None), seen_all),
   ):
-    with pytest.raises(ValueError, match=r'without the query set|without references'):
+    with pytest.raises(ValueError, match=r'without the query set|without references|not told'):
       scores(
         shadow_matched_filter,
         *lacking,

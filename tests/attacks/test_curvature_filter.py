@@ -14,7 +14,15 @@ from mamljax.attacks.shadows import draw_shadow, slot_references, solve_ridged
 from mamljax.errors import InputError
 from mamljax.maml import InnerLoop, adapt, meta_gradient
 from mamljax.types import Task
-from tests.attacks.closed_form import knowledge, options_of, played, told, told_by, trials
+from tests.attacks.closed_form import (
+  alone,
+  knowledge,
+  options_of,
+  played,
+  told,
+  told_by,
+  trials,
+)
 from tests.attacks.plays import WAYS
 
 
@@ -103,4 +111,4 @@ def test_what_is_not_known_is_named():
     (dataclasses.replace(known, inner=None), seen),
   ):
     with pytest.raises(ValueError, match='without the query set and the inner loop'):
-      curvature_filter.score(jax.random.key(0), *lacking, one, options=options)
+      alone(curvature_filter, *lacking, one, options)

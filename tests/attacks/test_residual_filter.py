@@ -16,6 +16,7 @@ from mamljax.maml import InnerLoop, adapt, meta_gradient
 from mamljax.types import Params
 from tests.attacks.closed_form import (
   MEMBERS,
+  alone,
   knowledge,
   options_of,
   scores,
@@ -119,7 +120,7 @@ def test_what_is_not_known_is_named():
     ((known, seen._replace(query_set=None)), 'query set not known|without the query set'),
     ((dataclasses.replace(known, inner=None), seen), 'without the inner loop'),
     ((dataclasses.replace(known, references=None), seen), 'without references'),
-    ((known, seen._replace(classes=None)), 'references and classes'),
+    ((known, seen._replace(classes=None)), 'classes of slots are not told'),
   ):
     with pytest.raises(ValueError, match=said):
-      residual_filter.score(jax.random.key(0), *lacking, candidate, options=options)
+      alone(residual_filter, *lacking, candidate, options)

@@ -84,6 +84,23 @@ NUMBERS = [
   ('quick=maybe', r'--quick=maybe'),
   ('dry_run=maybe', r'--dry_run=maybe'),
 ]
+PLAYS = [
+  (
+    'attacks=residual_filter classes=known,unknown',
+    r"infers unknown classes from the query set.*'matched_filter' infers them",
+  ),
+  *(
+    (
+      f'attacks={attack} targets={target} normalization=none,batch',
+      r"'\w+' needs images that do not see each other: normalization 'none' or 'group'",
+    )
+    for attack, target in (
+      ('curvature_filter', 'support'),
+      ('residual_filter', 'query,support'),
+      ('combined parts=loss+residual_filter', 'query'),
+    )
+  ),
+]
 ARRAYS = {
   'shape': ({'images': np.zeros((80, 11), np.uint8)}, r'images must be \[n, height, width\]'),
   'lengths': ({'labels': np.arange(79) % 4}, r'80 images need labels \[80\], not \[79\]'),
@@ -115,6 +132,14 @@ def refused(ended: Ended, message: str, *, program: str = 'sweep') -> None:
 def test_a_wrong_option_is_refused(npz, tmp_path, typed, message):
   """A user must see what to type instead, and find no half-made results."""
   refused(run([*arguments(npz, tmp_path / 'out'), f'--{typed}']), message)
+  assert list(tmp_path.iterdir()) == [npz]
+
+
+@pytest.mark.parametrize(('typed', 'message'), PLAYS)
+def test_an_attack_that_cannot_be_played_is_refused(npz, tmp_path, typed, message):
+  """Its scores would be of a model that is not the learner's, and look like protection."""
+  options = dict(item.split('=') for item in typed.split()) | {'defences': 'none'}
+  refused(run(arguments(npz, tmp_path / 'out', noise_scales=0, **options)), message)
   assert list(tmp_path.iterdir()) == [npz]
 
 

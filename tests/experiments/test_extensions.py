@@ -1,5 +1,7 @@
 """Beyond one undefended learner, from the command line to results.csv."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,18 @@ def test_attacks_in_closed_form(npz, tmp_path, target):
   known = [getattr(PLAYED.get(line['attack']), 'THRESHOLD', None) for line in lines]
   for cell, threshold in zip(found, known, strict=True):
     assert len(cell['calibration']['scores']) == (4 if threshold is None else 0)
+
+
+def test_filters_that_are_not_told_the_classes(npz, tmp_path):
+  """A cell as told and one as not, on the same trials: else they could not be compared."""
+  filters = 'shadow_matched_filter,curvature_filter,residual_filter'
+  asked = {'attacks': filters, 'classes': 'known,unknown', 'targets': 'support'}
+  small = {'defences': 'none', 'noise_scales': 0, 'sketch': 16, 'shadows': 5, 'swaps': 3}
+  lines, found = finish(npz, tmp_path / 'out', **asked, **small)
+  said = [(line['attack'], line['classes']) for line in lines]
+  assert sorted(said) == sorted(itertools.product(filters.split(','), ['known', 'unknown']))
+  assert len({tuple(cell['trials']['members']) for cell in found}) == 1
+  assert len({tuple(cell['trials']['scores']) for cell in found}) == 6
 
 
 def test_no_attack_is_left_out():

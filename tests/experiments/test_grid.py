@@ -172,6 +172,9 @@ def test_what_an_attack_is_not_told_multiplies_nothing():
     ('reconstruction', 'support'): 2,
     ('gradient_cosine_z', 'query'): 2,  # it must be told the classes
     ('matched_filter', 'query'): 2 * 2,
+    ('curvature_filter', 'support'): 2 * 2 * 2,
+    ('shadow_matched_filter', 'support'): 2 * 2 * 2,
+    ('residual_filter', 'support'): 2 * 2 * 2,
   }
   for (attack, target), count in counts.items():
     assert len(expand({'attack': [attack], 'target': [target], **told}, {})) == count, attack
