@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
+from experiments.options import idle_fields
 from experiments.results import Summary
 from mamljax.audit.metrics import Rate
 from mamljax.defences import parse_defence
@@ -127,12 +128,23 @@ def _key(cell: Summary, apart: Collection[str]) -> tuple[tuple[str, Any], ...]:
 
 
 def _labels(groups: Sequence[dict[str, Any]]) -> list[str]:
-  """Short names: the fewest fields, in order of their interest, that tell all apart."""
+  """Short names: the fewest fields, in order of their interest, that tell all apart.
+
+  A field that an attack does not read is left out of its names: attack and target, which say
+  so, come first.
+  """
   telling: list[str] = []
   for name in sorted(groups[0], key=lambda name: name not in _FIRST):
     if _distinct(groups, [*telling, name]) > _distinct(groups, telling):
       telling.append(name)
-  return [', '.join(_say(name, group[name]) for name in telling) for group in groups]
+  return [
+    ', '.join(_say(name, group[name]) for name in telling if name not in _idle(group))
+    for group in groups
+  ]
+
+
+def _idle(group: dict[str, Any]) -> frozenset[str]:
+  return idle_fields(group['attack'], group['target'], parts=group['parts'])
 
 
 def _distinct(groups: Sequence[dict[str, Any]], names: Sequence[str]) -> int:

@@ -46,6 +46,8 @@ OTHER: dict[str, Any] = {
   'judge': 'mse',
   'references': 50,
   'classes': 'unknown',
+  'query_set': 'unknown',
+  'neighbours': 50,
   'sketch': 64,
   'ridge': 0.1,
   'shadows': 40,

@@ -40,6 +40,8 @@ class Cell:
   seed: int = 0
   fingerprint: str = ''
   judge: str = 'ssim'
+  query_set: str = 'known'
+  neighbours: int = 100
 
 
 Small = dataclasses.make_dataclass('Small', [('a', int, 1), ('b', float, 0.1)])
