@@ -43,6 +43,9 @@ READERS |= {
   name: ['--attacks=shadow_matched_filter', '--targets=support']
   for name in ('shadows', 'swaps', 'shrinkage')
 }
+READERS |= {
+  name: ['--attacks=patch_space', '--targets=support'] for name in ('query_sets', 'neighbours')
+}
 READERS['parts'] = ['--attacks=combined']
 NOISE = ['defences', 'noise_scales', 'noise_means', 'clip_noisy_images']
 FIELDS = ['dataset', 'network', 'ways', 'target', 'order', 'epoch']
