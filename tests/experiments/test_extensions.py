@@ -1,7 +1,5 @@
 """Beyond one undefended learner, from the command line to results.csv."""
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -88,16 +86,15 @@ def test_attacks_in_closed_form(npz, tmp_path, target):
     assert len(cell['calibration']['scores']) == (4 if threshold is None else 0)
 
 
-def test_filters_that_are_not_told_the_classes(npz, tmp_path):
+def test_a_filter_that_is_not_told_the_classes(npz, tmp_path):
   """A cell as told and one as not, on the same trials: else they could not be compared."""
-  filters = 'shadow_matched_filter,curvature_filter,residual_filter'
-  asked = {'attacks': filters, 'classes': 'known,unknown', 'targets': 'support'}
-  small = {'defences': 'none', 'noise_scales': 0, 'sketch': 16, 'shadows': 5, 'swaps': 3}
+  asked = {'attacks': 'curvature_filter', 'classes': 'known,unknown', 'targets': 'support'}
+  small = {'defences': 'none', 'noise_scales': 0, 'sketch': 16, 'shadows': 5}
   lines, found = finish(npz, tmp_path / 'out', **asked, **small)
-  said = [(line['attack'], line['classes']) for line in lines]
-  assert sorted(said) == sorted(itertools.product(filters.split(','), ['known', 'unknown']))
-  assert len({tuple(cell['trials']['members']) for cell in found}) == 1
-  assert len({tuple(cell['trials']['scores']) for cell in found}) == 6
+  assert [line['classes'] for line in lines] == ['known', 'unknown']
+  told, untold = (cell['trials'] for cell in found)
+  assert told['members'] == untold['members']
+  assert told['scores'] != untold['scores']
 
 
 def test_no_attack_is_left_out():
