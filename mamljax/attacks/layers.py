@@ -61,7 +61,8 @@ def visit_layers(
 def widest_layer(loss_fn: LossFn, params: Params, batch: Batch) -> Layer:
   """The layer with the most features for each of its places, of equals the first.
 
-  Its gradient has the most columns for what they are sums of.
+  Its gradient has the most columns for what they are sums of. The last layer, whose columns are
+  the logits' and sum to zero, is taken only if there is no other.
 
   Raises:
     InputError: if no layer is a `flax.linen.Dense` or a `mamljax.networks.Convolution`.
@@ -77,7 +78,7 @@ def widest_layer(loss_fn: LossFn, params: Params, batch: Batch) -> Layer:
   jax.eval_shape(functools.partial(visit_layers, loss_fn, note), params, batch)
   if not layers:
     raise InputError('no layer of the network is a flax.linen.Dense or a mamljax Convolution')
-  return max(layers, key=lambda layer: layer.features / layer.places)
+  return max(layers[:-1] or layers, key=lambda layer: layer.features / layer.places)
 
 
 def layer_inputs(loss_fn: LossFn, params: Params, batch: Batch, path: Path) -> jax.Array:

@@ -7,13 +7,15 @@ places, and a trained network hardly moves its features when it adapts (Raghu et
 that what a_ip is at w tells what it was at the adapted parameters. The layer with the most
 features for each place is taken.
 
-Two sets of n images have 3 n P terms of P places (the support set counts twice: its Hessian
-bends the inputs as well). Where that is more than the features, the span mixes them, and who
-adds little to the gradient is lost. So the score is not how much of the candidate's patches is
-outside the span, but how little it is beside public images like it. All is in units of the
-spread of public patches within their class. What any image has in common with those known to
-be there, the means of the classes and, where it is known, the query set, is no evidence and is
-taken out first.
+The support set counts twice and more, since its Hessian bends the inputs as well. Once all
+these terms outnumber the features the span mixes them, and those that add little to the gradient
+are lost: the images that a trained model is sure of, and the support set of an untrained one. So
+the score is not how much of the candidate's patches is outside the span, but how little it is
+beside public images like it. All is in units of the spread of public patches within their class.
+What any image has in common with those known to be there, the means of the classes and, where
+it is known, the query set, is no evidence and is taken out first.
+
+Patches are those of an image by itself: under batch normalisation there are none.
 """
 
 import dataclasses
@@ -39,8 +41,8 @@ class Options:
   Attributes:
     target: the set that is sought.
     query_set: 'known' if the adversary who seeks the support set has it, or 'unknown'.
-    neighbours: public images like the candidate that say what is usual (a length, so a change
-      of it recompiles).
+    neighbours: public images like the candidate that say what is usual, at least two, or all if
+      there are fewer (a length, so a change of it recompiles).
     ridge: added to the covariance of patches, in units of its mean variance.
   """
 
@@ -55,7 +57,7 @@ class Info(NamedTuple):
 
   Attributes:
     outside: the share of the candidate's patches outside the span, as a square, in [0, 1].
-    usual: that of each neighbour, [neighbours].
+    usual: that of each of the public images that are most like it.
     rank: directions of the span.
   """
 
@@ -64,10 +66,8 @@ class Info(NamedTuple):
   rank: jax.Array
 
 
-REQUIRES = {
-  'query': frozenset({'references'}),
-  'support': frozenset({'references', 'query_set'}),
-}
+_ALWAYS = frozenset({'references', 'separate_images'})
+REQUIRES = {'query': _ALWAYS, 'support': _ALWAYS | {'query_set'}}
 THRESHOLD = None  # how far a member stands out depends on the network
 
 _AT_ONCE = 64  # images that pass the network together
@@ -129,30 +129,41 @@ def score(
   Args:
     key: not used.
     prepared: from `prepare`.
-    observation: the received gradient and, if it is to be known, the query set.
+    observation: the received gradient and, if it is to be known, the query set, which is not
+      looked at otherwise.
     candidate: the image x_0.
     options: what it is compared with.
 
   Returns:
     A scalar and an `Info`.
+
+  Raises:
+    ValueError: if the query set is to be known, and is not.
   """
   del key
   own = product(_patches(prepared.knowledge, candidate.image[None]), prepared.whitener.T)
-  alike = 2 * jnp.einsum('npd,pd->n', prepared.patches, own[0]) - prepared.squares
+  alike = 2 * product(prepared.patches.reshape(-1, own.size), own.ravel()) - prepared.squares
   _, nearest = jax.lax.top_k(alike, min(options.neighbours, len(alike)))
   images = jnp.concatenate([own, prepared.patches[nearest]])
-  common = prepared.means.reshape(-1, own.shape[-1])
-  if options.target == 'support' and observation.query_set is not None:
-    query = _patches(prepared.knowledge, observation.query_set.images)
-    query = product(query, prepared.whitener.T).reshape(-1, own.shape[-1])
-    common = jnp.concatenate([common, query])
   path = _path(prepared.knowledge, candidate.image)
   columns = product(prepared.whitener, layer_gradient(observation.gradient, path))
-  outside, rank = _outside(images, common, columns)
+  outside, rank = _outside(images, _common(prepared, observation, options), columns)
   logs = jnp.log(jnp.maximum(outside, _SMALLEST))
   usual = logs[1:]
   deviations = (usual.mean() - logs[0]) / jnp.maximum(usual.std(), 1e-6)
   return deviations, Info(outside[0], outside[1:], rank)
+
+
+def _common(prepared: Prepared, observation: Observation, options: Options) -> jax.Array:
+  """What is no evidence: patches of the means and of a known query set, [rows, inputs]."""
+  means = prepared.means.reshape(-1, prepared.means.shape[-1])
+  if options.target == 'query' or options.query_set == 'unknown':
+    return means
+  if observation.query_set is None:
+    raise ValueError("the query set is not known, and not 'unknown' in the options")
+  query = _patches(prepared.knowledge, observation.query_set.images)
+  query = product(query, prepared.whitener.T)
+  return jnp.concatenate([means, query.reshape(-1, means.shape[-1])])
 
 
 # One after another: a batch of LAPACK's calls may wait for itself on several CPU devices.
@@ -162,6 +173,8 @@ def _outside(
 ) -> tuple[jax.Array, jax.Array]:
   """The share of each image's patches outside the span of the columns, and the span's rank.
 
+  An image of which nothing is left is outside.
+
   Args:
     images: [images, places, inputs].
     common: what is no evidence, [rows, inputs]; at most half of the directions are taken out.
@@ -170,10 +183,19 @@ def _outside(
   shared, _ = _span(common.T, most=len(columns) // 2)
   columns = jnp.where(jnp.isfinite(columns).all(axis=0), columns, 0)
   columns = columns / jnp.maximum(jnp.abs(columns).max(axis=0), _SMALLEST)
-  images, columns = _remove(images, shared), _remove(columns.T, shared).T
+  images, columns = _without(images, shared), _without(columns.T, shared).T
   basis, rank = _span(columns, most=columns.shape[1])
+  whole = jnp.sum(images**2, axis=(1, 2))
   left = jnp.sum(_remove(images, basis) ** 2, axis=(1, 2))
-  return left / jnp.maximum(jnp.sum(images**2, axis=(1, 2)), _SMALLEST), rank
+  return jnp.where(whole > 0, left / jnp.maximum(whole, _SMALLEST), 1), rank
+
+
+def _without(rows: jax.Array, basis: jax.Array) -> jax.Array:
+  """The rows without their share along a basis; zero where only rounding would be left."""
+  left = _remove(rows, basis)
+  before, after = (jnp.sum(part**2, axis=-1, keepdims=True) for part in (rows, left))
+  rounding = rows.shape[-1] * jnp.finfo(rows.dtype).eps ** 2
+  return jnp.where(after > 100 * rounding * before, left, 0)
 
 
 def _span(columns: jax.Array, *, most: int) -> tuple[jax.Array, jax.Array]:

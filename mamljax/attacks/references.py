@@ -139,7 +139,12 @@ def _deviation(gradients, images: jax.Array) -> jax.Array:
 
 
 def make_whitener(covariance: jax.Array, ridge: float | jax.Array) -> jax.Array:
-  """The inverse of the covariance's Cholesky factor, with a ridge."""
+  """What whitens: the inverse of the covariance's Cholesky factor, [size, size].
+
+  Args:
+    covariance: [size, size].
+    ridge: added to it, in units of its mean variance.
+  """
   size = len(covariance)
   ridged = covariance + ridge * jnp.trace(covariance) / size * jnp.eye(size)
   factor = jnp.linalg.cholesky(ridged)

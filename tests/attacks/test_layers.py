@@ -64,7 +64,7 @@ def test_the_gradient_is_inputs_times_slopes(name, options, path):
   ('name', 'options', 'path', 'places'),
   [
     ('conv4', {}, ('Convolution_3',), 4),
-    ('conv4', {'filters': 4}, ('Dense_0',), 1),  # two outputs for each image, one for a place
+    ('conv4', {'filters': 4}, ('Convolution_3',), 4),  # not the logits, two for an image
     ('lenet', {}, ('Dense_0',), 1),
     ('mlp', {}, ('Dense_0',), 1),
   ],

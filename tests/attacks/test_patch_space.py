@@ -13,6 +13,7 @@ from sklearn.covariance import EmpiricalCovariance
 from experiments.options import required
 from mamljax.attacks import Knowledge, Observation, patch_space
 from mamljax.attacks.layers import layer_gradient, layer_inputs
+from mamljax.attacks.patch_space import _outside
 from mamljax.audit.metrics import auc
 from mamljax.errors import InputError
 from mamljax.maml import InnerLoop
@@ -42,10 +43,12 @@ def observed(target: str, **loop: Any) -> Observation:
   return seen(*trials(target), known(**loop))
 
 
-@functools.partial(jax.jit, static_argnames='target')
-def attack(prepared: Any, observations: Any, candidates: Any, target: str) -> Any:
+@functools.partial(jax.jit, static_argnames=('target', 'query_set'))
+def attack(
+  prepared: Any, observations: Any, candidates: Any, target: str, query_set: str
+) -> Any:
   """Scores and Info of some trials."""
-  options = patch_space.Options(target=target)
+  options = patch_space.Options(target=target, query_set=query_set)
 
   def one(observation: Any, candidate: Any) -> Any:
     return patch_space.score(
@@ -64,11 +67,15 @@ def prepared(activation: str = 'relu') -> patch_space.Prepared:
 
 
 def scored(
-  target: str, observations: Observation, candidates: Any = None, activation: str = 'relu'
+  target: str,
+  observations: Observation,
+  candidates: Any = None,
+  activation: str = 'relu',
+  query_set: str = 'known',
 ) -> Any:
   """The same in NumPy, of the played candidates if no others are given."""
   candidates = trials(target)[0].candidate if candidates is None else candidates
-  found = attack(prepared(activation), observations, candidates, target)
+  found = attack(prepared(activation), observations, candidates, target, query_set)
   return jax.tree.map(np.asarray, found)
 
 
@@ -84,17 +91,26 @@ def test_planted_members_outscore_non_members(target, loop, least):
 
 @pytest.mark.parametrize('target', ['query', 'support'])
 def test_the_gradient_of_another_task_says_nothing(target):
-  """Null control: without information any AUC but 0.5 is a flaw of the game or the score."""
-  rolled = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), observed(target))
-  assert auc(scored(target, rolled)[0], MEMBERS) == pytest.approx(0.5, abs=CHANCE)
+  """Null control: without information any AUC but 0.5 is a flaw of the game or the score.
 
-
-def test_first_order_maml_hides_the_support_set():
-  """Its gradient has no term of the support set's patches; without the query set known, that
-  is chance, so that what is found of second order is not an artefact of the score.
+  The gradients of eight other tasks for each candidate, whose chance is then about halved.
   """
-  told = observed('support', order=1)._replace(query_set=None)
-  assert auc(scored('support', told)[0], MEMBERS) == pytest.approx(0.5, abs=CHANCE)
+  told = observed(target)
+  rolled = (
+    jax.tree.map(lambda leaf, n=n: jnp.roll(leaf, n, axis=0), told) for n in range(1, 9)
+  )
+  found = [auc(scored(target, other)[0], MEMBERS) for other in rolled]
+  assert np.mean(found) == pytest.approx(0.5, abs=CHANCE / 2)
+
+
+@pytest.mark.parametrize('query_set', ['known', 'unknown'])
+def test_first_order_maml_hides_the_support_set(query_set):
+  """Its gradient has no term of the support set's patches: what is found of second order is
+  not an artefact of the score, nor of what is taken out of it.
+  """
+  told = observed('support', order=1)
+  found = scored('support', told, query_set=query_set)[0]
+  assert auc(found, MEMBERS) == pytest.approx(0.5, abs=CHANCE)
 
 
 def test_where_nothing_adapts_a_member_is_in_the_span_exactly():
@@ -161,13 +177,39 @@ def test_only_the_span_matters():
 
 
 def test_the_query_set_is_no_evidence_of_the_support_set():
-  """With it known, its own images no longer stand out, as they do without."""
+  """With it known, nothing is left of its own images, which without stand out."""
   told, (played, _) = observed('support'), trials('support')
   query = played.candidate._replace(image=played.task.query.images[:, 0])
-  with_it, without = (
-    scored('support', seen, query)[1].outside for seen in (told, told._replace(query_set=None))
+  known_outside, outside = (
+    scored('support', told, query, query_set=said)[1].outside for said in ('known', 'unknown')
   )
-  assert np.median(without) < 0.5 * np.median(with_it)
+  np.testing.assert_array_equal(known_outside, 1)
+  assert np.median(outside) < 0.5
+
+
+def test_the_query_set_is_looked_at_only_if_it_is_known():
+  """What is called unknown must not help, even where somebody passes it."""
+  told = observed('support')
+  with_it, without = (
+    scored('support', seen, query_set='unknown')[0]
+    for seen in (told, told._replace(query_set=None))
+  )
+  np.testing.assert_array_equal(with_it, without)
+  with pytest.raises(ValueError, match='the query set is not known'):
+    scored('support', told._replace(query_set=None))
+
+
+def test_an_image_of_which_nothing_is_left_is_no_member():
+  """Nothing is in every span: what whoever is blank says of a gradient is nothing."""
+  none, images = jnp.zeros((3, 2, 8)), jax.random.normal(jax.random.key(0), (3, 2, 8))
+  common = jax.random.normal(jax.random.key(1), (2, 8))
+  outside, rank = _outside(none, common, images[0].T)
+  np.testing.assert_array_equal(outside, 1)
+  assert rank == 2
+  # Columns of nothing but what is taken out span nothing: else their rounding would.
+  outside, rank = _outside(images, common, (common.T @ images[0, 0, :2])[:, None] * 1e-4)
+  assert rank == 0
+  np.testing.assert_allclose(outside, 1, atol=1e-6)
 
 
 def test_columns_that_overflowed_are_left_out():
@@ -197,4 +239,5 @@ def test_what_is_unknown_is_not_told():
     required('patch_space', patch_space.Options(target='support', query_set=known))
     for known in ('known', 'unknown')
   ]
-  assert needs == [{'references', 'query_set'}, {'references'}]
+  assert needs[0] - needs[1] == {'query_set'}
+  assert 'references' in needs[1]
