@@ -8,12 +8,12 @@ that what a_ip is at w tells what it was at the adapted parameters. The layer wi
 features for each place is taken.
 
 The support set counts twice and more, since its Hessian bends the inputs as well. Once all
-these terms outnumber the features the span mixes them, and those that add little to the gradient
-are lost: the images that a trained model is sure of, and the support set of an untrained one. So
-the score is not how much of the candidate's patches is outside the span, but how little it is
-beside public images like it. All is in units of the spread of public patches within their class.
-What any image has in common with those known to be there, the means of the classes and, where
-it is known, the query set, is no evidence and is taken out first.
+these terms outnumber the features the span mixes them, and those that add little to the
+gradient are lost: the images that a trained model is sure of, and the support set of an
+untrained one. So the score is not how much of the candidate's patches is outside the span, but
+how little it is beside public images like it. All is in units of the spread of public patches
+within their class. What any image has in common with those known to be there, the means of the
+classes and, where it is known, the query set, is no evidence and is taken out first.
 
 Patches are those of an image by itself: under batch normalisation there are none.
 """
