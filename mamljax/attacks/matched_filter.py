@@ -5,7 +5,8 @@ query images at w. Public images of the same classes tell how gamma is distribut
 If everything is Gaussian, n g less its mean is noise of n covariances, in which a member adds
 the known signal d = gamma(x_0) - mu: the best test is the matched filter d' C^-1 (g - mu_g),
 and the log-likelihood ratio is what it exceeds d' C^-1 d / (2 n) by. In other words, the
-coefficient of d in g, about 1/n for a member and 0 for others, is compared with 1/(2n).
+coefficient of d in g, about 1/n for a member and 0 for others, is compared with 1/(2n). (Under
+batch normalisation no image has a gradient of its own.)
 """
 
 import dataclasses
@@ -54,7 +55,7 @@ class Info(NamedTuple):
   classes: jax.Array
 
 
-REQUIRES = {'query': frozenset({'references', 'classes'})}
+REQUIRES = {'query': frozenset({'references', 'classes', 'separate_images'})}
 THRESHOLD = 0.0  # the likelihood ratio's; the coefficient is then 1/(2n)
 
 
@@ -91,7 +92,9 @@ def score(
   Returns:
     A scalar and an `Info`.
   """
-  del key, options
+  del key
+  if options.classes == 'unknown':  # what is told all the same is not looked at
+    observation = observation._replace(classes=None)
   received = prepared.whiten(observation.gradient)
   classes, mean = expected(prepared, observation, received)
   signal = prepared.whiten(labelled(prepared, candidate))

@@ -98,6 +98,8 @@ PLAYS = [
       r"'\w+' needs images that do not see each other: normalization 'none' or 'group'",
     )
     for attack, target in (
+      ('matched_filter', 'query'),
+      ('patch_space', 'query,support'),
       ('curvature_filter', 'support'),
       ('residual_filter', 'query,support'),
       ('combined parts=loss+residual_filter', 'query'),
