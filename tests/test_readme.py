@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl.testing import flagsaver
 
-from experiments import recovery, sweep, train
+from experiments import flags, models, recovery, sweep, train
 from tests.experiments.tiny import run
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +72,18 @@ def test_every_flagfile_is_a_grid(path: Path, options: list[str]):
   assert lines
   if options:
     assert all('mnist_sample' in line for line in lines)
+
+
+@pytest.mark.parametrize(
+  'path', [path for path in GRIDS if MODULES[path] == 'sweep'], ids=lambda path: path.stem
+)
+def test_a_quick_look_asks_for_no_more_images_than_there_are(path: Path):
+  """A list that ends in more shots than the samples allow would be refused after its grid."""
+  with flagsaver.flagsaver():
+    flags.FLAGS(['sweep', f'--flagfile={path}', '--quick'])
+    cells = flags.read().cells
+  for cell in cells:
+    models.splits_of(cell, None)
 
 
 def test_every_experiment_has_a_folder_of_its_own():
