@@ -1,6 +1,7 @@
 """Which fields of a cell an attack reads, and the options that it is run with."""
 
 import dataclasses
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -79,6 +80,12 @@ def idle_fields(attack: str, target: str, *, parts: str = '') -> frozenset[str]:
   unread = {field for name in ATTACKS for field in _option_fields(name).values()} - read
   unread |= {f for f, need in _KNOWLEDGE.items() if need not in needs}
   return frozenset(unread if attack == COMBINED else unread | {'parts'})
+
+
+def idle_in(configuration: Mapping[str, Any]) -> frozenset[str]:
+  """The fields of a cell, as its file has them, that its attack does not read."""
+  attack, target = configuration['attack'], configuration['target']
+  return idle_fields(attack, target, parts=configuration.get('parts', ''))
 
 
 def passes(cell: Any) -> int:

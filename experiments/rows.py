@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments import ceiling, paper
 from experiments.csv_text import csv_text
-from experiments.options import idle_fields
+from experiments.options import idle_in
 from experiments.results import Summary, configuration_hash
 from mamljax import atomic
 
@@ -61,9 +61,7 @@ def row(result: Summary, *, bound: Summary | None = None) -> dict[str, Any]:
     'ceiling_auc': bound.metrics.auc.value if bound and bound.metrics.auc else None,
     'ceiling_share': ceiling.share(result, bound) if bound else None,
   }
-  values |= dict.fromkeys(
-    idle_fields(cell['attack'], cell['target'], parts=cell.get('parts', ''))
-  )
+  values |= dict.fromkeys(idle_in(cell))
   rest = [name for name in cell if name not in COLUMNS]
   return {column: values[column] for column in (*COLUMNS, *rest)}
 

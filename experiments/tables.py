@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.options import idle_fields
+from experiments.options import idle_in
 from experiments.results import Summary
 from experiments.rows import row
 
@@ -43,7 +43,7 @@ def _lines(result: Summary, varying: list[str]) -> list[list[str]]:
   found = [_shorten(cell['dataset']), *(_rate(values, name) for name in _RATES)]
   size = f'{cell["ways"]}-way {cell["shots"]}-shot {cell["target"]}'
   theirs = [size, *(_paper(values, name) for name in _RATES)]
-  idle = idle_fields(cell['attack'], cell['target'], parts=cell.get('parts', ''))
+  idle = idle_in(cell)
   apart = '  ' + ' '.join(f'{name}={cell[name]}' for name in varying if name not in idle)
   return [found, theirs, [apart]] if varying else [found, theirs]
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from experiments.options import idle_fields
+from experiments.options import idle_in
 from experiments.results import Summary
 from mamljax.audit.metrics import Rate
 from mamljax.defences import parse_defence
@@ -138,13 +138,9 @@ def _labels(groups: Sequence[dict[str, Any]]) -> list[str]:
     if _distinct(groups, [*telling, name]) > _distinct(groups, telling):
       telling.append(name)
   return [
-    ', '.join(_say(name, group[name]) for name in telling if name not in _idle(group))
+    ', '.join(_say(name, group[name]) for name in telling if name not in idle_in(group))
     for group in groups
   ]
-
-
-def _idle(group: dict[str, Any]) -> frozenset[str]:
-  return idle_fields(group['attack'], group['target'], parts=group['parts'])
 
 
 def _distinct(groups: Sequence[dict[str, Any]], names: Sequence[str]) -> int:

@@ -1,12 +1,10 @@
 """A mistake ends as one clear line and exit status 2: no traceback, nothing written or lost."""
 
-import re
-
 import numpy as np
 import pytest
 
 from experiments import train
-from tests.experiments.tiny import CLASSES, Ended, arguments, finish, run, start, write_npz
+from tests.experiments.tiny import CLASSES, arguments, finish, refused, run, start, write_npz
 
 # What was typed, and what the line must say.
 NAMES = [
@@ -121,16 +119,6 @@ ARRAYS = {
 @pytest.fixture
 def npz(tmp_path):
   return write_npz(tmp_path / 'tiny.npz')
-
-
-def refused(ended: Ended, message: str, *, program: str = 'sweep') -> None:
-  """One clear line, and nothing else."""
-  assert ended.status == 2
-  assert ended.out == ''
-  assert ended.err.count('\n') == 1
-  assert ended.err.startswith(f'{program}: ')
-  assert 'Traceback' not in ended.err
-  assert re.search(message, ended.err), ended.err
 
 
 @pytest.mark.parametrize(('typed', 'message'), NAMES + SIZES + NUMBERS)

@@ -1,12 +1,11 @@
 """How a sweep grows is measured once for each size, also after an interruption."""
 
 import csv
-import re
 
 import pytest
 
 from experiments import sizes
-from tests.experiments.tiny import finish, mistaken, start
+from tests.experiments.tiny import finish, mistaken, refused, start
 
 SIZES = [(1, 1, 100), (1, 4, 100), (1, 1, 1000)]
 MORE = [*SIZES, (2, 1, 100)]
@@ -63,10 +62,7 @@ def said(tmp_path_factory):
 @pytest.mark.parametrize('typed', MISTAKES)
 def test_a_mistake_is_one_line(said, typed):
   """A quarter of an hour later, or as a traceback, it would help nobody."""
-  status, out, err = said[typed]
-  assert (status, out, err.count('\n')) == (2, '', 1)
-  assert err.startswith('scaling: ')
-  assert re.search(MISTAKES[typed], err), err
+  refused(said[typed], MISTAKES[typed], program='scaling')
 
 
 @pytest.mark.parametrize('known', [[], [sizes.Point(1, 1, 100, 9.0, 1.0, 2.0)]])

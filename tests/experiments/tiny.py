@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -115,6 +116,16 @@ def mistaken(module: str, lines: Sequence[Sequence[str]]) -> list[Ended]:
   code = [sys.executable, '-c', _SAY, module, json.dumps(lines)]
   done = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=True)
   return [Ended(*ended) for ended in json.loads(done.stdout.splitlines()[-1])]
+
+
+def refused(ended: Ended, message: str, *, program: str = 'sweep') -> None:
+  """One clear line, and nothing else."""
+  assert ended.status == 2
+  assert ended.out == ''
+  assert ended.err.count('\n') == 1
+  assert ended.err.startswith(f'{program}: ')
+  assert 'Traceback' not in ended.err
+  assert re.search(message, ended.err), ended.err
 
 
 def start(
