@@ -1,12 +1,15 @@
-"""Compiling once per shape, and knowing what it cost."""
+"""Compiling once per shape, knowing what it cost, and forgetting before the process is full."""
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 
 _COMPILED: dict[Any, Callable] = {}
+
+_MAPS, _MOST_MAPS = Path('/proc/self/maps'), Path('/proc/sys/vm/max_map_count')  # of Linux
 
 
 def memory_bytes(executable: Any) -> float:
@@ -36,6 +39,25 @@ def compile_once(function: Any, *args: Any, **static: Any) -> tuple[Callable, fl
   signature = (function, structure, shapes, tuple(sorted(static.items())))
   if signature in _COMPILED:
     return _COMPILED[signature], 0.0
+  forget_if_full()
   start = time.perf_counter()
   _COMPILED[signature] = function.lower(*args, **static).compile()
   return _COMPILED[signature], time.perf_counter() - start
+
+
+def forget_if_full() -> None:
+  """Forgets all executables where the process has mapped half of what Linux lets it.
+
+  XLA maps each kernel of an executable into memory by itself, some hundred pieces for a
+  stage of a trial, and Linux permits 65,530 of them. The next one ends the process with a
+  segmentation fault, in the middle of a sweep over many shapes. What is wanted again comes
+  from the persistent cache.
+  """
+  if _MAPS.exists() and _count_maps() > int(_MOST_MAPS.read_text()) / 2:
+    _COMPILED.clear()
+    jax.clear_caches()
+
+
+def _count_maps() -> int:
+  with _MAPS.open('rb') as lines:
+    return sum(1 for _ in lines)
