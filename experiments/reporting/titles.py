@@ -29,7 +29,7 @@ _TITLES = {
     'Can the meta-learner tell whether an image is in the query set, whose loss the gradient '
     'is of?',
   ),
-  'table1_strong': Title(
+  'table1_row_space': Title(
     'Table I by the row space',
     'Is the candidate in the span of the gradient of a fully connected first layer?',
   ),
