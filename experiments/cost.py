@@ -63,7 +63,7 @@ def fit(results: Iterable[Summary]) -> Costs:
 
 
 def _seconds_prior(cell: Cell) -> float:
-  return math.log(SECONDS_PER_PASS * passes(cell) * _images(cell))
+  return math.log(SECONDS_PER_PASS * passes(cell) * _images(cell) * cell.participations)
 
 
 def _memory_prior(cell: Cell) -> float:

@@ -80,6 +80,9 @@ AXES = {
   'rounds_per_epoch': Axis('rounds_per_epoch', int, 'rounds in an epoch of meta-training'),
   'outer_learning_rate': Axis('outer_learning_rate', float, 'step of the meta-learner'),
   'epochs': Axis('epoch', int, 'epochs of meta-training before the attack'),
+  'participations': Axis(
+    'participations', int, 'gradients that a task sends, one at each of the last epochs'
+  ),
   'learning_epochs': Axis(
     'learning_epoch',
     int,

@@ -100,6 +100,8 @@ class Cell(Model):
       'combined'.
     parts: of a combined attack, joined by '+'; calibration trials weigh them.
     epoch: epochs of meta-training before the attack.
+    participations: gradients that each learner sends of its one task, one at each of the last
+      so many epochs up to `epoch`; calibration trials weigh what an attack makes of them.
     learning_epoch: epochs after which the learning accuracy is measured, or `epoch` if that
       is more: an attack on the untrained model beside what its noise costs in the end. -1:
       that of an untrained model is not.
@@ -127,6 +129,7 @@ class Cell(Model):
   attack: str = 'reconstruction'
   parts: str = 'matched_filter+gradient_cosine_z'
   epoch: int = 0
+  participations: int = 1
   learning_epoch: int = -1
   learners: int = 1
   non_members: str = 'same_class'
@@ -173,7 +176,13 @@ class Cell(Model):
     if self.assumed_order not in (0, 1, 2):
       raise InputError(f'assumed_orders: {self.assumed_order} is not 0 (the true one), 1 or 2')
     check_game(self)
+    _check_at_least(self, 1, 'participations')
     _check_at_least(self, 0, 'epoch')
+    if self.epoch < self.participations - 1:
+      raise InputError(
+        f'{self.participations} participations, the last so many epochs, need '
+        f'--epochs={self.participations - 1} or more, not {self.epoch}'
+      )
     _check_at_least(self, -1, 'learning_epoch')
     _check_at_least(self, 0, 'attack_learning_rate', 'attack_decay', 'tv_weight', 'start_scale')
     _check_at_least(self, 0, 'ridge', 'shrinkage')
@@ -186,7 +195,7 @@ class Cell(Model):
   @property
   def threshold(self) -> float | None:
     """The threshold that is known beforehand; None if calibration trials choose it."""
-    return fixed_threshold(self.attack, self.defence)
+    return fixed_threshold(self.attack, self.defence, self.participations)
 
   @property
   def model(self) -> Model:
@@ -196,8 +205,12 @@ class Cell(Model):
 
   @property
   def alone(self) -> list[Self]:
-    """A cell for each attack that the score is made of, on the same trials."""
-    return [dataclasses.replace(self, attack=part) for part in parts_of(self)]
+    """A cell for each gradient, and attack on it, that the score is made of; same trials."""
+    epochs = range(self.epoch - self.participations + 1, self.epoch + 1)
+    return [
+      dataclasses.replace(self, attack=part, epoch=epoch, participations=1)
+      for part, epoch in itertools.product(parts_of(self), epochs)
+    ]
 
 
 def expand(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[Cell]:

@@ -95,12 +95,13 @@ def passes(cell: Any) -> int:
   return sum(sum(getattr(cell, f) for f in counted if f in fields) or 1 for fields in read)
 
 
-def fixed_threshold(attack: str, defence: str) -> float | None:
+def fixed_threshold(attack: str, defence: str, participations: int = 1) -> float | None:
   """The threshold that is known beforehand; None if trials must choose it.
 
-  A defence moves the scores: the known thresholds of attacks are for none. A bound knows it.
+  A defence moves the scores, and so does weighing several: the known thresholds of attacks are
+  for none and for one gradient. A bound knows it.
   """
-  known = PLAYED if defence == 'none' else BOUNDS
+  known = PLAYED if defence == 'none' and participations == 1 else BOUNDS
   return known[attack].THRESHOLD if attack in known else None
 
 
@@ -110,8 +111,8 @@ def check_game(cell: Any) -> None:
   Raises:
     InputError: if it, or a part of it, does not look for the target, or takes for granted that
       images do not see each other where batch normalisation lets them; if there are several
-      learners for a combination or a bound, or, for a bound, non-members that their class
-      gives away.
+      learners for a bound or a score made of several, or, for a bound, non-members that their
+      class gives away.
   """
   for attack in parts_of(cell):
     known = PLAYED[attack].REQUIRES
@@ -124,12 +125,14 @@ def check_game(cell: Any) -> None:
         f'attack {attack!r} needs images that do not see each other: '
         f"normalization 'none' or 'group', not 'batch'"
       )
-  asked = {'learners': 1} if cell.attack in (COMBINED, *BOUNDS) else {}
+  alone = cell.attack in (COMBINED, *BOUNDS) or cell.participations > 1
+  asked = {'learners': 1} if alone else {}
   asked |= {'non_members': 'same_class'} if cell.attack in BOUNDS else {}
   for field, value in asked.items():
     if getattr(cell, field) != value:
+      several = ' on several participations' if cell.participations > 1 else ''
       raise InputError(
-        f'attack {cell.attack!r} is for the game with {field}={value!r} only, '
+        f'attack {cell.attack!r}{several} is for the game with {field}={value!r} only, '
         f'not {getattr(cell, field)!r}'
       )
 

@@ -1,8 +1,11 @@
-"""The phases of a cell: trials that are reported, and those that calibrate, of each part."""
+"""The phases of a cell: trials that are reported, and those that calibrate, of each part.
+
+A part is an attack on one of the gradients that a task sends; most cells have one.
+"""
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +13,7 @@ import numpy as np
 
 from experiments import playing, stages
 from experiments.grid import Cell
+from experiments.options import BOUNDS
 from experiments.progress import Keeper
 from mamljax.audit.combination import combine
 from mamljax.audit.decision import choose_threshold
@@ -26,32 +30,53 @@ class Phases(NamedTuple):
 
 
 def play_all(
-  cell: Cell, params: Params, splits: Splits, *, advance: Callable[[int], Any], keeper: Keeper
+  cell: Cell,
+  params: Mapping[int, Params],
+  splits: Splits,
+  *,
+  advance: Callable[[int], Any],
+  keeper: Keeper,
 ) -> Phases:
   """Plays the trials of a cell with each part of its attack.
 
   Trials count as done when the last part has played them.
+
+  Args:
+    cell: what is played.
+    params: the meta-knowledge w after each epoch that a gradient is sent at.
+    splits: the images.
+    advance, keeper: see `playing.play`.
   """
   *others, last = cell.alone
   if not others:
     return _play(last, cell, params, splits, advance, keeper)
-  kept = {p: dataclasses.replace(keeper, name=f'{keeper.name}_{p.attack}') for p in cell.alone}
+  kept = {
+    part: dataclasses.replace(keeper, name=f'{keeper.name}_{part.attack}_{part.epoch}')
+    for part in cell.alone
+  }
   phases = [_play(p, cell, params, splits, lambda _: None, kept[p]) for p in others]
   phases.append(_play(last, cell, params, splits, advance, kept[last]))
-  return _combine(phases)
+  return _combine(cell, phases)
 
 
 def _play(
   part: Cell,
   cell: Cell,
-  params: Params,
+  params: Mapping[int, Params],
   splits: Splits,
   advance: Callable[[int], Any],
   keeper: Keeper,
 ) -> Phases:
   """Plays a part of a cell's attack; no calibration trials where the threshold is known."""
-  shared, timings = stages.share(part, params, splits.references)
-  play = functools.partial(playing.play, part, shared, advance=advance, keeper=keeper)
+  shared, timings = stages.share(part, params[part.epoch], splits.references)
+  play = functools.partial(
+    playing.play,
+    part,
+    shared,
+    advance=advance,
+    keeper=keeper,
+    earlier=cell.epoch - part.epoch,
+  )
   report = play(getattr(splits, cell.pool), stream=playing.REPORTED, count=cell.trials)
   if cell.threshold is not None:
     return Phases(report, playing.NOTHING, timings)
@@ -60,13 +85,22 @@ def _play(
   return Phases(report, calibrate, timings)
 
 
-def _combine(phases: Sequence[Phases]) -> Phases:
-  """The phases of a combination, whose weights its calibration trials choose."""
-  calibrations = [part.calibrate.trials for part in phases]
-  members = calibrations[0].members
-  combination = combine(np.transpose([trials.scores for trials in calibrations]), members)
+def _combine(cell: Cell, phases: Sequence[Phases]) -> Phases:
+  """The phases of a combination, whose weights its calibration trials choose.
+
+  Those of a bound are known: the noise of each gradient is drawn anew, so that the logarithms
+  of likelihood ratios add up.
+  """
+  if cell.attack in BOUNDS:
+    combination = functools.partial(np.sum, axis=1)
+  else:
+    calibrations = [part.calibrate.trials for part in phases]
+    scores = np.transpose([trials.scores for trials in calibrations])
+    combination = combine(scores, calibrations[0].members)
 
   def join(scored: Sequence[playing.Scored]) -> playing.Scored:
+    if not scored[0].trials.scores:
+      return playing.NOTHING
     scores = combination(np.transpose([part.trials.scores for part in scored]))
     return playing.Scored(
       scored[0].trials._replace(scores=scores.tolist()),

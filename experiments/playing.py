@@ -55,6 +55,7 @@ def play(
   count: int,
   advance: Callable[[int], Any],
   keeper: Keeper | None = None,
+  earlier: int = 0,
 ) -> Scored:
   """Plays trials 0..count-1 of a cell, each on a task of its own.
 
@@ -66,6 +67,8 @@ def play(
     count: how many trials; every other one has a member.
     advance: called with the number of trials done since it was last called.
     keeper: where to go on from, and where to keep what is played; nowhere if None.
+    earlier: which of the gradients of a task is attacked, 0 for the last one. The tasks are the
+      same; what the learner's and the adversary's randomness is, is not.
 
   Raises:
     FloatingPointError: if a score is not finite, as where the inner loop diverges.
@@ -82,7 +85,7 @@ def play(
     advance(min(done, count))
   for first in range(done, count, size):
     indices = jnp.arange(first, first + size)
-    blocks.append(play_block(key, cell, pool, shared, indices, mesh))
+    blocks.append(play_block(key, cell, pool, shared, indices, mesh, earlier=earlier))
     advance(min(size, count - first))
     blocks = keeper.keep(stream, blocks) if keeper else [join(blocks)]
   played = join(blocks)
@@ -126,6 +129,8 @@ def prepare_block(
   shared: stages.Shared,
   indices: jax.Array,
   mesh: jax.sharding.Mesh,
+  *,
+  earlier: int = 0,
 ) -> Ready:
   """Draws and observes the trials of these indices, of one phase of a cell.
 
@@ -138,14 +143,16 @@ def prepare_block(
     shared: what the cell's trials share.
     indices: integers [n], a multiple of the mesh's devices.
     mesh: the devices that share them out.
+    earlier: see `play`.
   """
   rules = {
     name: getattr(cell, name) for name in ('ways', 'shots', 'target', 'learners', 'non_members')
   }
   split = NamedSharding(mesh, P('trials'))
   own = distributed.own_rows(indices, split)
-  drawn = stages.draw(key, distributed.own_copy(pool), own, **rules)
-  keys, trials = distributed.spread(drawn, split)
+  keys, trials = stages.draw(key, distributed.own_copy(pool), own, **rules)
+  keys = jax.vmap(lambda key: jax.random.fold_in(key, earlier))(keys) if earlier else keys
+  keys, trials = distributed.spread((keys, trials), split)
   static = {'attack': cell.attack, 'chunk': cell.chunk, 'mesh': mesh}
   if cell.attack in BOUNDS:
     bound, seconds = compile_once(stages.bound, keys, trials, shared, **static)
@@ -164,9 +171,11 @@ def play_block(
   shared: stages.Shared,
   indices: jax.Array,
   mesh: jax.sharding.Mesh,
+  *,
+  earlier: int = 0,
 ) -> Block:
   """Draws, observes and attacks trials; the arguments are those of `prepare_block`."""
-  ready = prepare_block(key, cell, pool, shared, indices, mesh)
+  ready = prepare_block(key, cell, pool, shared, indices, mesh, earlier=earlier)
   start = time.perf_counter()
   played = jax.block_until_ready(ready.attack(*ready.arguments))
   seconds = time.perf_counter() - start

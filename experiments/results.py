@@ -23,7 +23,13 @@ from mamljax.errors import InputError
 _HEAD = 2**16  # characters: more than a file has before its trials
 
 # Fields that older results lack, with what they then mean.
-_YOUNGER = {'fingerprint': '', 'judge': 'ssim', 'query_set': 'known', 'neighbours': 100}
+_YOUNGER = {
+  'fingerprint': '',
+  'judge': 'ssim',
+  'query_set': 'known',
+  'neighbours': 100,
+  'participations': 1,
+}
 
 
 class Trials(NamedTuple):

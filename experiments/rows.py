@@ -90,5 +90,6 @@ def _as_in_paper(cell: dict[str, Any]) -> bool:
   reported = cell.get('pool', 'victims') == 'victims'  # others are for tuning
   order = cell['order'] == 2 and cell.get('assumed_order', 0) != 1
   game = cell.get('learners', 1) == 1 and cell.get('labels', 'known') == 'known'
+  game = game and cell.get('participations', 1) == 1
   judged = cell['attack'] == 'reconstruction' and cell.get('judge', 'ssim') == 'ssim'
   return judged and undefended and reported and order and game

@@ -44,10 +44,11 @@ def run_cell(
   revision, splits = _revision(), models.splits_of(cell, data_dir)
   kept: dict[str, Any] = {'store_dir': store_dir, 'save_seconds': save_seconds}
   learned = max(cell.epoch, cell.learning_epoch)
-  states = dict(models.trained_states(cell.model, [cell.epoch, learned], splits=splits, **kept))
+  epochs = [*(part.epoch for part in cell.alone), learned]
+  states = dict(models.trained_states(cell.model, epochs, splits=splits, **kept))
   phases = play_all(
     cell,
-    states[cell.epoch].params,
+    {epoch: state.params for epoch, state in states.items()},
     splits,
     advance=advance,
     keeper=_keeper(cell, **kept),

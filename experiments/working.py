@@ -199,7 +199,7 @@ def _is_exhausted(error: Exception) -> bool:
 
 def steps_of(cell: Cell) -> int:
   """The work of a trial, for the time left: images, each as often as it is looked at."""
-  return cell.ways * cell.shots * passes(cell)
+  return cell.ways * cell.shots * passes(cell) * cell.participations
 
 
 def work_of(cell: Cell) -> int:

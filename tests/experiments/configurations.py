@@ -31,6 +31,7 @@ OTHER: dict[str, Any] = {
   'target': 'support',
   'parts': 'gradient_cosine+loss',
   'epoch': 2,
+  'participations': 2,
   'learning_epoch': 3,
   'learners': 2,
   'non_members': 'any_class',

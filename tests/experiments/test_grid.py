@@ -17,7 +17,7 @@ from tests.experiments.configurations import OTHER
 from tests.experiments.tiny import ROOT
 
 FIELDS = [field.name for field in dataclasses.fields(Cell)]
-BASE = Cell(defence='support_noise', noise_scale=0.5)
+BASE = Cell(epoch=1, defence='support_noise', noise_scale=0.5)
 
 
 def test_the_last_axis_varies_fastest():
@@ -109,6 +109,7 @@ def test_a_model_is_what_the_parameters_depend_on():
   attacker += ['attack_decay', 'labels', 'restarts', 'assumed_order', 'learning_epoch']
   attacker += ['learners', 'non_members', 'references', 'classes', 'sketch', 'ridge']
   attacker += ['shadows', 'swaps', 'shrinkage', 'parts', 'judge', 'query_set', 'neighbours']
+  attacker += ['participations']
   assert set(FIELDS) - of_model == set(attacker)
 
 

@@ -42,6 +42,7 @@ class Cell:
   judge: str = 'ssim'
   query_set: str = 'known'
   neighbours: int = 100
+  participations: int = 1
 
 
 Small = dataclasses.make_dataclass('Small', [('a', int, 1), ('b', float, 0.1)])
