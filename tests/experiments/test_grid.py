@@ -85,7 +85,7 @@ def test_the_name_is_the_same_in_every_process():
   """A hash salted per process would never find a finished cell again."""
   code = (
     'from experiments.grid import Cell; from experiments.results import cell_hash;'
-    "print(cell_hash(Cell(defence='support_noise', noise_scale=0.5)))"
+    "print(cell_hash(Cell(epoch=1, defence='support_noise', noise_scale=0.5)))"
   )
   done = subprocess.run(
     [sys.executable, '-c', code],
