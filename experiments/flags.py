@@ -124,6 +124,7 @@ AXES = {
   'judges': Axis('judge', str, f'of a reconstruction: {", ".join(JUDGES)}'),
   'sketch': Axis('sketch', int, 'numbers that a filter keeps of a gradient'),
   'ridge': Axis('ridge', float, 'added to its covariance, relative to the mean variance'),
+  'directions': Axis('directions', int, 'of gradients, that a filter of noise learns'),
   'shadows': Axis('shadows', int, 'support sets that a filter draws'),
   'swaps': Axis('swaps', int, 'those of them that it puts the candidate in'),
   'shrinkage': Axis('shrinkage', float, 'added to its covariance, as the ridge'),
@@ -235,6 +236,7 @@ def _quick(axes: Axes, fixed: dict[str, Any]) -> tuple[Axes, dict[str, Any]]:
     'rounds_per_epoch': [min(v, 5) for v in axes['rounds_per_epoch']],
     'references': [min(v, 30) for v in axes['references']],
     'sketch': [min(v, 256) for v in axes['sketch']],
+    'directions': [min(v, 64) for v in axes['directions']],
     'shadows': [min(v, 30) for v in axes['shadows']],
   }
   return axes | ends | small, fixed | {'trials': 20, 'calibration_trials': 20}

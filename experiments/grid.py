@@ -115,6 +115,7 @@ class Cell(Model):
     iterations, attack_learning_rate, attack_decay, tv_weight, start_mean, start_scale,
       labels, restarts, judge: see `mamljax.attacks.reconstruction.Options`.
     sketch, ridge: see `mamljax.attacks.matched_filter.Options`.
+    directions: see `mamljax.attacks.noise_filter.Options`.
     shadows, swaps, shrinkage: see `mamljax.attacks.shadow_matched_filter.Options`, and for
       `curvature_filter` and `residual_filter` their own.
     pool: 'victims', or 'calibration' to tune hyper-parameters on images never reported.
@@ -149,6 +150,7 @@ class Cell(Model):
   judge: str = 'ssim'
   sketch: int = 2048
   ridge: float = 0.01
+  directions: int = 256
   shadows: int = 300
   swaps: int = 100
   shrinkage: float = 0.1
@@ -187,7 +189,7 @@ class Cell(Model):
     _check_at_least(self, 0, 'attack_learning_rate', 'attack_decay', 'tv_weight', 'start_scale')
     _check_at_least(self, 0, 'ridge', 'shrinkage')
     _check_at_least(self, 1, 'iterations', 'chunk', 'learners', 'restarts', 'sketch')
-    _check_at_least(self, 1, 'swaps')
+    _check_at_least(self, 1, 'swaps', 'directions')
     _check_at_least(self, 2, 'trials', 'references', 'shadows', 'neighbours')
     _check_at_least(self, 0 if self.threshold is not None else 2, 'calibration_trials')
     _check_at_least(self, -math.inf, 'start_mean')

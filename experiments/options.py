@@ -26,7 +26,7 @@ _KNOWLEDGE = {
 # What options of the same name may say is unknown.
 _HIDDEN = ('classes', 'query_set')
 # Every attack has these; a cell has them whatever its attack.
-_COMMON = frozenset({'target', 'ways'})
+_COMMON = frozenset({'target', 'ways', 'shots'})
 
 
 def make_options(cell: Any) -> Any:

@@ -29,6 +29,7 @@ _YOUNGER = {
   'query_set': 'known',
   'neighbours': 100,
   'participations': 1,
+  'directions': 256,
 }
 
 

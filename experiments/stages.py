@@ -167,6 +167,7 @@ def _know(cell: Cell, params: Params, references: Pool, needs: frozenset[str]) -
     params,
     inner=assumed if 'inner_loop' in needs else None,
     references=first_of_each(references, cell.references) if 'references' in needs else None,
+    defence=described.defence if 'defence' in needs else None,
   )
 
 

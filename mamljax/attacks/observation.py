@@ -27,12 +27,15 @@ class Knowledge:
       'inner_loop'.
     references: public images of the data's distribution, none of them a task's, equally many
       of each class; for the attacks that require 'references'.
+    defence: what learners do to protect themselves, as they publish it; for the attacks that
+      require 'defence'.
   """
 
   loss_fn: LossFn = dataclasses.field(metadata={'static': True})
   params: Params
   inner: InnerLoop | None = None
   references: Pool | None = None
+  defence: Defence | None = None
 
 
 class Observation(NamedTuple):

@@ -8,7 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mamljax.attacks import Candidate, Knowledge, Observation, curvature_filter, matched_filter
+from mamljax.attacks import (
+  Candidate,
+  Knowledge,
+  Observation,
+  curvature_filter,
+  matched_filter,
+  noise_filter,
+)
 from mamljax.audit.game import observe
 from mamljax.data import load_dataset
 from mamljax.defences import Defence
@@ -106,7 +113,8 @@ def told_by(module: ModuleType, target: str) -> Observation:
 
 def known_to(module: ModuleType) -> Knowledge:
   """Filters whiten, for which they need more references than they keep numbers."""
-  return convolutional() if module in (matched_filter, curvature_filter) else knowledge()
+  whitens = module in (matched_filter, noise_filter, curvature_filter)
+  return convolutional() if whitens else knowledge()
 
 
 @functools.partial(jax.jit, static_argnames='module')
@@ -140,7 +148,15 @@ traced: list[str] = []  # the attack of each compilation of `scores`
 
 def options_of(module: ModuleType, target: str, **chosen: Any) -> Any:
   """Options small enough for a test, of those that the attack has."""
-  small = {'ways': WAYS, 'sketch': 512, 'ridge': 0.01, 'shadows': 60, 'swaps': 20} | chosen
+  small = {
+    'ways': WAYS,
+    'shots': SHOTS,
+    'directions': 64,
+    'sketch': 512,
+    'ridge': 0.01,
+    'shadows': 60,
+    'swaps': 20,
+  } | chosen
   has = module.Options.__dataclass_fields__
   return module.Options(target=target, **{k: v for k, v in small.items() if k in has})
 

@@ -14,6 +14,7 @@ from mamljax.attacks import (
   gradient_cosine_z,
   loss,
   matched_filter,
+  noise_filter,
   row_space,
   shadow_matched_filter,
 )
@@ -40,6 +41,7 @@ SEEKERS = [
   pytest.param(row_space, 'query', 1.0, id='row_space query'),
   pytest.param(row_space, 'support', 1.0, id='row_space support'),
   pytest.param(matched_filter, 'query', 0.97, id='matched_filter'),
+  pytest.param(noise_filter, 'query', 0.97, id='noise_filter'),
   pytest.param(shadow_matched_filter, 'support', 0.97, id='shadow_matched_filter'),
   pytest.param(curvature_filter, 'support', 0.95, id='curvature_filter'),
   pytest.param(gradient_cosine_z, 'query', 0.7, id='gradient_cosine_z'),
@@ -73,7 +75,7 @@ def test_the_loss_at_w_says_nothing():
   assert auc(played(loss, 'query')[0], MEMBERS) == pytest.approx(0.5, abs=CHANCE)
 
 
-FIXED = [row_space, matched_filter, shadow_matched_filter, curvature_filter]
+FIXED = [row_space, matched_filter, noise_filter, shadow_matched_filter, curvature_filter]
 
 
 @pytest.mark.parametrize('module', FIXED)
@@ -103,7 +105,7 @@ def test_the_coefficient_is_proportional_to_the_gradient():
   np.testing.assert_allclose(half.coefficient, middle, atol=2e-4)
 
 
-@pytest.mark.parametrize('module', [row_space, matched_filter, gradient_cosine])
+@pytest.mark.parametrize('module', [row_space, matched_filter, noise_filter, gradient_cosine])
 def test_the_order_of_the_images_does_not_matter(module):
   """A set has none: a score that moved would be reading the protocol, not the data."""
   played_trials, classes = trials('query')

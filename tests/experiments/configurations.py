@@ -51,6 +51,7 @@ OTHER: dict[str, Any] = {
   'neighbours': 50,
   'sketch': 64,
   'ridge': 0.1,
+  'directions': 16,
   'shadows': 40,
   'swaps': 10,
   'shrinkage': 0.5,

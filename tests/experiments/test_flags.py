@@ -47,6 +47,7 @@ READERS |= {
   name: ['--attacks=patch_space', '--targets=support'] for name in ('query_sets', 'neighbours')
 }
 READERS['parts'] = ['--attacks=combined']
+READERS['directions'] = ['--attacks=noise_filter']
 READERS['participations'] = ['--epochs=1']
 NOISE = ['defences', 'noise_scales', 'noise_means', 'clip_noisy_images']
 FIELDS = ['dataset', 'network', 'ways', 'target', 'order', 'epoch']

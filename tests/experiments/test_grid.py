@@ -109,7 +109,7 @@ def test_a_model_is_what_the_parameters_depend_on():
   attacker += ['attack_decay', 'labels', 'restarts', 'assumed_order', 'learning_epoch']
   attacker += ['learners', 'non_members', 'references', 'classes', 'sketch', 'ridge']
   attacker += ['shadows', 'swaps', 'shrinkage', 'parts', 'judge', 'query_set', 'neighbours']
-  attacker += ['participations']
+  attacker += ['participations', 'directions']
   assert set(FIELDS) - of_model == set(attacker)
 
 

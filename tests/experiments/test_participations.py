@@ -9,8 +9,8 @@ from experiments.grid import Cell
 from experiments.runner import run_cell
 from mamljax.audit.combination import combine
 from mamljax.errors import InputError
-from tests.experiments.tiny import rows, run, write_npz
 from tests.experiments.tiny import arguments as typed
+from tests.experiments.tiny import rows, run, write_npz
 
 NOISY = {'defence': 'outgoing_gradient_noise', 'noise_scale': 0.3}
 STILL = {'outer_learning_rate': 0.0}  # w is the same after every epoch

@@ -43,6 +43,7 @@ class Cell:
   query_set: str = 'known'
   neighbours: int = 100
   participations: int = 1
+  directions: int = 256
 
 
 Small = dataclasses.make_dataclass('Small', [('a', int, 1), ('b', float, 0.1)])

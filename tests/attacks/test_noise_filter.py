@@ -1,0 +1,185 @@
+"""A filter that knows the noise: the best that a Gaussian model allows, and no more."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from mamljax.attacks import matched_filter, noise_filter
+from mamljax.audit.game import observe
+from mamljax.audit.metrics import auc
+from mamljax.defences import Defence, Gaussian
+from mamljax.types import Batch
+from tests.attacks import linear
+from tests.attacks.closed_form import (
+  MEMBERS,
+  TRIALS,
+  convolutional,
+  options_of,
+  references,
+  scores,
+  trials,
+)
+
+LOUD = {
+  'outgoing': Defence(outgoing=Gaussian(jnp.float32(0.003))),
+  'query': Defence(query=Gaussian(jnp.float32(0.2))),
+}
+EACH = 30  # references of each class, of noise
+
+
+@functools.cache
+def knowledge(name: str):
+  """A small convolutional network of learners that defend themselves."""
+  return dataclasses.replace(convolutional(), defence=LOUD[name])
+
+
+@functools.cache
+def seen(name: str):
+  """What is seen of learners that defend themselves, each with noise of its own."""
+  known = knowledge(name)
+
+  def one(key, task, classes):
+    return observe(
+      key,
+      known.loss_fn,
+      known.params,
+      task,
+      known.inner,
+      defence=known.defence,
+      classes=classes,
+      requires=frozenset({'classes', 'defence'}),
+    )
+
+  played, classes = trials('query')
+  return jax.jit(jax.vmap(one))(
+    jax.random.split(jax.random.key(4), TRIALS), played.task, classes
+  )
+
+
+def score(module, known, observations):
+  candidates = trials('query')[0].candidate
+  options = options_of(module, 'query')
+  return np.asarray(scores(module, known, observations, candidates, options)[0])
+
+
+@pytest.mark.parametrize('name', LOUD)
+def test_noise_that_hides_from_a_filter_does_not_hide_from_one_that_knows_it(name):
+  """Positive control: else a defence would seem to protect, for want of a better attack."""
+  aware, unaware = (
+    auc(score(module, knowledge(name), seen(name)), MEMBERS)
+    for module in (noise_filter, matched_filter)
+  )
+  assert aware > 0.93
+  assert unaware < aware - 0.05
+
+
+@pytest.mark.parametrize('name', LOUD)
+def test_the_noisy_gradient_of_another_task_says_nothing(name):
+  """Null control: it must not find members in noise that it expects."""
+  rolled = jax.tree.map(
+    lambda leaf: jnp.roll(leaf, 1, axis=0), seen(name)._replace(defence=None)
+  )
+  chance = 3 * ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5
+  found = auc(score(noise_filter, knowledge(name), rolled), MEMBERS)
+  assert found == pytest.approx(0.5, abs=chance)
+
+
+def test_more_noise_than_anything_leaves_nothing():
+  """The ratio of what is certain to be hidden is 0: it claims no more than there is."""
+  drowned = dataclasses.replace(
+    convolutional(), defence=Defence(outgoing=Gaussian(jnp.float32(1e6)))
+  )
+  np.testing.assert_allclose(score(noise_filter, drowned, seen('outgoing')), 0, atol=1e-4)
+
+
+@functools.cache
+def noise_task():
+  """Softmax regression on noise images, whose gradients are few enough to write down."""
+  random = np.random.default_rng(3)
+  pool = references()
+  images = random.integers(0, 256, (10 * EACH, *linear.SHAPE), dtype=np.uint8)
+  starts = jnp.arange(10, dtype=jnp.int32) * EACH
+  public = pool._replace(
+    images=jnp.asarray(images), starts=starts, counts=jnp.full(10, EACH, jnp.int32)
+  )
+  defence = Defence(outgoing=Gaussian(jnp.float32(0.1)))
+  return dataclasses.replace(linear.knowledge(), references=public, defence=defence), images
+
+
+def dense(known, images):
+  """The gradients of all references under each label, [classes, each, ways, size], float64."""
+
+  def one(image, label):
+    return ravel_pytree(jax.grad(known.loss_fn)(known.params, Batch(image[None], label[None])))[
+      0
+    ]
+
+  each = jax.vmap(jax.vmap(one, (None, 0)), (0, None))
+  found = each(jnp.asarray(images, jnp.float32) / 255, jnp.arange(linear.WAYS))
+  return np.asarray(found, np.float64).reshape(10, EACH, linear.WAYS, -1)
+
+
+def test_the_ratio_is_that_of_the_covariance_written_down():
+  """An oracle in NumPy, double precision: with all directions kept nothing is approximate."""
+  known, images = noise_task()
+  size = ravel_pytree(known.params)[0].size
+  options = noise_filter.Options(ways=linear.WAYS, shots=2, directions=size)
+  prepared = noise_filter.prepare(jax.random.key(0), known, options=options)
+  classes, labels = jnp.array([4, 1, 7]), jnp.arange(6) % 3
+  observation = linear.observed(labels, known, target='query')._replace(classes=classes)
+  candidate = noise_filter.Candidate(linear.noise(1)[2], labels[2])
+  found, info = noise_filter.score(
+    jax.random.key(1), prepared, observation, candidate, options=options
+  )
+
+  gradients = dense(known, images)
+  means = gradients.mean(axis=1)
+  apart = (gradients - means[:, None]).reshape(-1, size)
+  covariance = apart.T @ apart / (10 * (EACH - 1) * linear.WAYS)
+  variance = np.diag((apart**2).mean(axis=0) + 6 * 0.1**2)
+  # What the directions leave of each number's variance is noise, all of it here.
+  rest = np.diag(variance - np.diag(covariance))
+  whole = covariance + np.maximum(rest, 1e-3 * variance) * np.eye(size)
+  own = Batch(candidate.image[None], candidate.label[None])
+  single = np.asarray(ravel_pytree(jax.grad(known.loss_fn)(known.params, own))[0], np.float64)
+  expected = means[np.asarray(classes), np.arange(3)]
+  signal = single - expected[2]
+  received = np.asarray(ravel_pytree(observation.gradient)[0], np.float64)
+  whitened = np.linalg.solve(whole, signal)
+  response, energy = whitened @ (received - expected.mean(axis=0)), whitened @ signal
+  np.testing.assert_allclose(info.energy, energy, rtol=2e-3)
+  np.testing.assert_allclose(found, response - energy / 12, rtol=5e-3, atol=2e-3 * energy)
+
+
+def test_noise_of_unknown_size_is_refused():
+  """It would be left out, and everything taken for certain."""
+
+  def hook(key, value):
+    del key
+    return value
+
+  known = dataclasses.replace(noise_task()[0], defence=Defence(outgoing=hook))
+  options = noise_filter.Options(ways=linear.WAYS, shots=2, directions=4)
+  with pytest.raises(TypeError, match='the filter of function noise is not known'):
+    noise_filter.prepare(jax.random.key(0), known, options=options)
+
+
+def test_the_classes_and_references_must_be_known():
+  """In words, not as an index out of bounds."""
+  known, _ = noise_task()
+  options = noise_filter.Options(ways=linear.WAYS, shots=2, directions=4)
+  with pytest.raises(ValueError, match='references'):
+    noise_filter.prepare(
+      jax.random.key(0), dataclasses.replace(known, references=None), options=options
+    )
+  prepared = noise_filter.prepare(jax.random.key(0), known, options=options)
+  labels = jnp.arange(6) % 3
+  observation = linear.observed(labels, known, target='query')
+  candidate = noise_filter.Candidate(linear.noise(1)[0], labels[0])
+  with pytest.raises(ValueError, match='classes'):
+    noise_filter.score(jax.random.key(1), prepared, observation, candidate, options=options)
