@@ -67,7 +67,8 @@ def test_each_judge_has_a_row_of_its_own(npz, tmp_path):
 
 
 ATTACKED = {
-  'query': 'row_space,matched_filter,noise_filter,gradient_cosine,gradient_cosine_z,loss,combined',
+  'query': 'row_space,matched_filter,noise_filter,gradient_cosine,gradient_cosine_z,loss,'
+  'combined',
   'support': 'patch_space,shadow_matched_filter,curvature_filter,residual_filter,'
   'likelihood_ratio',
 }
