@@ -13,17 +13,23 @@ two noises' covariance, the log-likelihood ratio would be, were they Gaussian,
 
     d' C^-1 (g - m) - d' C^-1 d / 2.
 
+The noise of a defence, published as it is, is met where it is added: shadows are as noisy as
+a learner's sets and adapt as noisily, a term of the sum is that of a noisy image, and what is
+added to the gradient that is sent is part of C. Then v is not read off g alone, but weighed
+against its mean over the shadows.
+
 The loss must be a mean over images that do not see each other: under batch normalisation no
 image has a Hessian of its own.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from mamljax.attacks.known_noise import draws, hooks, variance_sent
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.shadows import (
   AT_ONCE,
@@ -78,10 +84,13 @@ class Info(NamedTuple):
 
 
 REQUIRES = {
-  'support': frozenset({'query_set', 'inner_loop', 'references', 'classes', 'separate_images'})
+  'support': frozenset(
+    {'query_set', 'inner_loop', 'references', 'classes', 'separate_images', 'defence'}
+  )
 }
 THRESHOLD = 0.0  # the likelihood ratio's
 
+_NOISE = 1  # a stream of randomness beside those of shadows and sketch
 _SCALED_BY = 16  # shadows, and images of a class, that say how much each number varies
 
 
@@ -125,14 +134,15 @@ def score(
     ValueError: if the query set, the inner loop, references or classes are not known.
   """
   key_shadows, key_sketch = jax.random.split(key)
+  key_images, key_own = jax.random.split(jax.random.fold_in(key, _NOISE))
   known, labels = prepared.knowledge, observation.support_labels
   classes = find_classes(prepared, observation, ways=options.ways)
   seen = observation._replace(classes=classes)
-  images = slot_references(known, seen)  # [ways, each, ...]
+  images: Any = hooks(known).support(key_images, slot_references(known, seen))
   query = _query_gradients(key_shadows, known, seen, options.shadows)
-  direction = _query_gradient(known, seen, images[:, :_SCALED_BY])
+  direction = _query_gradient(known, seen, images[:, :_SCALED_BY], query)
   term = _Term(known, direction, len(labels))
-  short = _sketch(key_sketch, query, term, images, options.sketch)
+  short = _sketch(key_sketch, query, term, images, options.sketch)  # images: [ways, each, ...]
 
   without = jax.vmap(short)(query)
   counts = jnp.bincount(labels, length=len(images))
@@ -144,8 +154,9 @@ def score(
   rows = (without - without.mean(axis=0)) / (len(without) - 1) ** 0.5
   rows = jnp.concatenate([rows, spread])
 
-  signal = short(term(candidate.image, candidate.label)) - means[candidate.label]
+  signal = short(_signal(key_own, term, candidate)) - means[candidate.label]
   ridge = options.shrinkage * jnp.sum(rows**2) / rows.shape[1]
+  ridge += variance_sent(known) * short.unit_noise()
   whitened = solve_ridged(rows, signal, ridge)
   ratio, *told = likelihood_ratio(whitened, signal, short(seen.gradient) - mean)
   return ratio, Info(*told, classes=classes)
@@ -161,6 +172,17 @@ class _Term(NamedTuple):
   def __call__(self, image: jax.Array, label: jax.Array) -> jax.Array:
     bent = _bend(self.known, Batch(image[None], label[None]), self.direction)
     return -_rate(self.known) / self.total * ravel_pytree(bent)[0]
+
+
+def _signal(key: jax.Array, term: _Term, candidate: Candidate) -> jax.Array:
+  """The candidate's own term, as a mean over noise on it."""
+  known = term.known
+
+  def draw(key: jax.Array) -> jax.Array:
+    image: Any = hooks(known).support(key, candidate.image)
+    return term(image, candidate.label)
+
+  return jax.lax.map(draw, jax.random.split(key, draws(known, 'support'))).mean(axis=0)
 
 
 def _rate(known: Knowledge) -> float | jax.Array:
@@ -180,25 +202,43 @@ def _query_gradients(
   key: jax.Array, known: Knowledge, observation: Observation, count: int
 ) -> jax.Array:
   """The query gradient after adaptation on each of `count` shadows, [count, parameters]."""
-  query, inner = observation.query_set, known.inner
+  query, inner, noise = observation.query_set, known.inner, hooks(known)
   if query is None or inner is None:
     raise ValueError('shadows cannot adapt without the query set and the inner loop')
 
   def after(key: jax.Array) -> jax.Array:
-    images = draw_shadow(key, known, observation)
-    theta = adapt(known.loss_fn, known.params, Batch(images, observation.support_labels), inner)
-    return ravel_pytree(jax.grad(known.loss_fn)(theta, query))[0]
+    keys = jax.random.split(jax.random.fold_in(key, _NOISE), 3)
+    images: Any = noise.support(keys[0], draw_shadow(key, known, observation))
+    support = Batch(images, observation.support_labels)
+    theta = adapt(
+      known.loss_fn,
+      known.params,
+      support,
+      inner,
+      perturb=lambda _, gradient: noise.inner(keys[1], gradient),  # of the only step
+    )
+    noisy: Any = noise.query(keys[2], query.images)
+    return ravel_pytree(jax.grad(known.loss_fn)(theta, query._replace(images=noisy)))[0]
 
   at_once = max(1, AT_ONCE // len(query.labels))
   return jax.lax.map(after, jax.random.split(key, count), batch_size=at_once)
 
 
-def _query_gradient(known: Knowledge, observation: Observation, images: jax.Array) -> Params:
-  """v = g + a H v, in one round from v = g, with H that of references in their slots."""
+def _query_gradient(
+  known: Knowledge, observation: Observation, images: jax.Array, query: jax.Array
+) -> Params:
+  """v = g + a H v, in one round from v = g, with H that of references in their slots.
+
+  Under noise on g it is weighed against its mean over shadows, as Wiener would.
+  """
   ways, each = images.shape[:2]
   batch = Batch(images.reshape(-1, *images.shape[2:]), jnp.repeat(jnp.arange(ways), each))
   bent = _bend(known, batch, observation.gradient)
-  return jax.tree.map(lambda g, h: g + _rate(known) * h, observation.gradient, bent)
+  read = jax.tree.map(lambda g, h: g + _rate(known) * h, observation.gradient, bent)
+  flat, unravel = ravel_pytree(read)
+  noise, mean, spread = variance_sent(known), query.mean(axis=0), query.var(axis=0)
+  weight = jnp.where(noise > 0, spread / (spread + jnp.maximum(noise, 1e-30)), 1)
+  return unravel(mean + weight * (flat - mean))
 
 
 def _sketch(
@@ -207,7 +247,7 @@ def _sketch(
   """A sketch in which every number of the received gradient varies about alike."""
   first = _per_image(term, images[:, :_SCALED_BY])
   variance = query[:_SCALED_BY].var(axis=0) + term.total * first.var(axis=1).mean(axis=0)
-  return make_sketch(key, jnp.sqrt(variance), size=size)
+  return make_sketch(key, jnp.sqrt(variance + variance_sent(term.known)), size=size)
 
 
 def _per_image(function, images: jax.Array) -> jax.Array:

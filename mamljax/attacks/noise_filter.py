@@ -25,10 +25,10 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from mamljax.attacks.known_noise import draws, hooks, variance_sent
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.products import product
 from mamljax.attacks.sketches import label_gradients
-from mamljax.defences.defence import identity
 from mamljax.types import Batch
 
 
@@ -69,7 +69,6 @@ THRESHOLD = 0.0  # the likelihood ratio's
 Seen = Callable[[jax.Array, jax.Array], jax.Array]
 
 _AT_ONCE = 16  # images whose gradients are computed together
-_DRAWS = 16  # of the noise on the candidate
 _LEAST = 1e-3  # of a number's variance that the directions leave unexplained
 
 
@@ -112,7 +111,8 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
   images = pool.images.reshape(len(pool.counts), -1, *pool.images.shape[1:])
   public = jax.random.split(key_noise, images.shape[:2]), images.astype(jnp.float32) / 255
   seen = functools.partial(_gradients, knowledge, ways=options.ways)
-  variance = _variance(seen, *public) + _noise(knowledge, options)
+  images_sent = options.ways * options.shots
+  variance = _variance(seen, *public) + images_sent * variance_sent(knowledge)
   least = 1e-12 * variance.max()  # below it there is only rounding
   scale = jnp.where(variance > least, jax.lax.rsqrt(jnp.maximum(variance, least)), 0)
   scatter = functools.partial(_scatter, lambda *one: seen(*one) * scale, *public)
@@ -164,34 +164,23 @@ def score(
 def _signal(key: jax.Array, prepared: Prepared, candidate: Candidate) -> jax.Array:
   """The scaled gradient of the candidate in its slot, as a mean over noise on it."""
   known = prepared.knowledge
-  noise = known.defence.query if known.defence else None
 
   def draw(key: jax.Array) -> jax.Array:
-    image = (noise or identity)(key, candidate.image)
+    image: Any = hooks(known).query(key, candidate.image)
     single = Batch(image[None], candidate.label[None])
     return ravel_pytree(jax.grad(known.loss_fn)(known.params, single))[0]
 
-  draws = _DRAWS if noise else 1
-  return jax.vmap(draw)(jax.random.split(key, draws)).mean(axis=0) * prepared.scale
+  keys = jax.random.split(key, draws(known, 'query'))
+  return jax.vmap(draw)(keys).mean(axis=0) * prepared.scale
 
 
 def _gradients(
   knowledge: Knowledge, key: jax.Array, image: jax.Array, *, ways: int
 ) -> jax.Array:
   """Those of an image under each label, with noise as a learner adds it, [ways, size]."""
-  noise = (knowledge.defence.query if knowledge.defence else None) or identity
-  seen = label_gradients(knowledge.loss_fn, knowledge.params, noise(key, image), ways)
+  noisy: Any = hooks(knowledge).query(key, image)
+  seen = label_gradients(knowledge.loss_fn, knowledge.params, noisy, ways)
   return jax.vmap(lambda tree: ravel_pytree(tree)[0])(seen)
-
-
-def _noise(knowledge: Knowledge, options: Options) -> jax.Array:
-  """n sigma^2, of the noise on what is sent."""
-  noise: Any = knowledge.defence.outgoing if knowledge.defence else None
-  if noise is None:
-    return jnp.zeros(())
-  if not hasattr(noise, 'scale'):
-    raise TypeError(f'the filter of {type(noise).__name__} noise is not known')
-  return jnp.asarray(options.ways * options.shots * noise.scale**2)
 
 
 def _variance(seen: Seen, keys: jax.Array, images: jax.Array) -> jax.Array:

@@ -62,17 +62,18 @@ def _pixels(pool: Pool, rows: jax.Array) -> jax.Array:
 
 
 def solve_ridged(rows: jax.Array, vectors: jax.Array, ridge: float | jax.Array) -> jax.Array:
-  """(A'A + r I)^-1 v: what the covariance A'A, with a ridge, whitens, applied twice.
+  """(A'A + diag r)^-1 v: what the covariance A'A, with a ridge, whitens, applied twice.
 
   Solved among the rows, as if there were fewer than columns (Woodbury's identity).
 
   Args:
     rows: A, [rows, size].
     vectors: v, [size], or several of them [..., size].
-    ridge: r, positive.
+    ridge: r, positive; one for all columns, or [size].
   """
-  system = rows @ rows.T + ridge * jnp.eye(len(rows))
-  return (vectors - solve_positive(system, rows @ vectors.T).T @ rows) / ridge
+  weighed = rows / ridge
+  system = weighed @ rows.T + jnp.eye(len(rows))
+  return vectors / ridge - solve_positive(system, weighed @ vectors.T).T @ weighed
 
 
 @jax.custom_batching.sequential_vmap

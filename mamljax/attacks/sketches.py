@@ -26,8 +26,14 @@ class Sketch(NamedTuple):
 
   def __call__(self, gradient: Params, /) -> jax.Array:
     """The sketch of a gradient: linear in it, [size]."""
-    scaled = ravel_pytree(gradient)[0] * self.scale
-    return jnp.append(scaled, 0.0)[self.order].sum(axis=0)
+    return self._sum(ravel_pytree(gradient)[0] * self.scale)
+
+  def unit_noise(self) -> jax.Array:
+    """The variances of its numbers where those of a gradient are 1, [size]."""
+    return self._sum(self.scale**2)
+
+  def _sum(self, numbers: jax.Array) -> jax.Array:
+    return jnp.append(numbers, 0.0)[self.order].sum(axis=0)
 
 
 def make_sketch(key: jax.Array, deviation: jax.Array, *, size: int) -> Sketch:

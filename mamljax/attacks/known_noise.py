@@ -1,0 +1,45 @@
+"""What an adversary makes of a defence that is published: noise like it, and how much it is."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mamljax.attacks.observation import Knowledge
+from mamljax.defences.defence import Hook, identity
+
+DRAWS = 16  # of the noise on a candidate, whose effect is a mean over them
+
+
+class Hooks(NamedTuple):
+  """What a learner does at each of the four points; see `Defence`."""
+
+  support: Hook = identity
+  inner: Hook = identity
+  query: Hook = identity
+  outgoing: Hook = identity
+
+
+def hooks(knowledge: Knowledge) -> Hooks:
+  """The hooks of a published defence, the identity where it does nothing."""
+  return Hooks(*(hook or identity for hook in knowledge.defence or ()))
+
+
+def variance_sent(knowledge: Knowledge) -> jax.Array:
+  """sigma^2 of the noise on each number of a gradient that is sent; 0 if there is none.
+
+  Raises:
+    TypeError: if that noise has no scale.
+  """
+  noise: Any = knowledge.defence.outgoing if knowledge.defence else None
+  if noise is None:
+    return jnp.zeros(())
+  if not hasattr(noise, 'scale'):
+    raise TypeError(f'the filter of {type(noise).__name__} noise is not known')
+  return jnp.asarray(noise.scale, jnp.float32) ** 2
+
+
+def draws(knowledge: Knowledge, point: str) -> int:
+  """How many draws of the noise at a point of a defence a mean is over; 1 if there is none."""
+  there = knowledge.defence is not None and getattr(knowledge.defence, point) is not None
+  return DRAWS if there else 1
