@@ -197,7 +197,7 @@ class Cell(Model):
   @property
   def threshold(self) -> float | None:
     """The threshold that is known beforehand; None if calibration trials choose it."""
-    return fixed_threshold(self.attack, self.defence, self.participations)
+    return fixed_threshold(self.attack, self.defence, participations=self.participations)
 
   @property
   def model(self) -> Model:

@@ -95,7 +95,7 @@ def passes(cell: Any) -> int:
   return sum(sum(getattr(cell, f) for f in counted if f in fields) or 1 for fields in read)
 
 
-def fixed_threshold(attack: str, defence: str, participations: int = 1) -> float | None:
+def fixed_threshold(attack: str, defence: str, *, participations: int = 1) -> float | None:
   """The threshold that is known beforehand; None if trials must choose it.
 
   A defence moves the scores, and so does weighing several: the known thresholds of attacks are
