@@ -29,6 +29,10 @@ _TITLES = {
     'Can the meta-learner tell whether an image is in the query set, whose loss the gradient '
     'is of?',
   ),
+  'table1_strong': Title(
+    "Table I by the curvature filter and the paper's attack",
+    'How do they compare on identical trials?',
+  ),
   'table1_row_space': Title(
     'Table I by the row space',
     'Is the candidate in the span of the gradient of a fully connected first layer?',
@@ -60,8 +64,20 @@ _TITLES = {
     'The images of a task, read off its gradient', 'How many of the tasks are read whole?'
   ),
   'table2_strong': Title(
-    'Table II by the matched filter',
+    "Table II by the matched filter, other attacks and the paper's",
+    'How do they compare on identical trials?',
+  ),
+  'table2_noise_filter': Title(
+    'Table II by the noise filter',
     "Is the candidate's own gradient one of those that the received one is the mean of?",
+  ),
+  'noise_filter': Title(
+    'Four noises against the filter that knows them',
+    'How much noise hides the query set from whoever knows how much it is?',
+  ),
+  'participations': Title(
+    'A trained model, and tasks that take part again',
+    'How much more do two, five and ten gradients of the same task give away?',
   ),
   'judges': Title(
     'One reconstruction, three judges',
