@@ -92,7 +92,7 @@ def test_the_noise_of_a_sketch():
   """Measured: the filter would be too sure or too shy by as much as this is wrong."""
   short = make_sketch(jax.random.key(0), jnp.array([1.0, 2.0, 0.5, 4.0, 1.0]), size=2)
   noise = jax.random.normal(jax.random.key(1), (20_000, 5))
-  measured = np.var(jax.vmap(lambda row: short(row))(noise), axis=0)
+  measured = np.var(jax.vmap(short)(noise), axis=0)
   np.testing.assert_allclose(short.unit_noise(), measured, rtol=0.05)
 
 

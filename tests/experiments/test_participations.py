@@ -1,10 +1,12 @@
 """A task that takes part in several rounds: one score from all of its gradients."""
 
 import dataclasses
+import signal
 
 import numpy as np
 import pytest
 
+from experiments import interruption, playing
 from experiments.grid import Cell
 from experiments.runner import run_cell
 from mamljax.audit.combination import combine
@@ -79,6 +81,27 @@ def test_what_no_attack_can_pass_rises_with_the_rounds(cell, tmp_path):
     assert played.calibration.scores == []
     assert played.metrics.threshold == 0
   assert 2.5 < means[1] / means[0] < 6
+
+
+def test_an_interrupted_cell_goes_on_in_its_round(cell, tmp_path, monkeypatch):
+  """What is kept of one round must not be taken for that of another."""
+  told = {'participations': 2, 'trials': 70}
+  whole = compute(cell, tmp_path / 'whole', **told)
+  play, calls = playing.play_block, []
+
+  def play_and_stop(*args, **options):
+    calls.append(options['earlier'])
+    if len(calls) in (2, 8):
+      signal.raise_signal(signal.SIGUSR1)
+    return play(*args, **options)
+
+  monkeypatch.setattr(playing, 'play_block', play_and_stop)
+  for _ in range(2):
+    with pytest.raises(interruption.Interrupted), interruption.listening():
+      compute(cell, tmp_path / 'parts', **told)
+  done = compute(cell, tmp_path / 'parts', **told)
+  assert (done.trials, done.calibration) == (whole.trials, whole.calibration)
+  assert set(calls) == {0, 1}
 
 
 def test_a_threshold_that_is_known_is_of_one_gradient(cell):

@@ -71,7 +71,7 @@ def attempt(cell, folder):
 def test_what_is_kept_is_not_played_again(cell, tmp_path, monkeypatch):
   """Else the time before each interruption is lost."""
   before = numbers(compute(cell, tmp_path))
-  monkeypatch.setattr(playing, 'play_block', lambda *_: pytest.fail('played again'))
+  monkeypatch.setattr(playing, 'play_block', lambda *_, **__: pytest.fail('played again'))
   steps: list[int] = []
   assert numbers(compute(cell, tmp_path, steps.append)) == before
   assert sum(steps) == 74
