@@ -1,5 +1,6 @@
 """Compiling once per shape, knowing what it cost, and forgetting before the process is full."""
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,11 +52,13 @@ def forget_if_full() -> None:
   XLA maps each kernel of an executable into memory by itself, some hundred pieces for a
   stage of a trial, and Linux permits 65,530 of them. The next one ends the process with a
   segmentation fault, in the middle of a sweep over many shapes. What is wanted again comes
-  from the persistent cache.
+  from the persistent cache, where there is one.
   """
-  if _MAPS.exists() and _count_maps() > int(_MOST_MAPS.read_text()) / 2:
+  known = _MAPS.exists() and _MOST_MAPS.exists()
+  if known and _count_maps() > int(_MOST_MAPS.read_text()) / 2:
     _COMPILED.clear()
     jax.clear_caches()
+    gc.collect()  # cycles hold executables, too
 
 
 def _count_maps() -> int:

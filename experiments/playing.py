@@ -151,7 +151,9 @@ def prepare_block(
   split = NamedSharding(mesh, P('trials'))
   own = distributed.own_rows(indices, split)
   keys, trials = stages.draw(key, distributed.own_copy(pool), own, **rules)
-  keys = jax.vmap(lambda key: jax.random.fold_in(key, earlier))(keys) if earlier else keys
+  if earlier:
+    fold = jax.random.fold_in
+    keys = jax.vmap(lambda key: fold(fold(key, stages.ROUND), earlier))(keys)
   keys, trials = distributed.spread((keys, trials), split)
   static = {'attack': cell.attack, 'chunk': cell.chunk, 'mesh': mesh}
   if cell.attack in BOUNDS:

@@ -28,7 +28,7 @@ from mamljax.maml import InnerLoop
 from mamljax.types import Params, Pool, Task
 
 PREPARE = 3  # a stream of randomness beside those of the model (see experiments.models)
-SEND, SCORE = 0, 1  # of a trial's own
+SEND, SCORE, ROUND = 0, 1, 2  # of a trial's own
 
 
 class Shared(NamedTuple):

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks.known_noise import draws, hooks, variance_sent
+from mamljax.attacks.known_noise import draws, hooks, variance_sent, without_mean
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.shadows import (
   AT_ONCE,
@@ -137,12 +137,14 @@ def score(
   key_images, key_own = jax.random.split(jax.random.fold_in(key, _NOISE))
   known, labels = prepared.knowledge, observation.support_labels
   classes = find_classes(prepared, observation, ways=options.ways)
-  seen = observation._replace(classes=classes)
+  sent = without_mean(known, observation.gradient)
+  seen = observation._replace(classes=classes, gradient=sent)
+  # [ways, each, ...]
   images: Any = hooks(known).support(key_images, slot_references(known, seen))
   query = _query_gradients(key_shadows, known, seen, options.shadows)
   direction = _query_gradient(known, seen, images[:, :_SCALED_BY], query)
   term = _Term(known, direction, len(labels))
-  short = _sketch(key_sketch, query, term, images, options.sketch)  # images: [ways, each, ...]
+  short = _sketch(key_sketch, query, term, images, options.sketch)
 
   without = jax.vmap(short)(query)
   counts = jnp.bincount(labels, length=len(images))

@@ -1,14 +1,15 @@
 """What an adversary makes of a defence that is published: noise like it, and how much it is."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from mamljax.attacks.observation import Knowledge
-from mamljax.defences.defence import Hook, identity
+from mamljax.defences.defence import Hook, Noise, identity
+from mamljax.types import Params
 
-DRAWS = 16  # of the noise on a candidate, whose effect is a mean over them
+DRAWS = 64  # of the noise on a candidate, whose effect is a mean over them
 
 
 class Hooks(NamedTuple):
@@ -29,17 +30,27 @@ def variance_sent(knowledge: Knowledge) -> jax.Array:
   """sigma^2 of the noise on each number of a gradient that is sent; 0 if there is none.
 
   Raises:
-    TypeError: if that noise has no scale.
+    TypeError: if the strength of that noise is not published.
   """
-  noise: Any = knowledge.defence.outgoing if knowledge.defence else None
-  if noise is None:
-    return jnp.zeros(())
-  if not hasattr(noise, 'scale'):
-    raise TypeError(f'the filter of {type(noise).__name__} noise is not known')
-  return jnp.asarray(noise.scale, jnp.float32) ** 2
+  noise = _sent(knowledge)
+  return jnp.zeros(()) if noise is None else jnp.asarray(noise.scale, jnp.float32) ** 2
+
+
+def without_mean(knowledge: Knowledge, gradient: Params) -> Params:
+  """A received gradient less what the noise on it adds on average."""
+  noise = _sent(knowledge)
+  return gradient if noise is None else jax.tree.map(lambda g: g - noise.mean, gradient)
 
 
 def draws(knowledge: Knowledge, point: str) -> int:
   """How many draws of the noise at a point of a defence a mean is over; 1 if there is none."""
   there = knowledge.defence is not None and getattr(knowledge.defence, point) is not None
   return DRAWS if there else 1
+
+
+def _sent(knowledge: Knowledge) -> Noise | None:
+  """The noise on what is sent."""
+  noise = knowledge.defence.outgoing if knowledge.defence else None
+  if noise is not None and not isinstance(noise, Noise):
+    raise TypeError(f'the strength of {type(noise).__name__} noise is not known')
+  return noise

@@ -4,9 +4,9 @@ As in `matched_filter`, n g = sum_i gamma(x_i) to first order in the inner rate.
 adds noise of deviation sigma to what it sends, published as defences are, sends n g + n e: if
 everything is Gaussian, noise of n C + n^2 sigma^2 I, C the covariance of single images'
 gradients. The best test is the filter of C + n sigma^2 I. Noise spreads over all directions of
-a gradient alike, the gradients of images keep to few: so nothing of a gradient is thrown away,
-each number is divided by its deviation, noise included, and their covariance is taken for
-U L U' + R with the leading directions U and a diagonal R (factor analysis). By Woodbury,
+a gradient alike, the gradients of images keep to few: so no number that varies is thrown away,
+each is divided by its deviation, noise included, and their covariance is taken for U L U' + R
+with the leading directions U and a diagonal R (factor analysis). By Woodbury,
 
     d' (U L U' + R)^-1 y = d' R^-1 y - (P d)' (P y),
     P = M^-1/2 U' R^-1,   M = L^-1 + U' R^-1 U.
@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks.known_noise import draws, hooks, variance_sent
+from mamljax.attacks.known_noise import draws, hooks, variance_sent, without_mean
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.products import product
 from mamljax.attacks.sketches import label_gradients
@@ -101,9 +101,11 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
   Its cost is that of three gradients for every reference and label, once for all trials.
 
   Raises:
-    ValueError: if there are no references.
-    TypeError: if the noise on what is sent has no scale.
+    ValueError: if there are no references, or the size of the query set is not given.
+    TypeError: if the strength of the noise on what is sent is not published.
   """
+  if options.ways < 1 or options.shots < 1:
+    raise ValueError('noise cannot be weighed without the ways and shots of the query set')
   if knowledge.references is None:
     raise ValueError('the distribution of gradients cannot be learned without references')
   key_noise, key_start = jax.random.split(key)
@@ -153,16 +155,21 @@ def score(
   n = len(observation.query_labels)
   shares = jnp.bincount(observation.query_labels, length=options.ways) / n
   means = prepared.means[observation.classes, jnp.arange(options.ways)]
-  received = ravel_pytree(observation.gradient)[0] * prepared.scale
-  single = _signal(key, prepared, candidate) - means[candidate.label]
-  response = prepared.inner(single, received - shares @ means)
-  energy = prepared.inner(single, single)
+  sent = without_mean(prepared.knowledge, observation.gradient)
+  received = ravel_pytree(sent)[0] * prepared.scale
+  first, second = (half - means[candidate.label] for half in _signal(key, prepared, candidate))
+  response = prepared.inner((first + second) / 2, received - shares @ means)
+  energy = prepared.inner(first, second)
   coefficient = response / jnp.maximum(energy, 1e-30)
   return response - energy / (2 * n), Info(coefficient, energy)
 
 
 def _signal(key: jax.Array, prepared: Prepared, candidate: Candidate) -> jax.Array:
-  """The scaled gradient of the candidate in its slot, as a mean over noise on it."""
+  """The scaled gradient of the candidate in its slot, as two means over noise on it.
+
+  The noise of one would add to its own energy, in every direction of a gradient; that of two
+  halves is independent. [2, parameters], the same twice where there is no noise.
+  """
   known = prepared.knowledge
 
   def draw(key: jax.Array) -> jax.Array:
@@ -170,8 +177,10 @@ def _signal(key: jax.Array, prepared: Prepared, candidate: Candidate) -> jax.Arr
     single = Batch(image[None], candidate.label[None])
     return ravel_pytree(jax.grad(known.loss_fn)(known.params, single))[0]
 
-  keys = jax.random.split(key, draws(known, 'query'))
-  return jax.vmap(draw)(keys).mean(axis=0) * prepared.scale
+  count = draws(known, 'query')
+  seen = jax.lax.map(draw, jax.random.split(key, count), batch_size=_AT_ONCE)
+  halves = seen.reshape(2, -1, seen.shape[-1]) if count > 1 else jnp.stack([seen, seen])
+  return halves.mean(axis=1) * prepared.scale
 
 
 def _gradients(
@@ -194,7 +203,7 @@ def _variance(seen: Seen, keys: jax.Array, images: jax.Array) -> jax.Array:
     zero = jnp.zeros_like(jax.eval_shape(seen, *(part[0] for part in public)))
     (first, second), _ = jax.lax.scan(add, (zero, zero), public)
     n = len(public[1])
-    return jnp.maximum(second / n - (first / n) ** 2, 0)
+    return jnp.maximum(second - first**2 / n, 0) / (n - 1)
 
   return jax.lax.map(one_class, (keys, images)).mean(axis=(0, 1))
 

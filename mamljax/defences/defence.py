@@ -1,6 +1,6 @@
 """The contract of a defence: four hooks, each the identity unless something is put there."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
@@ -11,6 +11,21 @@ class Hook(Protocol):
   """Changes an array or a gradient before it is used; itself a pytree, so it can be traced."""
 
   def __call__(self, key: jax.Array, value: Params, /) -> Params: ...
+
+
+@runtime_checkable
+class Noise(Protocol):
+  """Independent noise on every number, whose strength is published.
+
+  Attributes:
+    mean: its mean.
+    scale: its standard deviation.
+  """
+
+  @property
+  def mean(self) -> Any: ...
+  @property
+  def scale(self) -> Any: ...
 
 
 def identity(key: jax.Array, value: Params, /) -> Params:

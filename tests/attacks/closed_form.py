@@ -100,6 +100,39 @@ def seen(played: Play, classes: jax.Array, known: Knowledge) -> Observation:
   return jax.vmap(one)(played.task, classes)
 
 
+def seen_defended(defence: Defence, *, target: str, requires: frozenset[str]) -> Observation:
+  """What is seen of `convolutional` learners that defend themselves, each in its noise."""
+  played, classes = trials(target)
+  keys = jax.random.split(jax.random.key(4), TRIALS)
+  return _defended(keys, played.task, classes, convolutional(), defence, requires=requires)
+
+
+@functools.partial(jax.jit, static_argnames='requires')
+def _defended(
+  keys: jax.Array,
+  tasks: Task,
+  classes: jax.Array,
+  known: Knowledge,
+  defence: Defence,
+  *,
+  requires: frozenset[str],
+) -> Observation:
+  def one(key: jax.Array, task: Task, classes: jax.Array) -> Observation:
+    assert known.inner is not None
+    return observe(
+      key,
+      known.loss_fn,
+      known.params,
+      task,
+      known.inner,
+      defence=defence,
+      classes=classes,
+      requires=requires,
+    )
+
+  return jax.vmap(one)(keys, tasks, classes)
+
+
 @functools.cache
 def told(target: str, order: int = 2, steps: int = 1) -> Observation:
   """What is seen of the played trials."""

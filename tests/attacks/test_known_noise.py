@@ -8,19 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mamljax.attacks import curvature_filter
-from mamljax.attacks.known_noise import DRAWS, draws, hooks, variance_sent
+from mamljax.attacks import curvature_filter, noise_filter
+from mamljax.attacks.known_noise import DRAWS, draws, hooks, variance_sent, without_mean
 from mamljax.attacks.shadows import solve_ridged
 from mamljax.attacks.sketches import make_sketch
-from mamljax.audit.game import observe
 from mamljax.audit.metrics import auc
 from mamljax.defences import Defence, Gaussian
 from tests.attacks.closed_form import (
   MEMBERS,
-  TRIALS,
   convolutional,
   options_of,
   scores,
+  seen_defended,
   trials,
 )
 
@@ -33,25 +32,9 @@ QUIET = Defence(query=Gaussian(jnp.float32(0.1)))
 
 @functools.cache
 def seen(name: str):
-  """What is seen of learners that defend themselves, each with noise of its own."""
-  known, defence = convolutional(), LOUD[name]
-  assert known.inner is not None
-
-  def one(key, task, classes):
-    return observe(
-      key,
-      known.loss_fn,
-      known.params,
-      task,
-      known.inner,
-      defence=defence,
-      classes=classes,
-      requires=frozenset({'classes', 'query_set'}),
-    )
-
-  played, classes = trials('support')
-  keys = jax.random.split(jax.random.key(4), TRIALS)
-  return jax.jit(jax.vmap(one))(keys, played.task, classes)
+  """What is seen of learners that defend themselves."""
+  requires = frozenset({'classes', 'query_set'})
+  return seen_defended(LOUD[name], target='support', requires=requires)
 
 
 def found(name: str, defence: Defence | None) -> float:
@@ -60,12 +43,14 @@ def found(name: str, defence: Defence | None) -> float:
   candidates = trials('support')[0].candidate
   options = options_of(curvature_filter, 'support')
   told = scores(curvature_filter, known, seen(name), candidates, options)[0]
-  return auc(np.asarray(told), MEMBERS) or 0.5
+  area = auc(np.asarray(told), MEMBERS)
+  assert area is not None
+  return area
 
 
 @pytest.mark.parametrize('name', LOUD)
-def test_who_knows_the_noise_finds_more(name):
-  """Positive control: a defence is measured by the attack that allows for it."""
+def test_who_knows_the_noise_finds_members_in_it(name):
+  """Positive control, and no worse than who does not: it is what measures a defence."""
   aware = found(name, LOUD[name])
   assert aware > 0.8
   assert aware >= found(name, None) - 0.02
@@ -86,6 +71,27 @@ def test_what_a_defence_does_where_it_does_nothing():
   assert (draws(known, 'query'), draws(known, 'support')) == (DRAWS, 1)
   assert draws(convolutional(), 'query') == 1
   assert variance_sent(known) == 0
+
+
+@pytest.mark.parametrize('module', [noise_filter, curvature_filter])
+def test_the_mean_of_noise_that_is_sent_is_taken_off(module):
+  """Published, it hides nothing: the scores are those of noise around zero."""
+  (target,) = module.REQUIRES
+  candidates, both = trials(target)[0].candidate, []
+  for mean in (0.0, 0.5):
+    defence = Defence(outgoing=Gaussian(jnp.float32(1e-3), jnp.float32(mean)))
+    known = dataclasses.replace(convolutional(), defence=defence)
+    requires = frozenset({'classes', 'query_set'})
+    told = seen_defended(defence, target=target, requires=requires)
+    both.append(scores(module, known, told, candidates, options_of(module, target))[0])
+  assert np.std(both[0]) > 0
+  np.testing.assert_allclose(both[0], both[1], atol=0.05 * float(np.std(both[0])))
+
+
+def test_what_has_no_mean_is_left_as_it_is():
+  """Bit for bit: nothing is published to take off."""
+  gradient = {'a': jnp.arange(3.0)}
+  assert without_mean(convolutional(), gradient) is gradient
 
 
 def test_the_noise_of_a_sketch():

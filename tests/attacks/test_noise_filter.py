@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks import matched_filter, noise_filter
-from mamljax.audit.game import observe
+from mamljax.attacks import noise_filter
 from mamljax.audit.metrics import auc
 from mamljax.defences import Defence, Gaussian
 from mamljax.types import Batch
@@ -22,6 +21,7 @@ from tests.attacks.closed_form import (
   options_of,
   references,
   scores,
+  seen_defended,
   trials,
 )
 
@@ -32,48 +32,29 @@ LOUD = {
 EACH = 30  # references of each class, of noise
 
 
-@functools.cache
-def knowledge(name: str):
-  """A small convolutional network of learners that defend themselves."""
-  return dataclasses.replace(convolutional(), defence=LOUD[name])
+def knowledge(defence):
+  """Of a small convolutional network of learners that defend themselves."""
+  return dataclasses.replace(convolutional(), defence=defence)
 
 
 @functools.cache
 def seen(name: str):
-  """What is seen of learners that defend themselves, each with noise of its own."""
-  known = knowledge(name)
-
-  def one(key, task, classes):
-    return observe(
-      key,
-      known.loss_fn,
-      known.params,
-      task,
-      known.inner,
-      defence=known.defence,
-      classes=classes,
-      requires=frozenset({'classes', 'defence'}),
-    )
-
-  played, classes = trials('query')
-  return jax.jit(jax.vmap(one))(
-    jax.random.split(jax.random.key(4), TRIALS), played.task, classes
-  )
+  """What is seen of learners that defend themselves."""
+  return seen_defended(LOUD[name], target='query', requires=frozenset({'classes'}))
 
 
-def score(module, known, observations):
+def score(defence, observations):
+  """What who believes in a defence makes of them."""
   candidates = trials('query')[0].candidate
-  options = options_of(module, 'query')
-  return np.asarray(scores(module, known, observations, candidates, options)[0])
+  options = options_of(noise_filter, 'query')
+  found = scores(noise_filter, knowledge(defence), observations, candidates, options)
+  return np.asarray(found[0])
 
 
 @pytest.mark.parametrize('name', LOUD)
 def test_noise_that_hides_from_a_filter_does_not_hide_from_one_that_knows_it(name):
   """Positive control: else a defence would seem to protect, for want of a better attack."""
-  aware, unaware = (
-    auc(score(module, knowledge(name), seen(name)), MEMBERS)
-    for module in (noise_filter, matched_filter)
-  )
+  aware, unaware = (auc(score(told, seen(name)), MEMBERS) for told in (LOUD[name], None))
   assert aware > 0.93
   assert unaware < aware - 0.05
 
@@ -85,16 +66,14 @@ def test_the_noisy_gradient_of_another_task_says_nothing(name):
     lambda leaf: jnp.roll(leaf, 1, axis=0), seen(name)._replace(defence=None)
   )
   chance = 3 * ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5
-  found = auc(score(noise_filter, knowledge(name), rolled), MEMBERS)
+  found = auc(score(LOUD[name], rolled), MEMBERS)
   assert found == pytest.approx(0.5, abs=chance)
 
 
 def test_more_noise_than_anything_leaves_nothing():
   """The ratio of what is certain to be hidden is 0: it claims no more than there is."""
-  drowned = dataclasses.replace(
-    convolutional(), defence=Defence(outgoing=Gaussian(jnp.float32(1e6)))
-  )
-  np.testing.assert_allclose(score(noise_filter, drowned, seen('outgoing')), 0, atol=1e-4)
+  drowned = Defence(outgoing=Gaussian(jnp.float32(1e6)))
+  np.testing.assert_allclose(score(drowned, seen('outgoing')), 0, atol=1e-4)
 
 
 @functools.cache
@@ -141,10 +120,9 @@ def test_the_ratio_is_that_of_the_covariance_written_down():
   means = gradients.mean(axis=1)
   apart = (gradients - means[:, None]).reshape(-1, size)
   covariance = apart.T @ apart / (10 * (EACH - 1) * linear.WAYS)
-  variance = np.diag((apart**2).mean(axis=0) + 6 * 0.1**2)
+  variance = np.diag(covariance) + 6 * 0.1**2
   # What the directions leave of each number's variance is noise, all of it here.
-  rest = np.diag(variance - np.diag(covariance))
-  whole = covariance + np.maximum(rest, 1e-3 * variance) * np.eye(size)
+  whole = covariance + np.diag(np.maximum(variance - np.diag(covariance), 1e-3 * variance))
   own = Batch(candidate.image[None], candidate.label[None])
   single = np.asarray(ravel_pytree(jax.grad(known.loss_fn)(known.params, own))[0], np.float64)
   expected = means[np.asarray(classes), np.arange(3)]
@@ -165,7 +143,7 @@ def test_noise_of_unknown_size_is_refused():
 
   known = dataclasses.replace(noise_task()[0], defence=Defence(outgoing=hook))
   options = noise_filter.Options(ways=linear.WAYS, shots=2, directions=4)
-  with pytest.raises(TypeError, match='the filter of function noise is not known'):
+  with pytest.raises(TypeError, match='the strength of function noise is not known'):
     noise_filter.prepare(jax.random.key(0), known, options=options)
 
 
@@ -181,5 +159,8 @@ def test_the_classes_and_references_must_be_known():
   labels = jnp.arange(6) % 3
   observation = linear.observed(labels, known, target='query')
   candidate = noise_filter.Candidate(linear.noise(1)[0], labels[0])
+  sizeless = dataclasses.replace(options, shots=0)
+  with pytest.raises(ValueError, match='ways and shots'):
+    noise_filter.prepare(jax.random.key(0), known, options=sizeless)
   with pytest.raises(ValueError, match='classes'):
     noise_filter.score(jax.random.key(1), prepared, observation, candidate, options=options)

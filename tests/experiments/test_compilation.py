@@ -1,6 +1,5 @@
 """What is compiled, and for how long it is kept."""
 
-import gc
 import itertools
 import math
 import sys
@@ -26,7 +25,6 @@ def compiled(monkeypatch):
 
 
 def count_maps():
-  gc.collect()
   return len(compilation._MAPS.read_text().splitlines())
 
 

@@ -58,16 +58,24 @@ def test_the_score_is_made_of_one_for_each_epoch(cell, tmp_path):
   assert both.timings['seconds_per_trial'] > 0
 
 
-def test_the_last_of_several_is_as_if_it_were_the_only_one(cell, tmp_path):
-  """What a round more adds is told by comparing the same noise in the rounds before."""
-  scores = [
-    compute(cell, tmp_path, attack='likelihood_ratio', participations=n, **NOISY, **STILL)
-    for n in (1, 2)
-  ]
-  alone, both = columns(scores, 'trials').T
-  assert np.isfinite(both).all()
-  # At a w that stands still the first would be the last again, were its noise not drawn anew.
-  assert not np.isclose(both - alone, alone, rtol=1e-3).any()
+def test_each_round_draws_its_noise_anew_and_the_last_as_if_it_were_alone(
+  cell, tmp_path, monkeypatch
+):
+  """At a w that stands still two gradients differ in their noise, and in nothing else."""
+  play, found = playing.play_block, {}
+
+  def remember(key, cell, *args, **options):
+    block = play(key, cell, *args, **options)
+    found.setdefault((cell.trials, options['earlier']), []).extend(block.played.scores)
+    return block
+
+  monkeypatch.setattr(playing, 'play_block', remember)
+  for trials, rounds in ((8, 2), (10, 1)):
+    told = {'trials': trials, 'participations': rounds, 'attack': 'likelihood_ratio'}
+    compute(cell, tmp_path, **told, **NOISY, **STILL)
+  last, before, alone = (np.array(found[key])[:8] for key in ((8, 0), (8, 1), (10, 0)))
+  np.testing.assert_array_equal(last, alone)
+  assert not np.isclose(before, last, rtol=1e-3).any()
 
 
 def test_what_no_attack_can_pass_rises_with_the_rounds(cell, tmp_path):
