@@ -101,7 +101,8 @@ class Cell(Model):
     parts: of a combined attack, joined by '+'; calibration trials weigh them.
     epoch: epochs of meta-training before the attack.
     participations: gradients that each learner sends of its one task, one at each of the last
-      so many epochs up to `epoch`; calibration trials weigh what an attack makes of them.
+      so many epochs up to `epoch`; calibration trials weigh what an attack makes of them. They
+      are not part of the training.
     learning_epoch: epochs after which the learning accuracy is measured, or `epoch` if that
       is more: an attack on the untrained model beside what its noise costs in the end. -1:
       that of an untrained model is not.

@@ -24,7 +24,7 @@ from tests.attacks.closed_form import (
 )
 
 LOUD = {
-  'outgoing': Defence(outgoing=Gaussian(jnp.float32(3e-5))),
+  'outgoing': Defence(outgoing=Gaussian(jnp.float32(3e-5), jnp.float32(0))),
   'everywhere': Defence(*(Gaussian(jnp.float32(scale)) for scale in (0.1, 0.03, 0.03, 1e-5))),
 }
 QUIET = Defence(query=Gaussian(jnp.float32(0.1)))
@@ -79,7 +79,7 @@ def test_the_mean_of_noise_that_is_sent_is_taken_off(module):
   (target,) = module.REQUIRES
   candidates, both = trials(target)[0].candidate, []
   for mean in (0.0, 0.5):
-    defence = Defence(outgoing=Gaussian(jnp.float32(1e-3), jnp.float32(mean)))
+    defence = Defence(outgoing=Gaussian(jnp.float32(3e-5), jnp.float32(mean)))
     known = dataclasses.replace(convolutional(), defence=defence)
     requires = frozenset({'classes', 'query_set'})
     told = seen_defended(defence, target=target, requires=requires)
