@@ -55,6 +55,8 @@ def score(defence, observations):
 def test_noise_that_hides_from_a_filter_does_not_hide_from_one_that_knows_it(name):
   """Positive control: else a defence would seem to protect, for want of a better attack."""
   aware, unaware = (auc(score(told, seen(name)), MEMBERS) for told in (LOUD[name], None))
+  assert aware is not None
+  assert unaware is not None
   assert aware > 0.93
   assert unaware < aware - 0.05
 
