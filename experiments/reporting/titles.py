@@ -75,6 +75,14 @@ _TITLES = {
     'Four noises against the filter that knows them',
     'How much noise hides the query set from whoever knows how much it is?',
   ),
+  'noise_curvature_filter': Title(
+    'Noise against the curvature filter, which knows it',
+    'How much noise hides the support set from whoever knows how much it is?',
+  ),
+  'noise_participations': Title(
+    'Noise, and tasks that take part again',
+    'Does noise that protects one gradient protect sixteen, if it is drawn anew each time?',
+  ),
   'participations': Title(
     'A trained model, and tasks that take part again',
     'How much more do two, five and ten gradients of the same task give away?',
