@@ -151,7 +151,7 @@ def prepare_block(
   split = NamedSharding(mesh, P('trials'))
   own = distributed.own_rows(indices, split)
   keys, trials = stages.draw(key, distributed.own_copy(pool), own, **rules)
-  if earlier:
+  if earlier:  # the last is drawn as if it were alone
     fold = jax.random.fold_in
     keys = jax.vmap(lambda key: fold(fold(key, stages.ROUND), earlier))(keys)
   keys, trials = distributed.spread((keys, trials), split)

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks.known_noise import draws, hooks, variance_sent, without_mean
+from mamljax.attacks.known_noise import hooks, over_draws, variance_sent, without_mean
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.shadows import (
   AT_ONCE,
@@ -156,7 +156,10 @@ def score(
   rows = (without - without.mean(axis=0)) / (len(without) - 1) ** 0.5
   rows = jnp.concatenate([rows, spread])
 
-  signal = short(_signal(key_own, term, candidate)) - means[candidate.label]
+  own = over_draws(
+    key_own, known, 'support', lambda image: term(image, candidate.label), candidate.image
+  )
+  signal = short(own.mean(axis=0)) - means[candidate.label]
   ridge = options.shrinkage * jnp.sum(rows**2) / rows.shape[1]
   ridge += variance_sent(known) * short.unit_noise()
   whitened = solve_ridged(rows, signal, ridge)
@@ -174,17 +177,6 @@ class _Term(NamedTuple):
   def __call__(self, image: jax.Array, label: jax.Array) -> jax.Array:
     bent = _bend(self.known, Batch(image[None], label[None]), self.direction)
     return -_rate(self.known) / self.total * ravel_pytree(bent)[0]
-
-
-def _signal(key: jax.Array, term: _Term, candidate: Candidate) -> jax.Array:
-  """The candidate's own term, as a mean over noise on it."""
-  known = term.known
-
-  def draw(key: jax.Array) -> jax.Array:
-    image: Any = hooks(known).support(key, candidate.image)
-    return term(image, candidate.label)
-
-  return jax.lax.map(draw, jax.random.split(key, draws(known, 'support'))).mean(axis=0)
 
 
 def _rate(known: Knowledge) -> float | jax.Array:

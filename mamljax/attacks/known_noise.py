@@ -1,6 +1,7 @@
 """What an adversary makes of a defence that is published: noise like it, and how much it is."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from mamljax.defences.defence import Hook, Noise, identity
 from mamljax.types import Params
 
 DRAWS = 64  # of the noise on a candidate, whose effect is a mean over them
+_AT_ONCE = 16  # of them, computed together
 
 
 class Hooks(NamedTuple):
@@ -46,6 +48,19 @@ def draws(knowledge: Knowledge, point: str) -> int:
   """How many draws of the noise at a point of a defence a mean is over; 1 if there is none."""
   there = knowledge.defence is not None and getattr(knowledge.defence, point) is not None
   return DRAWS if there else 1
+
+
+def over_draws(
+  key: jax.Array,
+  knowledge: Knowledge,
+  point: str,
+  function: Callable[[Any], jax.Array],
+  image: jax.Array,
+) -> jax.Array:
+  """A function of an image under each draw of the noise at a point, [draws, ...]."""
+  noise: Hook = getattr(hooks(knowledge), point)
+  keys = jax.random.split(key, draws(knowledge, point))
+  return jax.lax.map(lambda key: function(noise(key, image)), keys, batch_size=_AT_ONCE)
 
 
 def _sent(knowledge: Knowledge) -> Noise | None:

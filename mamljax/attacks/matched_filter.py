@@ -97,7 +97,7 @@ def score(
     observation = observation._replace(classes=None)
   received = prepared.whiten(observation.gradient)
   classes, mean = expected(prepared, observation, received)
-  signal = prepared.whiten(labelled(prepared, candidate))
+  signal = prepared.whiten(labelled(prepared.knowledge, candidate))
   signal -= prepared.means[classes[candidate.label], candidate.label]
   response, energy = signal @ (received - mean), signal @ signal
   ratio = response - energy / (2 * len(observation.query_labels))

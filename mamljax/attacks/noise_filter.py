@@ -25,11 +25,11 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks.known_noise import draws, hooks, variance_sent, without_mean
+from mamljax.attacks.known_noise import hooks, over_draws, variance_sent, without_mean
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.products import product
+from mamljax.attacks.references import labelled
 from mamljax.attacks.sketches import label_gradients
-from mamljax.types import Batch
 
 
 @jax.tree_util.register_dataclass
@@ -172,14 +172,11 @@ def _signal(key: jax.Array, prepared: Prepared, candidate: Candidate) -> jax.Arr
   """
   known = prepared.knowledge
 
-  def draw(key: jax.Array) -> jax.Array:
-    image: Any = hooks(known).query(key, candidate.image)
-    single = Batch(image[None], candidate.label[None])
-    return ravel_pytree(jax.grad(known.loss_fn)(known.params, single))[0]
+  def single(image: jax.Array) -> jax.Array:
+    return ravel_pytree(labelled(known, candidate._replace(image=image)))[0]
 
-  count = draws(known, 'query')
-  seen = jax.lax.map(draw, jax.random.split(key, count), batch_size=_AT_ONCE)
-  halves = seen.reshape(2, -1, seen.shape[-1]) if count > 1 else jnp.stack([seen, seen])
+  seen = over_draws(key, known, 'query', single, candidate.image)
+  halves = seen.reshape(2, -1, seen.shape[-1]) if len(seen) > 1 else jnp.stack([seen, seen])
   return halves.mean(axis=1) * prepared.scale
 
 

@@ -89,9 +89,8 @@ def learn_references(
   return Prepared(known, short, whitener, means @ whitener.T)
 
 
-def labelled(prepared: Prepared, candidate: Candidate) -> Params:
+def labelled(known: Knowledge, candidate: Candidate) -> Params:
   """The gradient of the candidate alone, in its slot."""
-  known = prepared.knowledge
   single = Batch(candidate.image[None], candidate.label[None])
   return jax.grad(known.loss_fn)(known.params, single)
 

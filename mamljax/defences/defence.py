@@ -15,17 +15,15 @@ class Hook(Protocol):
 
 @runtime_checkable
 class Noise(Protocol):
-  """Independent noise on every number, whose strength is published.
-
-  Attributes:
-    mean: its mean.
-    scale: its standard deviation.
-  """
+  """Independent noise on every number, whose strength is published."""
 
   @property
-  def mean(self) -> Any: ...
+  def mean(self) -> Any:
+    """Its mean."""
+
   @property
-  def scale(self) -> Any: ...
+  def scale(self) -> Any:
+    """Its standard deviation."""
 
 
 def identity(key: jax.Array, value: Params, /) -> Params:
