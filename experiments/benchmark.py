@@ -15,28 +15,39 @@ from typing import Any
 from absl import flags
 from tqdm import tqdm
 
-from experiments import command, figures, models, results, runs
+from experiments import bounds, command, figures, models, results, runs
 from experiments.benchmarking import contest, lines, rows
+from experiments.bounds import Bounds
 from experiments.csv_text import csv_text
+from experiments.grid import Cell
 from mamljax import atomic
 from mamljax.errors import unknown
 from mamljax.networks import PRECISIONS
 
 _ROWS = flags.DEFINE_list('rows', list(rows.ROWS), f'of {", ".join(rows.ROWS)}')
-_ROUNDS = flags.DEFINE_integer(
-  'rounds', 9, 'times that each contestant runs; an interval needs six', lower_bound=1
+_CELLS = bounds.of(Cell)
+_ROUNDS = bounds.integer(
+  'rounds',
+  9,
+  Bounds(1, 10_000, 'rounds'),
+  'times that each contestant runs; an interval needs six',
 )
-_ITERATIONS = flags.DEFINE_integer('iterations', 100, 'steps of a reconstruction')
+_ITERATIONS = bounds.integer(
+  'iterations', 100, _CELLS['iterations'], 'steps of a reconstruction'
+)
 _ACTIVATION = flags.DEFINE_enum('activation', 'relu', ['relu', 'softplus'], 'of the network')
-_CHUNK = flags.DEFINE_integer(
-  'chunk', 0, 'candidates that mamljax computes together; 0: as it chooses', lower_bound=0
+_CHUNK = bounds.integer(
+  'chunk',
+  0,
+  _CELLS['chunk']._replace(least=0),
+  'candidates that mamljax computes together; 0: as it chooses',
 )
 _PEERS = flags.DEFINE_list('peers', list(rows.PEERS), 'of the same; none without PyTorch')
-_PEER_BATCH = flags.DEFINE_integer(
-  'peer_batch', 4, 'candidates that torch_func computes together', lower_bound=1
+_PEER_BATCH = bounds.integer(
+  'peer_batch', 4, _CELLS['chunk'], 'candidates that torch_func computes together'
 )
 _DATASET = flags.DEFINE_string('dataset', 'mnist_sample', 'where images come from')
-_FILTERS = flags.DEFINE_integer('filters', 32, 'of Conv4')
+_FILTERS = bounds.integer('filters', 32, _CELLS['filters'], 'of Conv4')
 _QUICK = flags.DEFINE_bool(
   'quick', False, 'the first row alone, three rounds of three iterations; OUT_quick'
 )

@@ -78,20 +78,6 @@ def chosen(kind: str, flag: flags.FlagHolder, known: Collection[str]) -> list[st
   return names
 
 
-def whole_numbers(flag: flags.FlagHolder, *, least: int) -> list[int]:
-  """The numbers that a list flag holds; none of an empty list.
-
-  Raises:
-    InputError: if an item is not a whole number, or less than `least`.
-  """
-  for item in flag.value:
-    text = item.strip()
-    if not (text.isascii() and text.isdigit() and int(text) >= least):
-      known = f'a whole number of at least {least}, such as {flag.default[0]}'
-      raise InputError(f'--{flag.name}={",".join(flag.value)}: {text!r} is not {known}')
-  return [int(item) for item in flag.value]
-
-
 def quick_folder(folder: Path) -> Path:
   """Where a quick look at what goes into `folder` is kept: beside it, as FOLDER_quick."""
   named = folder if folder.name not in ('', '..') else folder.resolve()

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, cast
 from absl import flags
 
 from experiments import command, grid
+from experiments.bounds import integer, of
+from experiments.expansion import expand
 from experiments.options import NAMES
 from experiments.playing import good_chunk
 from mamljax.attacks.patch_space import QUERY_SETS
@@ -142,8 +144,13 @@ _DEFAULTS = {field.name: field.default for field in dataclasses.fields(grid.Cell
 for _name, _axis in AXES.items():
   flags.DEFINE_list(_name, [str(_DEFAULTS[_axis.field])], _axis.help)
 for _name, _help in SINGLE.items():
-  flags.DEFINE_integer(_name, cast(int, _DEFAULTS[_name]), _help)
-flags.DEFINE_integer('chunk', 0, 'trials computed together; 0: chosen for the backend')
+  integer(_name, cast(int, _DEFAULTS[_name]), of(grid.Cell)[_name], _help)
+integer(
+  'chunk',
+  0,
+  of(grid.Cell)['chunk']._replace(least=0),
+  'trials computed together; 0: chosen for the backend',
+)
 flags.DEFINE_string('data_dir', None, "prepared data sets (default: TensorFlow Datasets' own)")
 flags.DEFINE_string('output_dir', 'out', 'results; the same folder again resumes')
 flags.DEFINE_string(
@@ -187,9 +194,7 @@ def read() -> Sweep:
   fixed = {name: FLAGS[name].value for name in SINGLE}
   if FLAGS.quick:
     axes, fixed = _quick(axes, fixed)
-  cells = grid.expand(axes, fixed)
-  if FLAGS.chunk < 0:
-    raise InputError(f'chunk must be positive, or 0 to have it chosen, not {FLAGS.chunk}')
+  cells = expand(axes, fixed)
   cells = [
     dataclasses.replace(
       cell, chunk=FLAGS.chunk or good_chunk(cell), fingerprint=fingerprint(cell.dataset)

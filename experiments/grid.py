@@ -1,12 +1,12 @@
-"""What is computed: a cell is one configuration, a grid the product of lists of values."""
+"""What is computed: a cell is one configuration."""
 
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from experiments.options import NAMES, check_game, fixed_threshold, idle_fields, parts_of
+from experiments.bounds import LARGEST, SEED, Bounds, number, of
+from experiments.options import NAMES, check_game, fixed_threshold, parts_of, split_parts
 from mamljax.attacks.patch_space import QUERY_SETS
 from mamljax.attacks.reconstruction import JUDGES, LABELS
 from mamljax.attacks.slot_classes import CLASSES
@@ -42,46 +42,41 @@ class Model:
   """
 
   dataset: str = 'mnist_sample'
-  image_size: int = 0
+  image_size: int = number(0, 0, 4096, 'pixels')
   channels: int = 0
   fingerprint: str = ''
   network: str = 'conv4'
-  filters: int = 32
+  filters: int = number(32, 1, 8192, 'channels')
   activation: str = 'relu'
   normalization: str = 'none'
   initialization: str = 'he'
   downsampling: str = 'stride'
   convolution: str = 'auto'
   precision: str = 'highest'
-  ways: int = 3
-  shots: int = 1
+  ways: int = number(3, 2, 100_000, 'classes')
+  shots: int = number(1, 1, 100_000, 'images of a class')
   order: int = 2
-  inner_steps: int = 1
-  inner_learning_rate: float = 0.1
+  inner_steps: int = number(1, 0, 10_000, 'steps')
+  inner_learning_rate: float = number(0.1, 0, LARGEST)
   defence: str = 'none'
-  noise_scale: float = 0.0
-  noise_mean: float = 0.0
+  noise_scale: float = number(0.0, 0, LARGEST)
+  noise_mean: float = number(0.0, -LARGEST, LARGEST)
   clip_noisy_images: bool = False
-  tasks_per_round: int = 16
-  rounds_per_epoch: int = 100
-  outer_learning_rate: float = 1e-3
-  seed: int = 0
+  tasks_per_round: int = number(16, 1, 100_000, 'tasks')
+  rounds_per_epoch: int = number(100, 1, 1_000_000, 'rounds')
+  outer_learning_rate: float = number(1e-3, 0, LARGEST)
+  seed: int = number(0, *SEED)
 
   def __post_init__(self):
     make_network(self.network, ways=self.ways, **self.network_options())
-    if self.seed >= 2**32:  # JAX keeps no more bits of it
-      raise InputError(f'seed must be below 2**32, not {self.seed}')
     if parse_defence(self.defence) and not (self.noise_scale or self.noise_mean):
       raise InputError(f'defence {self.defence!r} needs a positive scale: give --noise_scales')
     if self.order not in (1, 2):
       raise InputError(f'orders: {self.order} is neither 1 (first-order MAML) nor 2')
     if self.channels not in (0, 1, 3):
       raise InputError(f'channels: {self.channels} is not 0 (as they are), 1 (grey) or 3')
-    _check_at_least(self, 0, 'image_size', 'inner_steps', 'inner_learning_rate', 'noise_scale')
-    _check_at_least(self, 0, 'outer_learning_rate', 'seed')
-    _check_at_least(self, 1, 'filters', 'shots', 'tasks_per_round', 'rounds_per_epoch')
-    _check_at_least(self, 2, 'ways')
-    _check_at_least(self, -math.inf, 'noise_mean')
+    for name, bounds in of(type(self)).items():
+      bounds.check(name, getattr(self, name))
 
   def network_options(self) -> dict[str, Any]:
     """The attributes of `mamljax.networks.Network` other than ways."""
@@ -130,35 +125,35 @@ class Cell(Model):
   target: str = 'query'
   attack: str = 'reconstruction'
   parts: str = 'matched_filter+gradient_cosine_z'
-  epoch: int = 0
-  participations: int = 1
-  learning_epoch: int = -1
-  learners: int = 1
+  epoch: int = number(0, 0, 1_000_000, 'epochs')
+  participations: int = number(1, 1, 10_000, 'gradients')
+  learning_epoch: int = number(-1, -1, 1_000_000, 'epochs')
+  learners: int = number(1, 1, 10_000, 'learners')
   non_members: str = 'same_class'
   assumed_order: int = 0
-  references: int = 1000
+  references: int = number(1000, 2, 10_000_000, 'images of a class')
   classes: str = 'known'
   query_set: str = 'known'
-  neighbours: int = 100
-  iterations: int = 100
-  attack_learning_rate: float = 0.1
-  attack_decay: float = 0.1
-  tv_weight: float = 0.03
-  start_mean: float = 0.5
-  start_scale: float = 0.25
+  neighbours: int = number(100, 2, 10_000_000, 'images')
+  iterations: int = number(100, 1, 1_000_000, 'steps')
+  attack_learning_rate: float = number(0.1, 0, LARGEST)
+  attack_decay: float = number(0.1, 0, LARGEST)
+  tv_weight: float = number(0.03, 0, LARGEST)
+  start_mean: float = number(0.5, -LARGEST, LARGEST)
+  start_scale: float = number(0.25, 0, LARGEST)
   labels: str = 'known'
-  restarts: int = 1
+  restarts: int = number(1, 1, 10_000, 'first guesses')
   judge: str = 'ssim'
-  sketch: int = 2048
-  ridge: float = 0.01
-  directions: int = 256
-  shadows: int = 300
-  swaps: int = 100
-  shrinkage: float = 0.1
+  sketch: int = number(2048, 1, 100_000, 'numbers')
+  ridge: float = number(0.01, 0, LARGEST)
+  directions: int = number(256, 1, 100_000, 'directions')
+  shadows: int = number(300, 2, 1_000_000, 'support sets')
+  swaps: int = number(100, 1, 1_000_000, 'support sets')
+  shrinkage: float = number(0.1, 0, LARGEST)
   pool: str = 'victims'
-  trials: int = 200
-  calibration_trials: int = 100
-  chunk: int = 2
+  trials: int = number(200, 2, 10_000_000, 'trials')
+  calibration_trials: int = number(100, 0, 10_000_000, 'trials')
+  chunk: int = number(2, 1, 1_000_000, 'trials')
 
   def __post_init__(self):
     super().__post_init__()
@@ -178,22 +173,15 @@ class Cell(Model):
         raise unknown(kind, getattr(self, kind), known)
     if self.assumed_order not in (0, 1, 2):
       raise InputError(f'assumed_orders: {self.assumed_order} is not 0 (the true one), 1 or 2')
+    split_parts(self.parts)  # also where no attack is combined of them
     check_game(self)
-    _check_at_least(self, 1, 'participations')
-    _check_at_least(self, 0, 'epoch')
     if self.epoch < self.participations - 1:
       raise InputError(
         f'{self.participations} participations, the last so many epochs, need '
         f'--epochs={self.participations - 1} or more, not {self.epoch}'
       )
-    _check_at_least(self, -1, 'learning_epoch')
-    _check_at_least(self, 0, 'attack_learning_rate', 'attack_decay', 'tv_weight', 'start_scale')
-    _check_at_least(self, 0, 'ridge', 'shrinkage')
-    _check_at_least(self, 1, 'iterations', 'chunk', 'learners', 'restarts', 'sketch')
-    _check_at_least(self, 1, 'swaps', 'directions')
-    _check_at_least(self, 2, 'trials', 'references', 'shadows', 'neighbours')
-    _check_at_least(self, 0 if self.threshold is not None else 2, 'calibration_trials')
-    _check_at_least(self, -math.inf, 'start_mean')
+    if self.threshold is None:
+      Bounds(2, math.inf, 'trials').check('calibration_trials', self.calibration_trials)
 
   @property
   def threshold(self) -> float | None:
@@ -216,61 +204,6 @@ class Cell(Model):
     ]
 
 
-def expand(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[Cell]:
-  """The cells of a grid, the last axis varying fastest.
-
-  A defence without noise is none, so that a list of scales may begin with 0 for all
-  defences; and a scale without a defence means nothing: all of these are one cell. So are
-  cells that differ only in what their attack does not read, such as a `tv_weight`; these
-  fields are as by default, and no trials calibrate a threshold that is known.
-
-  Args:
-    axes: field name of `Cell` -> its values.
-    fixed: field name of `Cell` -> its one value.
-
-  Raises:
-    InputError: if an axis is empty or a value cannot be, or no defence gets any noise.
-  """
-  for name, values in axes.items():
-    if not values:
-      raise InputError(f'no value is given for {name}')
-  points = [
-    dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
-  ]
-  asked = {p['defence'] for p in points if p.get('defence', 'none') != 'none'}
-  idle = asked - {point['defence'] for point in points if _is_noisy(point)}
-  if idle:
-    raise InputError(f'defence {min(idle)!r} needs a positive scale: give --noise_scales')
-  plain = [p if _is_noisy(p) else p | _UNDEFENDED for p in points]
-  # What an attack does not read may still be a mistake, so it is checked before it is reset.
-  return list(dict.fromkeys(_without_idle(Cell(**fixed, **p)) for p in plain))
-
-
-def _without_idle(cell: Cell) -> Cell:
-  """The cell, with the fields that its attack does not read as by default."""
-  idle = {
-    name: _DEFAULTS[name] for name in idle_fields(cell.attack, cell.target, parts=cell.parts)
-  }
-  known = {} if cell.threshold is None else {'calibration_trials': 0}
-  return dataclasses.replace(cell, **idle, **known)
-
-
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Cell)}
-
-
-_UNDEFENDED = {
-  'defence': 'none',
-  'noise_scale': 0.0,
-  'noise_mean': 0.0,
-  'clip_noisy_images': False,
-}
-
-
-def _is_noisy(point: dict[str, Any]) -> bool:
-  noise = point.get('noise_scale', 0), point.get('noise_mean', 0)
-  return point.get('defence', 'none') != 'none' and any(noise)
-
-
 def describe(cell: Cell) -> str:
   """A short name of a cell for a person: its game, and what is not as by default."""
   game = f'{cell.dataset} {cell.ways}-way {cell.shots}-shot {cell.target} {cell.attack}'
@@ -281,12 +214,3 @@ def describe(cell: Cell) -> str:
     if field.name not in said and getattr(cell, field.name) != field.default
   ]
   return ' '.join([game, *unusual])
-
-
-def _check_at_least(configuration: Model, least: float, *names: str) -> None:
-  """Refuses numbers that are too small, infinite or NaN."""
-  for name in names:
-    value = getattr(configuration, name)
-    if not (math.isfinite(value) and value >= least):
-      bound = f' of at least {least}' if least > -math.inf else ''
-      raise InputError(f'{name} must be a number{bound}, not {value}')

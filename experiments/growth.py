@@ -11,14 +11,18 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from experiments import command, figures, results, runs
+from experiments import bounds, command, figures, results, runs
 from experiments.benchmarking import contest, growing
+from experiments.bounds import Bounds
 from experiments.csv_text import csv_text
+from experiments.grid import Cell
 from mamljax import atomic
 
 _AXES = flags.DEFINE_list('axes', list(growing.AXES), f'of {", ".join(growing.AXES)}')
-_ROUNDS = flags.DEFINE_integer('rounds', 5, 'times that each size runs', lower_bound=1)
-_ITERATIONS = flags.DEFINE_integer('iterations', 10, 'steps of a reconstruction')
+_ROUNDS = bounds.integer('rounds', 5, Bounds(1, 10_000, 'rounds'), 'times that each size runs')
+_ITERATIONS = bounds.integer(
+  'iterations', 10, bounds.of(Cell)['iterations'], 'steps of a reconstruction'
+)
 _QUICK = flags.DEFINE_bool(
   'quick', False, 'the first axis and its three smallest sizes, on the MLP; OUT_quick'
 )

@@ -14,7 +14,8 @@ from absl import flags
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import command, figures, proposition, results, runs
+from experiments import bounds, command, figures, proposition, results, runs
+from experiments.bounds import Bounds
 from experiments.csv_text import csv_text
 from experiments.proposition import Finding, Told
 from mamljax import atomic
@@ -26,10 +27,10 @@ _DATA_DIR = flags.DEFINE_string('data_dir', None, 'prepared data sets')
 _HIDDEN_UNITS = flags.DEFINE_list(
   'hidden_units', '2,4,8,16,32', 'of the networks to match, the pictured one first'
 )
-_TASKS = flags.DEFINE_integer('tasks', 20, 'whose images the MLP tells', lower_bound=1)
-_SEED = flags.DEFINE_integer(
-  'seed', 1, 'of everything random', lower_bound=0, upper_bound=2**31 - 1
+_TASKS = bounds.integer(
+  'tasks', 20, Bounds(1, 1_000_000, 'tasks'), 'whose images the MLP tells'
 )
+_SEED = bounds.integer('seed', 1, Bounds(0, 2**31 - 1), 'of everything random')
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the results are written')
 
 OURS, OTHERS = figures.COLOURS[:2]
@@ -170,7 +171,7 @@ def _draw_distances(axes: Axes, told: Told) -> None:
 
 def _read_units() -> list[int]:
   """The widths asked for."""
-  units = command.whole_numbers(_HIDDEN_UNITS, least=1)
+  units = bounds.whole_numbers(_HIDDEN_UNITS, Bounds(1, 512, 'units'))
   if not units:
     raise InputError('no value is given for hidden_units')
   return units

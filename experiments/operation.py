@@ -8,26 +8,39 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments import distributed
+from experiments import bounds, distributed
+from experiments.bounds import LEASE, LONGEST, Bounds
 from mamljax.errors import InputError
 
-_NUM_SHARDS = flags.DEFINE_integer(
-  'num_shards', None, 'tasks that share the cells (default: those of a SLURM array, else 1)'
+_NUM_SHARDS = bounds.integer(
+  'num_shards',
+  None,
+  Bounds(1, 1_000_000, 'tasks'),
+  'tasks that share the cells (default: those of a SLURM array, else 1)',
 )
-_SHARD = flags.DEFINE_integer(
-  'shard', None, 'which of them this is, from 0 (default: from SLURM, else 0)'
+_SHARD = bounds.integer(
+  'shard',
+  None,
+  Bounds(0, 999_999),
+  'which of them this is, from 0 (default: from SLURM, else 0)',
 )
 _DISTRIBUTED = flags.DEFINE_enum(
   'distributed', 'auto', distributed.MODES, 'several processes as one; auto: if so launched'
 )
-_SAVE_SECONDS = flags.DEFINE_float(
-  'save_seconds', 30.0, 'between savings inside a cell; 0: after each block of trials'
+_SAVE_SECONDS = bounds.real(
+  'save_seconds',
+  30.0,
+  Bounds(0, LONGEST, 'seconds'),
+  'between savings inside a cell; 0: after each block of trials',
 )
-_LEASE_SECONDS = flags.DEFINE_float(
-  'lease_seconds', 120.0, 'without a sign of life, until a cell is taken from its task'
+_LEASE_SECONDS = bounds.real(
+  'lease_seconds', 120.0, LEASE, 'without a sign of life, until a cell is taken from its task'
 )
-_MAX_FAILURES = flags.DEFINE_integer(
-  'max_failures', 3, 'how often a cell may fail before it is left alone'
+_MAX_FAILURES = bounds.integer(
+  'max_failures',
+  3,
+  Bounds(1, 1_000_000, 'times'),
+  'how often a cell may fail before it is left alone',
 )
 
 
@@ -64,13 +77,6 @@ def read() -> Operation:
   if not 0 <= shard < count:
     raise InputError(f'shard must be in 0..{count - 1} of {count} shards, not {shard}')
   save, lease, most = _SAVE_SECONDS.value, _LEASE_SECONDS.value, _MAX_FAILURES.value
-  for name, value, least in (
-    ('save_seconds', save, 0),
-    ('lease_seconds', lease, 1),
-    ('max_failures', most, 1),
-  ):
-    if not value >= least:
-      raise InputError(f'{name} must be {least} or more, not {value}')
   return Operation(count, shard, _DISTRIBUTED.value, save, lease, most)
 
 

@@ -36,19 +36,22 @@ def make_options(cell: Any) -> Any:
 
 
 def parts_of(cell: Any) -> tuple[str, ...]:
-  """The attacks that a cell's score is made of: one, but for a combination.
+  """The attacks that a cell's score is made of: one, but for a combination."""
+  return split_parts(cell.parts) if cell.attack == COMBINED else (cell.attack,)
+
+
+def split_parts(text: str) -> tuple[str, ...]:
+  """The attacks of a combination, as they are typed.
 
   Raises:
-    InputError: if a combination names an attack that is none or twice, or fewer than two.
+    InputError: if one of them is none or there twice, or there are fewer than two.
   """
-  if cell.attack != COMBINED:
-    return (cell.attack,)
-  parts = tuple(cell.parts.split('+'))
+  parts = tuple(text.split('+'))
   for part in parts:
     if part not in ATTACKS:
       raise unknown('part of a combined attack', part, ATTACKS)
   if len(set(parts)) < max(2, len(parts)):
-    raise InputError(f'parts must be two or more different attacks, not {cell.parts!r}')
+    raise InputError(f'parts must be two or more different attacks, not {text!r}')
   return parts
 
 

@@ -14,11 +14,21 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags as absl_flags
 from jax.sharding import AxisType
 from tqdm import tqdm
 
-from experiments import command, figures, flags, models, origin, playing, results, runs, stages
+from experiments import (
+  bounds,
+  command,
+  figures,
+  flags,
+  models,
+  origin,
+  playing,
+  results,
+  runs,
+  stages,
+)
 from experiments.csv_text import csv_text
 from experiments.grid import Cell
 from mamljax import atomic
@@ -34,8 +44,11 @@ COLUMNS = (
   *('ssim', 'median_error', 'samples', 'seconds_per_task', 'seed', 'git_revision'),
 )
 
-_SAMPLES = absl_flags.DEFINE_integer(
-  'samples', 20_000, 'sets of columns that are tried', lower_bound=1
+_SAMPLES = bounds.integer(
+  'samples',
+  20_000,
+  bounds.Bounds(1, 100_000_000, 'sets'),
+  'sets of columns that are tried',
 )
 
 

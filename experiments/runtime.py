@@ -16,7 +16,18 @@ import jax
 from absl import flags
 from tqdm import tqdm
 
-from experiments import command, figures, models, playing, results, runs, stages, timing
+from experiments import (
+  bounds,
+  command,
+  figures,
+  models,
+  playing,
+  results,
+  runs,
+  stages,
+  timing,
+)
+from experiments.bounds import Bounds
 from experiments.csv_text import csv_text
 from experiments.grid import Cell
 from mamljax import atomic
@@ -28,12 +39,20 @@ _ITERATIONS = flags.DEFINE_list('iterations', '50,100,200', 'steps of the recons
 _CELL = flags.DEFINE_list(
   'cell', '', 'other fields of experiments.grid.Cell, such as activation=softplus'
 )
-_REPEATS = flags.DEFINE_integer('repeats', 5, 'candidates that are timed alone', lower_bound=1)
-_CANDIDATES = flags.DEFINE_integer(
-  'candidates', 0, 'candidates in a batch; 0: as few as keep all devices busy', lower_bound=0
+_REPEATS = bounds.integer(
+  'repeats', 5, Bounds(1, 100_000, 'candidates'), 'candidates that are timed alone'
 )
-_CHUNK = flags.DEFINE_integer(
-  'chunk', 0, 'of them computed together; 0: chosen for the backend', lower_bound=0
+_CANDIDATES = bounds.integer(
+  'candidates',
+  0,
+  Bounds(0, 10_000_000, 'candidates'),
+  'candidates in a batch; 0: as few as keep all devices busy',
+)
+_CHUNK = bounds.integer(
+  'chunk',
+  0,
+  bounds.of(Cell)['chunk']._replace(least=0),
+  'of them computed together; 0: chosen for the backend',
 )
 _QUICK = flags.DEFINE_bool(
   'quick', False, 'extreme sizes and fewest iterations only; OUT_quick'
@@ -96,7 +115,7 @@ def _read_cells() -> list[Cell]:
 
 def _size(item: str) -> tuple[int, int]:
   """Ways and shots."""
-  found = re.fullmatch(r'(\d+)x(\d+)', item.strip())
+  found = re.fullmatch(r'(\d{1,9})x(\d{1,9})', item.strip())
   if not found:
     raise InputError(f'--sizes: {item!r} is not WAYSxSHOTS, such as 5x1')
   return int(found[1]), int(found[2])

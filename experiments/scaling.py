@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import command, figures, results, runs, scheduling, sizes
+from experiments import bounds, command, figures, results, runs, scheduling, sizes
+from experiments.bounds import LONGEST, SEED, Bounds
 from experiments.csv_text import csv_text
+from experiments.expansion import MOST_CELLS
+from experiments.grid import Cell
 from mamljax import atomic
 
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out/scaling', 'where the tables go')
@@ -22,14 +25,16 @@ _TRIALS = flags.DEFINE_list('trials', ['100', '1000', '10000', '100000'], 'of on
 _CELLS = flags.DEFINE_list('cells', ['1', '10', '100'], 'how many, of 100 trials each')
 _DEVICES = flags.DEFINE_list('devices', ['1', '2'], 'CPU cores; none: only simulate')
 _TASKS = flags.DEFINE_list('tasks', ['8', '32', '128', '512', '1024'], 'to simulate')
-_SIMULATED = flags.DEFINE_integer(
-  'simulated_cells', 100_000, 'cells to simulate', lower_bound=1
+_SIMULATED = bounds.integer(
+  'simulated_cells', 100_000, Bounds(1, 10_000_000, 'cells'), 'cells to simulate'
 )
-_CELL_SECONDS = flags.DEFINE_float(
-  'cell_seconds', 60.0, 'mean of a simulated cell', lower_bound=0
+_CELL_SECONDS = bounds.real(
+  'cell_seconds', 60.0, Bounds(0, LONGEST, 'seconds'), 'mean of a simulated cell'
 )
-_OPERATION = flags.DEFINE_float('operation', 3e-4, 'seconds of a file operation', lower_bound=0)
-_SEED = flags.DEFINE_integer('seed', 0, 'of the simulated cells', lower_bound=0)
+_OPERATION = bounds.real(
+  'operation', 3e-4, Bounds(0, LONGEST, 'seconds'), 'seconds of a file operation'
+)
+_SEED = bounds.integer('seed', 0, SEED, 'of the simulated cells')
 
 START_SECONDS, SPREAD = 20.0, 1.0  # until a simulated task begins; of the logarithm of cells
 
@@ -37,7 +42,7 @@ START_SECONDS, SPREAD = 20.0, 1.0  # until a simulated task begins; of the logar
 def main(argv: Sequence[str]) -> None:
   """Measures, simulates, writes and draws."""
   del argv
-  asked, counts = _asked(), command.whole_numbers(_TASKS, least=1)
+  asked, counts = _asked(), bounds.whole_numbers(_TASKS, Bounds(1, 100_000, 'tasks'))
   folder = Path(_OUTPUT_DIR.value).expanduser()
   results.check_output_dir(folder)
   runs.check_run(folder)
@@ -54,9 +59,10 @@ def main(argv: Sequence[str]) -> None:
 
 def _asked() -> list[tuple[int, int, int]]:
   """The sizes to measure, small ones first: devices, cells, trials."""
-  along = [(1, trials) for trials in command.whole_numbers(_TRIALS, least=2)]
-  along += [(cells, sizes.FEW) for cells in command.whole_numbers(_CELLS, least=1)]
-  devices = command.whole_numbers(_DEVICES, least=1)
+  trials = bounds.whole_numbers(_TRIALS, bounds.of(Cell)['trials'])
+  cells = bounds.whole_numbers(_CELLS, Bounds(1, MOST_CELLS, 'cells'))
+  along = [*((1, count) for count in trials), *((count, sizes.FEW) for count in cells)]
+  devices = bounds.whole_numbers(_DEVICES, Bounds(1, 1024, 'cores'))
   return [(count, *size) for size in sorted({*along}) for count in devices]
 
 

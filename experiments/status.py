@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import claims, command, failures, plan, progress, results
+from experiments import bounds, claims, command, failures, plan, progress, results
 
 _SHOWN = 5  # of each kind
 _LOOKED_AT = 10_000  # results that are looked at for their times
@@ -96,5 +96,5 @@ def _remaining(
 
 if __name__ == '__main__':
   flags.DEFINE_string('output_dir', 'out', 'where the results of the sweep go')
-  flags.DEFINE_float('lease_seconds', 120.0, 'as the sweep has it')
+  bounds.real('lease_seconds', 120.0, bounds.LEASE, 'as the sweep has it')
   command.run(main)

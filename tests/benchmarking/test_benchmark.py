@@ -29,6 +29,10 @@ MISTAKES = {
   '--iterations=0': 'iterations must be a number of at least 1, not 0',
   '--filters=0': 'filters must be a number of at least 1, not 0',
   '--rounds=0': '--rounds=0',
+  '--rounds=4000000000': 'at most 10,000 rounds',
+  '--chunk=4000000000': 'at most 1,000,000 trials',
+  '--peer_batch=4000000000': 'at most 1,000,000 trials',
+  '--iterations=4000000000': 'at most 1,000,000 steps',
   '--activation=rleu': '--activation=rleu',
 }
 # Its flags cannot live beside those of other commands: they are read in another process.

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from experiments.grid import Cell, Model, describe, expand
+from experiments.expansion import expand
+from experiments.grid import Cell, Model, describe
 from experiments.results import cell_hash
 from mamljax.defences import DEFENCES
 from mamljax.errors import InputError

@@ -15,6 +15,8 @@ MISTAKES = {
   '--hidden_units=2,0': r"--hidden_units=2,0: '0' is not a whole number of at least 1",
   '--hidden_units=': r'no value is given for hidden_units',
   '--tasks=0': r'--tasks=0',
+  '--tasks=4000000000': r'at most 1,000,000 tasks',
+  '--hidden_units=4000000000': r'at most 512 units',
   '--seed=-1': r'--seed=-1',
   '--output_dir=NPZ': r'cannot write to the output folder',
   '--no_such_flag': r"'no_such_flag'",

@@ -40,6 +40,12 @@ MISTAKES = {
   '--cell=inner_steps': "--cell: '' is not a whole number",
   '--target=qeury': "unknown target 'qeury': did you mean 'query'",
   '--repeats=0': '--repeats=0',
+  '--repeats=4000000000': 'at most 100,000 candidates',
+  '--candidates=4000000000': 'at most 10,000,000 candidates',
+  '--chunk=4000000000': 'chunk must be a number of at most 1,000,000 trials',
+  '--iterations=4000000000': 'at most 1,000,000 steps',
+  f'--sizes={"9" * 5000}x1': 'is not WAYSxSHOTS',
+  '--cell=tv_weight=1e300': 'tv_weight must be a number of at most 1e+30',
   '--chunk=-1': '--chunk=-1',
   '--no_such_flag': "'no_such_flag'",
 }

@@ -47,6 +47,12 @@ MISTAKES = {
   '--cell_seconds=-1': r'--cell_seconds=-1',
   '--operation=-1': r'--operation=-1',
   '--seed=-1': r'--seed=-1',
+  '--cell_seconds=inf': r'cell_seconds must be .* at most 2,592,000 seconds, not inf',
+  '--operation=nan': r'operation must be .* at least 0, not nan',
+  '--simulated_cells=4000000000': r'at most 10,000,000 cells',
+  '--tasks=4000000000': r'--tasks=4000000000 must be .* at most 100,000 tasks',
+  f'--trials={10**23}': r'must be .* at most 10,000,000 trials',
+  f'--cells={"9" * 5000}': r'must be .* at most 200,000 cells',
 }
 
 

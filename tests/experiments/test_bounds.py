@@ -1,0 +1,92 @@
+"""A number far beyond what can be computed is refused when it is read, in every flag."""
+
+import dataclasses
+import itertools
+import math
+import re
+
+import pytest
+from absl import flags as absl_flags
+
+from experiments import bounds, expansion
+from experiments.grid import Cell
+from mamljax.errors import InputError
+from tests.experiments.test_sharing import how as read_operation
+from tests.experiments.tiny import ROOT, finish, mistaken, refused, start
+
+BOUNDS = bounds.of(Cell)
+CHOSEN = {'order', 'assumed_order', 'channels'}  # one of a few values
+
+
+def test_every_number_of_a_cell_has_bounds():
+  """--iterations=4e9 or --image_size=1e23 ended in a traceback, or never."""
+  numbers = {f.name for f in dataclasses.fields(Cell) if type(f.default) in (int, float)}
+  assert numbers == {*BOUNDS} | CHOSEN
+
+
+@pytest.mark.parametrize('name', BOUNDS)
+def test_a_number_far_beyond_is_named_with_its_bound(name):
+  """Too great, infinite or none; what has a unit is told in it."""
+  least, most, unit = BOUNDS[name]
+  beyond = [most + 1, 10**23] if isinstance(getattr(Cell, name), int) else [1e38, 1e300]
+  for value in (*beyond, math.inf, math.nan):
+    bound = least if math.isnan(value) else most
+    said = f'{bound:,} {unit}'.strip() if isinstance(bound, int) else f'{bound:g}'
+    with pytest.raises(InputError, match=f'^{name} must be .*{re.escape(said)}'):
+      Cell(**{name: value})
+  assert getattr(Cell, name) <= most
+
+
+def test_every_flag_that_is_a_number_has_bounds():
+  """Those that no cell has, too: --lease_seconds=inf never gave up a claim."""
+  sources = [path.read_text() for path in (ROOT / 'experiments').rglob('*.py')]
+  assert not [found for s in sources for found in re.findall(r'DEFINE_(?:integer|float)', s)]
+
+
+@pytest.mark.parametrize('typed', ['lease_seconds=inf', 'save_seconds=inf', 'max_failures=9e9'])
+def test_a_patience_without_end_is_refused(typed):
+  """A claim that never expires blocks its cell for ever."""
+  with pytest.raises(absl_flags.Error, match=typed.partition('=')[0]):
+    read_operation(f'--{typed}')
+
+
+def test_a_grid_is_counted_before_it_is_built():
+  """10^12 cells filled the memory before they were refused."""
+  rates = [index / 10**6 for index in range(10**4)]
+  axes = dict.fromkeys(('inner_learning_rate', 'tv_weight', 'ridge'), rates)
+  with pytest.raises(
+    InputError, match='a grid of 1,000,000,000,000 cells, and at most 200,000'
+  ):
+    expansion.expand(axes, {})
+
+
+def test_values_typed_twice_do_not_count():
+  """They cost nothing, so they are no reason to refuse."""
+  axes = {'ways': [3, 5] * 10**3, 'seed': [0, 1] * 10**3}
+  found = [(cell.ways, cell.seed) for cell in expansion.expand(axes, {})]
+  assert found == list(itertools.product([3, 5], [0, 1]))
+
+
+@pytest.mark.parametrize(
+  ('axes', 'message'),
+  [
+    ({'defence': ['none'], 'noise_scale': [math.nan]}, 'noise_scale must be .* not nan'),
+    ({'defence': ['none'], 'noise_mean': [math.inf]}, 'noise_mean must be .* not inf'),
+    ({'attack': ['loss'], 'parts': ['nonsense']}, "unknown part .* 'nonsense'"),
+    ({'defence': ['query_nois', 'query_noise'], 'noise_scale': [0.0]}, "mean 'query_noise'"),
+  ],
+)
+def test_a_value_that_is_not_used_is_checked_all_the_same(axes, message):
+  """--noise_scales=nan and --parts=nonsense were taken where nothing read them."""
+  with pytest.raises(InputError, match=message):
+    expansion.expand(axes, {})
+
+
+def test_commands_with_flags_of_their_own_refuse_them_too(tmp_path):
+  """Each command reads its flags by itself; status as a user starts it, since it says so."""
+  folder = f'--output_dir={tmp_path / "out"}'
+  looking = start([folder, '--lease_seconds=inf'], module='status')
+  typed = ['--rounds=4000000000', '--iterations=4000000000']
+  for one, ended in zip(typed, mistaken('growth', [[folder, t] for t in typed]), strict=True):
+    refused(ended, f'{one}.* must be a number of at most', program='growth')
+  refused(finish(looking), 'lease_seconds must be .* at most 2,592,000 s', program='status')
