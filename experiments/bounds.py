@@ -16,7 +16,7 @@ from mamljax.errors import InputError
 LARGEST = 1e30  # of real numbers: its product with what a network has stays within float32
 LONGEST = 30 * 86_400  # seconds
 
-Number = TypeVar('Number', int, float)
+Number = TypeVar('Number', int, float, None)
 flags.disclaim_key_flags()  # a flag belongs to the module that asks for it
 
 
@@ -27,14 +27,14 @@ class Bounds(NamedTuple):
   most: float
   unit: str = ''
 
-  def check(self, name: str, value: float) -> None:
-    """Refuses what is outside, and what is not a number at all.
+  def check(self, name: str, value: float | None) -> None:
+    """Refuses what is outside, and what is not a number at all; None is none to refuse.
 
     >>> Bounds(0, 4096, 'pixels').check('image_size', 5000)
     Traceback (most recent call last):
     mamljax.errors.InputError: image_size must be a number of at most 4,096 pixels, not 5000
     """
-    if self.least <= value <= self.most:  # which NaN is not
+    if value is None or self.least <= value <= self.most:  # which NaN is not
       return
     most = f'at most {_plain(self.most)} {self.unit}'.strip()
     said = most if value > self.most else f'at least {_plain(self.least)}'

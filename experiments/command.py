@@ -29,6 +29,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
   def guarded(argv: Sequence[str]) -> None:
     try:
+      _pin_randomness()
       if argv[1:]:
         raise InputError(f'unexpected argument {argv[1]!r}: options are given as --name=value')
       main(argv)
@@ -48,6 +49,20 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
       _stop(program, error)
 
   app.run(guarded, flags_parser=parse)
+
+
+def _pin_randomness() -> None:
+  """Has trials drawn by one generator, whatever the environment says of JAX's.
+
+  Its numbers are part of what a seed means, and the same on any number of devices.
+  """
+  for name, value in _RANDOMNESS.items():
+    if (said := jax.config.values[name]) != value:
+      print(f'{name}={said} is not used: a seed means the trials of {value}', file=sys.stderr)
+      jax.config.update(name, value)
+
+
+_RANDOMNESS = {'jax_default_prng_impl': 'threefry2x32', 'jax_threefry_partitionable': True}
 
 
 def _our_flags() -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.bounds import of
 from experiments.grid import Cell
-from experiments.options import idle_fields
+from experiments.options import idle_fields, own_options
 from mamljax.defences import parse_defence
 from mamljax.errors import InputError
 
@@ -31,7 +31,8 @@ def expand(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[
   A defence without noise is none, so that a list of scales may begin with 0 for all
   defences; and a scale without a defence means nothing: all of these are one cell. So are
   cells that differ only in what their attack does not read, such as a `tv_weight`; these
-  fields are as by default, and no trials calibrate a threshold that is known.
+  fields are as by default, and no trials calibrate a threshold that is known. What is left to
+  the attack is its own default.
 
   Args:
     axes: field name of `Cell` -> its values.
@@ -91,7 +92,7 @@ def _without_idle(cell: Cell) -> Cell:
     name: _DEFAULTS[name] for name in idle_fields(cell.attack, cell.target, parts=cell.parts)
   }
   known = {} if cell.threshold is None else {'calibration_trials': 0}
-  return dataclasses.replace(cell, **idle, **known)
+  return dataclasses.replace(cell, **idle | own_options(cell), **known)
 
 
 def _is_noisy(point: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from absl import flags
 
-from experiments import command, grid
+from experiments import command, grid, models
 from experiments.bounds import integer, of
 from experiments.expansion import expand
 from experiments.options import NAMES
@@ -20,7 +20,6 @@ from mamljax.attacks.reconstruction import JUDGES, LABELS
 from mamljax.attacks.slot_classes import CLASSES
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.convolution import FORMS
-from mamljax.data.loading import fingerprint
 from mamljax.defences import DEFENCES
 from mamljax.errors import InputError, unknown
 from mamljax.networks import (
@@ -142,7 +141,9 @@ SINGLE = {
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(grid.Cell)}
 
 for _name, _axis in AXES.items():
-  flags.DEFINE_list(_name, [str(_DEFAULTS[_axis.field])], _axis.help)
+  _default = _DEFAULTS[_axis.field]
+  _own = " (default: the attack's own)" if _default is None else ''
+  flags.DEFINE_list(_name, None if _own else [str(_default)], _axis.help + _own)
 for _name, _help in SINGLE.items():
   integer(_name, cast(int, _DEFAULTS[_name]), of(grid.Cell)[_name], _help)
 integer(
@@ -190,17 +191,13 @@ def read() -> Sweep:
   Raises:
     InputError: if a list holds an item of the wrong type, or a cell cannot be.
   """
-  axes = {axis.field: _items(name, axis.kind) for name, axis in AXES.items()}
+  said = {name: axis for name, axis in AXES.items() if FLAGS[name].value is not None}
+  axes = {axis.field: _items(name, axis.kind) for name, axis in said.items()}
   fixed = {name: FLAGS[name].value for name in SINGLE}
   if FLAGS.quick:
     axes, fixed = _quick(axes, fixed)
   cells = expand(axes, fixed)
-  cells = [
-    dataclasses.replace(
-      cell, chunk=FLAGS.chunk or good_chunk(cell), fingerprint=fingerprint(cell.dataset)
-    )
-    for cell in cells
-  ]
+  cells = [dataclasses.replace(cell, chunk=FLAGS.chunk or good_chunk(cell)) for cell in cells]
   _check_x(cells)
   output_dir = _folder('output_dir')
   if FLAGS.quick:
@@ -215,9 +212,19 @@ def read() -> Sweep:
   )
 
 
+def read_keyed() -> Sweep:
+  """The same, each cell with the keys of its data and of the code: as results are named.
+
+  Raises:
+    InputError: as `read`, and if the data are not there, or not valid.
+  """
+  sweep = read()
+  return dataclasses.replace(sweep, cells=[*models.with_keys(sweep.cells, sweep.data_dir)])
+
+
 def _check_x(cells: list[grid.Cell]) -> None:
   """Refuses to draw against what is no number, or never varies."""
-  numbers = [name for name, value in _DEFAULTS.items() if type(value) in (int, float)]
+  numbers = [name for name, kind in grid.TYPES.items() if kind in (int, float)]
   if FLAGS.x and FLAGS.x not in numbers:
     raise unknown('x', FLAGS.x, numbers)
   if FLAGS.x == 'noise_scale' and not any(cell.noise_scale for cell in cells):
@@ -240,9 +247,9 @@ def _quick(axes: Axes, fixed: dict[str, Any]) -> tuple[Axes, dict[str, Any]]:
     'iterations': [min(v, 30) for v in axes['iterations']],
     'rounds_per_epoch': [min(v, 5) for v in axes['rounds_per_epoch']],
     'references': [min(v, 30) for v in axes['references']],
-    'sketch': [min(v, 256) for v in axes['sketch']],
+    'sketch': [min(v, 256) for v in axes.get('sketch', [256])],
     'directions': [min(v, 64) for v in axes['directions']],
-    'shadows': [min(v, 30) for v in axes['shadows']],
+    'shadows': [min(v, 30) for v in axes.get('shadows', [30])],
   }
   return axes | ends | small, fixed | {'trials': 20, 'calibration_trials': 20}
 

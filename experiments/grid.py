@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import typing
 from typing import Any, Self
 
 from experiments.bounds import LARGEST, SEED, Bounds, number, of
@@ -27,7 +28,8 @@ class Model:
     dataset: as `mamljax.data.load_dataset` names it.
     image_size: side to resize images to, in pixels; 0 leaves them as they are.
     channels: 1 or 3 to convert colours; 0 leaves them as they are.
-    fingerprint: of the content of a file of the user's, where `dataset` names one; else ''.
+    fingerprint: of the content of the data set; '' where it does not matter.
+    code: `origin.code_key`, of all else that its parameters and what is made of them come from.
     network: a name in `mamljax.networks.NETWORKS`.
     filters, activation, normalization, initialization, downsampling, convolution, precision:
       see `mamljax.networks.Network`.
@@ -45,6 +47,7 @@ class Model:
   image_size: int = number(0, 0, 4096, 'pixels')
   channels: int = 0
   fingerprint: str = ''
+  code: str = ''
   network: str = 'conv4'
   filters: int = number(32, 1, 8192, 'channels')
   activation: str = 'relu'
@@ -113,7 +116,8 @@ class Cell(Model):
     sketch, ridge: see `mamljax.attacks.matched_filter.Options`.
     directions: see `mamljax.attacks.noise_filter.Options`.
     shadows, swaps, shrinkage: see `mamljax.attacks.shadow_matched_filter.Options`, and for
-      `curvature_filter` and `residual_filter` their own.
+      `curvature_filter` and `residual_filter` their own. None, of these and of the sketch, is
+      the default of the attack itself.
     pool: 'victims', or 'calibration' to tune hyper-parameters on images never reported.
     trials: reported trials, half of them members.
     calibration_trials: other trials, on other images, that choose the threshold; 0 where it
@@ -144,12 +148,12 @@ class Cell(Model):
   labels: str = 'known'
   restarts: int = number(1, 1, 10_000, 'first guesses')
   judge: str = 'ssim'
-  sketch: int = number(2048, 1, 100_000, 'numbers')
+  sketch: int | None = number(None, 1, 100_000, 'numbers')
   ridge: float = number(0.01, 0, LARGEST)
   directions: int = number(256, 1, 100_000, 'directions')
-  shadows: int = number(300, 2, 1_000_000, 'support sets')
+  shadows: int | None = number(None, 2, 1_000_000, 'support sets')
   swaps: int = number(100, 1, 1_000_000, 'support sets')
-  shrinkage: float = number(0.1, 0, LARGEST)
+  shrinkage: float | None = number(None, 0, LARGEST)
   pool: str = 'victims'
   trials: int = number(200, 2, 10_000_000, 'trials')
   calibration_trials: int = number(100, 0, 10_000_000, 'trials')
@@ -207,10 +211,17 @@ class Cell(Model):
 def describe(cell: Cell) -> str:
   """A short name of a cell for a person: its game, and what is not as by default."""
   game = f'{cell.dataset} {cell.ways}-way {cell.shots}-shot {cell.target} {cell.attack}'
-  said = {'dataset', 'ways', 'shots', 'target', 'attack', 'chunk'}
+  said = {'dataset', 'ways', 'shots', 'target', 'attack', 'chunk', 'fingerprint', 'code'}
   unusual = [
     f'{field.name}={getattr(cell, field.name)}'
     for field in dataclasses.fields(cell)
     if field.name not in said and getattr(cell, field.name) != field.default
   ]
   return ' '.join([game, *unusual])
+
+
+# The type of each field, whether or not it may also be None.
+TYPES = {
+  name: next(iter(typing.get_args(hint)), hint)
+  for name, hint in typing.get_type_hints(Cell).items()
+}

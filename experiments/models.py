@@ -1,22 +1,22 @@
 """The model of a cell: its data, its network and, from checkpoints, its trained parameters."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import scipy.stats
 from absl import logging
 
-from experiments import distributed, interruption
-from experiments.grid import Model
-from experiments.results import cell_hash
+from experiments import distributed, interruption, origin, results
+from experiments.grid import Cell, Model
 from mamljax import atomic, checkpoints, training
-from mamljax.data import Splits, load_dataset, split_dataset
-from mamljax.data.loading import fingerprint
+from mamljax.data import Dataset, Splits, load_dataset, split_dataset
+from mamljax.data.loading import file_state
 from mamljax.defences import make_defence
 from mamljax.errors import InputError
 from mamljax.images import SSIM_WINDOW
@@ -29,32 +29,51 @@ _train = jax.jit(training.train, static_argnames='rounds')
 _meta_test = jax.jit(training.meta_test, static_argnames=('tasks', 'batch'))
 
 
-@functools.lru_cache(maxsize=4)
-def load_splits(
+def load_data(model: Model, data_dir: Path | None) -> Dataset:
+  """The data set of a model, read once; a file of the user's again when it has changed."""
+  size, colours = model.image_size or None, model.channels or None
+  return _load(model.dataset, size, colours, data_dir, file_state(model.dataset))
+
+
+@functools.lru_cache(maxsize=2)
+def _load(
   dataset: str,
-  seed: int,
-  image_size: int,
-  channels: int,
+  image_size: int | None,
+  channels: int | None,
   data_dir: Path | None,
-  content: str,
-) -> Splits:
-  """The pools of a data set, read once; of a user's file once for each fingerprint."""
-  del content
-  size, colours = image_size or None, channels or None
-  data = load_dataset(dataset, data_dir=data_dir, image_size=size, channels=colours)
-  return split_dataset(data, seed=seed)
+  state: tuple[int, ...],
+) -> Dataset:
+  del state
+  return load_dataset(dataset, data_dir=data_dir, image_size=image_size, channels=channels)
+
+
+_split = functools.lru_cache(maxsize=4)(split_dataset)
+
+
+def with_keys(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[Cell]:
+  """The cells with the keys of what they are computed from: the content of data, and the code.
+
+  Raises:
+    InputError: if the data are not there, or not valid.
+  """
+  code, known = origin.code_key(), dict[Any, str]()
+  for cell in cells:
+    source = cell.dataset, cell.image_size, cell.channels
+    known[source] = known.get(source) or load_data(cell, data_dir).fingerprint
+    yield dataclasses.replace(cell, code=code, fingerprint=known[source])
 
 
 def splits_of(model: Model, data_dir: Path | None) -> Splits:
   """The pools of a model's data set.
 
   Raises:
-    InputError: if the data are not there, or too few for the model's tasks.
+    InputError: if the data are not there, are others than those that the model is about, or
+      too few for its tasks.
   """
-  options = model.seed, model.image_size, model.channels, data_dir, model.fingerprint
-  splits = load_splits(model.dataset, *options)
-  if model.fingerprint and fingerprint(model.dataset) != model.fingerprint:
+  data = load_data(model, data_dir)
+  if model.fingerprint not in ('', data.fingerprint):
     raise InputError(f'{model.dataset} has changed since the sweep began: begin it again')
+  splits = _split(data, seed=model.seed)
   _check_enough(model, splits)
   return splits
 
@@ -122,16 +141,17 @@ def trained_states(
 ) -> Iterator[tuple[int, training.State]]:
   """The states of a model after each of `epochs`, in rising order.
 
-  Training goes on from the latest checkpoint in STORE/checkpoints/<hash>/ that is not past
-  the epoch, and leaves epoch_<n>.msgpack there, also of an epoch between if `save_seconds`
-  have passed. A damaged checkpoint is named in a warning, set aside and trained again.
+  Training goes on from the latest checkpoint in STORE/checkpoints/<key>/ that is not past the
+  epoch, and leaves epoch_<n>.msgpack there, also of an epoch between if `save_seconds` have
+  passed. The key is that of the model, its data, its code and the kind of device. A damaged
+  checkpoint is named in a warning, set aside and trained again.
 
   Raises:
     Interrupted: if the process was asked to stop; the epoch is kept.
   """
   described, pool = describe_training(model), jax.device_put(splits.training)
   key = jax.random.fold_in(jax.random.key(model.seed), 1)
-  folder = store_dir / 'checkpoints' / cell_hash(model)
+  folder = store_dir / 'checkpoints' / _key(model)
   state = initial_state(model, splits)
   for epoch in sorted(set(epochs)):
     state = distributed.same(_latest(folder, epoch, state))
@@ -142,6 +162,12 @@ def trained_states(
       saved = time.monotonic() if due else saved
       _keep(folder / f'epoch_{at}.msgpack', state, due=due)
     yield epoch, state
+
+
+def _key(model: Model) -> str:
+  """The name of a trained model: other code, data or rounding would train another one."""
+  told = {'code': origin.code_key(), 'device_kind': jax.devices()[0].device_kind}
+  return results.configuration_hash(dataclasses.asdict(model) | told)
 
 
 def _keep(path: Path, state: training.State, *, due: bool) -> None:

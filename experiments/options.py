@@ -30,9 +30,25 @@ _COMMON = frozenset({'target', 'ways', 'shots'})
 
 
 def make_options(cell: Any) -> Any:
-  """The options of a cell's attack: each from the field of its name."""
-  fields = _option_fields(cell.attack)
-  return PLAYED[cell.attack].Options(**{o: getattr(cell, f) for o, f in fields.items()})
+  """The options of a cell's attack: each from the field of its name, or the attack's own."""
+  fields = {o: getattr(cell, f) for o, f in _option_fields(cell.attack).items()}
+  said = {option: value for option, value in fields.items() if value is not None}
+  return PLAYED[cell.attack].Options(**said)
+
+
+def own_options(cell: Any) -> dict[str, Any]:
+  """The fields that a cell leaves to its attack, with what the attack has by default.
+
+  None where the parts of a combination have defaults that differ.
+  """
+  found: dict[str, Any] = {}
+  for part in parts_of(cell):
+    defaults = {_FIELDS.get(f.name, f.name): f.default for f in _options(part)}
+    left = {field: own for field, own in defaults.items() if getattr(cell, field) is None}
+    found |= {
+      field: own if found.get(field, own) == own else None for field, own in left.items()
+    }
+  return found
 
 
 def parts_of(cell: Any) -> tuple[str, ...]:
@@ -94,8 +110,8 @@ def idle_in(configuration: Mapping[str, Any]) -> frozenset[str]:
 def passes(cell: Any) -> int:
   """How often a trial of a cell goes through a set: its iterations or shadows, or once."""
   counted = ('iterations', 'shadows', 'swaps')
-  read = (_option_fields(part).values() for part in parts_of(cell))
-  return sum(sum(getattr(cell, f) for f in counted if f in fields) or 1 for fields in read)
+  read = (make_options(dataclasses.replace(cell, attack=part)) for part in parts_of(cell))
+  return sum(sum(getattr(options, name, 0) for name in counted) or 1 for options in read)
 
 
 def fixed_threshold(attack: str, defence: str, *, participations: int = 1) -> float | None:
@@ -142,5 +158,8 @@ def check_game(cell: Any) -> None:
 
 def _option_fields(attack: str) -> dict[str, str]:
   """Option -> the field of a cell that it is taken from."""
-  names = [field.name for field in dataclasses.fields(PLAYED[attack].Options)]
-  return {name: _FIELDS.get(name, name) for name in names}
+  return {field.name: _FIELDS.get(field.name, field.name) for field in _options(attack)}
+
+
+def _options(attack: str) -> tuple[dataclasses.Field, ...]:
+  return dataclasses.fields(PLAYED[attack].Options)

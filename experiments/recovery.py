@@ -72,7 +72,7 @@ class Read(NamedTuple):
 def main(argv: Sequence[str]) -> None:
   """Reads the images of each cell's tasks."""
   del argv
-  sweep = flags.read()
+  sweep = flags.read_keyed()
   if sweep.dry_run:
     print(
       *(f'{cell.dataset} {cell.ways}-way {cell.shots}-shot' for cell in sweep.cells), sep='\n'

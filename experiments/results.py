@@ -18,6 +18,7 @@ from absl import logging
 
 from mamljax import atomic
 from mamljax.audit.metrics import Metrics, Rate
+from mamljax.data.loading import FILE
 from mamljax.errors import InputError
 
 _HEAD = 2**16  # characters: more than a file has before its trials
@@ -25,6 +26,7 @@ _HEAD = 2**16  # characters: more than a file has before its trials
 # Fields that older results lack, with what they then mean.
 _YOUNGER = {
   'fingerprint': '',
+  'code': '',
   'judge': 'ssim',
   'query_set': 'known',
   'neighbours': 100,
@@ -111,9 +113,11 @@ def configuration_hash(configuration: dict[str, Any]) -> str:
   """The same, of the cell's fields as `dataclasses.asdict` gives them.
 
   A field that is younger than the first results does not count where it says nothing, so that
-  these keep their names.
+  these keep their names. A file of the user's counts by its content, wherever it lies.
   """
   said = {k: v for k, v in configuration.items() if k not in _YOUNGER or v != _YOUNGER[k]}
+  if said.get('fingerprint') and str(said.get('dataset')).startswith(FILE):
+    said['dataset'] = FILE
   return _digest(said)[:16]
 
 
@@ -160,7 +164,8 @@ def read_cell(output_dir: str | os.PathLike[str], cell: Any) -> CellResult | Non
   """
   path = _cell_path(output_dir, cell_hash(cell))
   try:
-    return _parse(path.read_bytes(), path.stem)
+    found = _parse(path.read_bytes(), path.stem)
+    return dataclasses.replace(found, configuration=dataclasses.asdict(cell))
   except FileNotFoundError:
     return None
   except OSError as error:

@@ -23,7 +23,7 @@ COLUMNS: tuple[str, ...] = (
   'recall_low', 'recall_high', 'precision_low', 'precision_high',
   'learning_accuracy', 'learning_low', 'learning_high', 'label_accuracy',
   'ceiling_auc', 'ceiling_share',
-  'calibration_trials', 'seed', 'git_revision', 'hash', 'chunk_run',
+  'calibration_trials', 'seed', 'git_revision', 'hash', 'chunk_run', 'matmul_precision',
 )
 # fmt: on
 
@@ -41,6 +41,7 @@ def row(result: Summary, *, bound: Summary | None = None) -> dict[str, Any]:
   size = cell['target'], cell['dataset'], cell['ways'], cell['shots']
   theirs = paper.printed(*size) if _as_in_paper(cell) else None
   values = cell | result.timings | {'hash': configuration_hash(cell), 'seed': result.seed}
+  values |= {'matmul_precision': cell.get('precision')}  # the name is that of a metric, too
   learning = result.extra.get('learning', {})
   values |= {
     'git_revision': result.git_revision,

@@ -86,7 +86,7 @@ def _judge(cell: Cell, trials: results.Trials, threshold: float) -> Metrics:
 
 def _keeper(cell: Cell, store_dir: Path, save_seconds: float) -> progress.Keeper:
   """What keeps the trials of a cell: for the same code on the same kind of device only."""
-  stamp = [origin.versions(), _revision(), jax.devices()[0].device_kind]
+  stamp = [origin.versions(), origin.code_key(), jax.devices()[0].device_kind]
   return progress.Keeper(
     progress.folder(store_dir), results.cell_hash(cell), json.dumps(stamp), every=save_seconds
   )

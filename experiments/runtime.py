@@ -29,7 +29,7 @@ from experiments import (
 )
 from experiments.bounds import Bounds
 from experiments.csv_text import csv_text
-from experiments.grid import Cell
+from experiments.grid import TYPES, Cell
 from mamljax import atomic
 from mamljax.errors import InputError, unknown
 
@@ -62,11 +62,7 @@ _OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the times are writ
 
 
 _KINDS = {str: 'a word', int: 'a whole number', float: 'a number'}
-_FIELDS = {
-  field.name: type(field.default)
-  for field in dataclasses.fields(Cell)
-  if type(field.default) in _KINDS
-}
+_FIELDS = {name: kind for name, kind in TYPES.items() if kind in _KINDS}
 
 
 def main(argv: Sequence[str]) -> None:

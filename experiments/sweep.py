@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
   how = operation.read()
   if not flags.FLAGS.dry_run:
     distributed.start(how.distributed)
-  sweep = flags.read()
+  sweep = flags.read_keyed()
   if sweep.dry_run:
     print(*_dry_run(sweep, how), sep='\n')
     return

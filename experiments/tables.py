@@ -9,7 +9,10 @@ from experiments.rows import row
 
 _RATES = ('accuracy', 'recall', 'precision', 'auc')
 # Always shown, or follows from what is.
-_ALWAYS = ('dataset', 'ways', 'shots', 'target', 'chunk', 'calibration_trials', 'fingerprint')
+_ALWAYS = (
+  *('dataset', 'ways', 'shots', 'target', 'chunk', 'calibration_trials'),
+  *('fingerprint', 'code'),
+)
 
 
 def format_table(results: Sequence[Summary]) -> str:

@@ -26,7 +26,7 @@ COLUMNS = (
 def main(argv: Sequence[str]) -> None:
   """Trains and tests every model of the grid."""
   del argv
-  sweep = flags.read()
+  sweep = flags.read_keyed()
   epochs: dict[Model, list[int]] = {}
   for cell in sweep.cells:
     epochs.setdefault(cell.model, []).append(cell.epoch)

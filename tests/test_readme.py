@@ -4,11 +4,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from absl.testing import flagsaver
 
 from experiments import flags, models, recovery, sweep, train
+from mamljax.data import load_dataset
 from tests.experiments.tiny import run
 
 ROOT = Path(__file__).parent.parent
@@ -59,10 +61,24 @@ def test_every_flagfile_starts_with_its_command(path: Path):
   assert 'Expected result:' in head
 
 
+@pytest.fixture
+def samples_for_all(monkeypatch):
+  """The images in the package in the place of the full data sets, which may not be here."""
+
+  def load(name: str, **options: Any):
+    full = name in ('mnist', 'fashion_mnist')
+    return load_dataset(f'{name}_sample' if full else name, **options)
+
+  monkeypatch.setattr(models, 'load_dataset', load)
+  yield
+  models._load.cache_clear()
+
+
 @pytest.mark.parametrize('options', [[], ['--quick']], ids=['whole', 'quick'])
 @pytest.mark.parametrize('path', GRIDS, ids=lambda path: path.stem)
-def test_every_flagfile_is_a_grid(path: Path, options: list[str]):
+def test_every_flagfile_is_a_grid(path: Path, options: list[str], samples_for_all):
   """A shipped experiment must at least start; --quick must need no data that are not here."""
+  del samples_for_all
   main = COMMANDS[MODULES[path]]
   ended = run([f'--flagfile={path}', '--dry_run', *options], main=main)
   assert ended.status == 0, ended.err
@@ -84,6 +100,16 @@ def test_a_quick_look_asks_for_no_more_images_than_there_are(path: Path):
     cells = flags.read().cells
   for cell in cells:
     models.splits_of(cell, None)
+
+
+def test_flagfiles_of_filters_say_what_they_were_made_with():
+  """A default that moves would leave a published number that nobody can make again."""
+  for path in FLAGFILES:
+    text = path.read_text()
+    if re.search(r'^--attacks=.*(curvature|residual)_filter', text, re.MULTILINE):
+      assert {'--shadows=', '--sketch='} <= set(re.findall(r'^--\w+=', text, re.MULTILINE)), (
+        path
+      )
 
 
 def test_every_experiment_has_a_folder_of_its_own():

@@ -1,6 +1,7 @@
 """Labelled images in an order of our own, and the pools that an experiment draws from."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -39,6 +40,14 @@ class Dataset:
   def counts(self) -> np.ndarray:
     """Images of each class: integers [num_classes]."""
     return np.bincount(self.labels)
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 of the images, their shape and labels."""
+    digest = hashlib.sha256(repr(self.images.shape).encode())
+    digest.update(np.ascontiguousarray(self.images).data)
+    digest.update(np.ascontiguousarray(self.labels).data)
+    return digest.hexdigest()[:16]
 
 
 class Splits(NamedTuple):

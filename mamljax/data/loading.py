@@ -1,7 +1,5 @@
 """One door to every source of images."""
 
-import functools
-import hashlib
 import os
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from mamljax.data.dataset import Dataset, check_images, make_dataset
 from mamljax.data.samples import SAMPLES, read_sample
 from mamljax.errors import InputError
 
-_FILE = 'npz:'
+FILE = 'npz:'  # begins the name of a data set in a file of the user's
 _INSTALL = "pip install 'mamljax[experiments]'"
 
 
@@ -48,8 +46,8 @@ def load_dataset(
     raise InputError(f'channels must be 1 or 3, not {channels}')
   if name in SAMPLES:
     images, labels = read_sample(name)
-  elif name.startswith(_FILE):
-    images, labels = npz.read(name.removeprefix(_FILE), keys=('images', 'labels'))
+  elif name.startswith(FILE):
+    images, labels = npz.read(name.removeprefix(FILE), keys=('images', 'labels'))
   else:
     images, labels = _read_tfds(
       name, data_dir=data_dir, image_size=image_size, channels=channels
@@ -58,27 +56,18 @@ def load_dataset(
   return make_dataset(name, _convert(images, image_size, channels), labels)
 
 
-def fingerprint(name: str) -> str:
-  """Sixteen hexadecimal digits of the SHA-256 of the user's file that a data set is named by.
+def file_state(name: str) -> tuple[int, ...]:
+  """Size and time of the user's file that a data set is named by: a change of it shows here.
 
-  '' for other data sets, and where there is no such file: loading it will say so.
+  () for other data sets, and where there is no such file: loading it will say so.
   """
-  if not name.startswith(_FILE):
-    return ''
-  path = Path(name.removeprefix(_FILE))
+  if not name.startswith(FILE):
+    return ()
   try:
-    told = path.stat()
-    return _digest(path, told.st_size, told.st_mtime_ns)
+    told = Path(name.removeprefix(FILE)).stat()
   except OSError:
-    return ''
-
-
-@functools.lru_cache(maxsize=64)
-def _digest(path: Path, *changes: int) -> str:
-  """Read again only where the file may have changed since."""
-  del changes
-  with path.open('rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()[:16]
+    return ()
+  return told.st_size, told.st_mtime_ns
 
 
 def _convert(images: np.ndarray, image_size: int | None, channels: int | None) -> np.ndarray:

@@ -7,6 +7,7 @@ OTHER: dict[str, Any] = {
   'image_size': 14,
   'channels': 1,
   'fingerprint': '0123456789abcdef',
+  'code': 'fedcba9876543210',
   'network': 'mlp',
   'filters': 8,
   'activation': 'softplus',

@@ -11,13 +11,16 @@ import pytest
 
 from experiments.expansion import expand
 from experiments.grid import Cell, Model, describe
+from experiments.options import make_options
 from experiments.results import cell_hash
+from mamljax.attacks import ATTACKS
 from mamljax.defences import DEFENCES
 from mamljax.errors import InputError
 from tests.experiments.configurations import OTHER
 from tests.experiments.tiny import ROOT
 
 FIELDS = [field.name for field in dataclasses.fields(Cell)]
+KEYS = {'chunk', 'fingerprint', 'code'}  # which say nothing to a person
 BASE = Cell(epoch=1, defence='support_noise', noise_scale=0.5)
 
 
@@ -114,7 +117,7 @@ def test_a_model_is_what_the_parameters_depend_on():
   assert set(FIELDS) - of_model == set(attacker)
 
 
-@pytest.mark.parametrize('name', [name for name in FIELDS if name in OTHER and name != 'chunk'])
+@pytest.mark.parametrize('name', sorted(set(FIELDS) & set(OTHER) - KEYS))
 def test_a_cells_description_says_what_is_unusual_about_it(name):
   """The progress bar and --dry_run must tell the cells of a grid apart."""
   cell = dataclasses.replace(BASE, **{name: OTHER[name]})
@@ -225,5 +228,35 @@ def test_a_combination_reads_what_its_parts_read():
   assert [(cell.attack, cell.sketch) for cell in cells] == [
     ('combined', 16),
     ('combined', 32),
-    ('loss', 2048),
+    ('loss', None),
   ]
+
+
+@pytest.mark.parametrize(
+  ('attack', 'target'),
+  [(name, target) for name, attack in ATTACKS.items() for target in attack.REQUIRES],
+)
+def test_what_is_not_given_is_as_the_library_has_it(attack, target):
+  """The sweep ran the curvature filter with half of its sketch, and said nothing."""
+  (cell,) = expand({'attack': [attack], 'target': [target]}, {})
+  own, game = ATTACKS[attack].Options(), ('target', 'ways', 'shots')
+  found = make_options(cell)
+  assert own == dataclasses.replace(
+    found, **{name: getattr(own, name) for name in game if hasattr(own, name)}
+  )
+  assert None not in dataclasses.asdict(found).values()
+
+
+def test_parts_of_a_combination_keep_their_own_defaults():
+  """One number for both would override one of them."""
+  (cell,) = expand(
+    {
+      'attack': ['combined'],
+      'parts': ['curvature_filter+residual_filter'],
+      'target': ['support'],
+    },
+    {},
+  )
+  found = [make_options(part) for part in cell.alone]
+  assert [(options.shadows, options.sketch) for options in found] == [(200, 4096), (100, 4096)]
+  assert (cell.shadows, cell.sketch) == (None, 4096)

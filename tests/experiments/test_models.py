@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import models
-from experiments.grid import Model
+from experiments import models, results
+from experiments.grid import Cell, Model
+from mamljax.data import make_dataset
 from mamljax.errors import InputError
 from tests.experiments.tiny import write_npz
 
@@ -112,6 +113,31 @@ def test_models_do_not_share_checkpoints(model, tmp_path):
   assert len(list(tmp_path.glob('checkpoints/*/epoch_1.msgpack'))) == 3
   assert not equal(trained[0][1].params, trained[1][1].params)
   assert not equal(trained[0][1].params, trained[2][1].params)
+
+
+def test_a_model_of_other_code_is_trained_anew(model, tmp_path, rounds, monkeypatch):
+  """It was attacked as the present code's, and reported under the present revision."""
+  train(model, [1], tmp_path)
+  monkeypatch.setattr('experiments.origin.code_key', lambda: 'another')
+  train(model, [1], tmp_path)
+  assert len(rounds) == 2
+  assert len(list(tmp_path.glob('checkpoints/*/epoch_1.msgpack'))) == 2
+
+
+def test_the_images_of_another_data_dir_are_other_data(monkeypatch, tmp_path):
+  """On one store the scores of the first folder were given out as those of the second."""
+  images = {name: np.random.default_rng(i).random((8, 4, 4)) for i, name in enumerate('ab')}
+  labels = np.arange(8) % 2
+
+  def load(name, *, data_dir, **_):
+    return make_dataset(name, images[data_dir.name], labels)
+
+  monkeypatch.setattr(models, 'load_dataset', load)
+  found = [[*models.with_keys([Cell()], tmp_path / name)] for name in 'aba']
+  assert found[0] == found[2] != found[1]
+  assert results.cell_hash(found[0][0]) != results.cell_hash(found[1][0])
+  with pytest.raises(InputError, match='mnist_sample has changed since the sweep began'):
+    models.splits_of(found[0][0].model, tmp_path / 'b')
 
 
 def test_the_seed_fixes_pools_and_parameters(model):

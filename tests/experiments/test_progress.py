@@ -77,11 +77,19 @@ def test_what_is_kept_is_not_played_again(cell, tmp_path, monkeypatch):
   assert sum(steps) == 74
 
 
-def test_what_other_code_kept_is_played_again(cell, tmp_path, monkeypatch, caplog):
-  """Half of the trials of one version and half of another are the result of neither."""
+@pytest.mark.parametrize(
+  ('name', 'changed'), [('versions', {'jax': 'another'}), ('code_key', 'another')]
+)
+def test_what_other_code_kept_is_played_again(
+  cell, tmp_path, monkeypatch, caplog, name, changed
+):
+  """Half of the trials of one code and half of another are the result of neither.
+
+  Seen in a tree with an uncommitted change, which another one did not make any dirtier.
+  """
   compute(cell, tmp_path)
   monkeypatch.setattr(progress.Keeper, 'load', spy := Spy(progress.Keeper.load))
-  monkeypatch.setattr('experiments.origin.versions', lambda: {'jax': 'another'})
+  monkeypatch.setattr(f'experiments.origin.{name}', lambda: changed)
   compute(cell, tmp_path)
   assert spy.returned == [[], []]
   assert 'is of other code or devices' in caplog.text

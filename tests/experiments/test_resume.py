@@ -3,6 +3,7 @@
 import dataclasses
 import time
 
+import jax
 import pytest
 
 from experiments import results, working
@@ -168,3 +169,41 @@ def test_another_file_under_the_same_name_is_attacked_anew(copied, computed):
     copied.npz.write_bytes(before)
   assert len(computed) == 1
   assert rows(copied.folder)[0]['fingerprint'] == computed[0].fingerprint != ''
+
+
+def test_the_same_images_in_another_file_are_the_same_cell(copied, computed, tmp_path):
+  """A folder that was moved made hours of finished cells anew, though content was to count."""
+  moved = tmp_path / 'moved.npz'
+  moved.write_bytes(copied.npz.read_bytes())
+  expected = rows(copied.folder)
+  again(copied._replace(npz=moved))
+  assert computed == []
+  assert rows(copied.folder) == [line | {'dataset': f'npz:{moved}'} for line in expected]
+
+
+@pytest.mark.parametrize(
+  ('name', 'other'), [('jax_threefry_partitionable', False), ('jax_default_prng_impl', 'rbg')]
+)
+def test_trials_do_not_depend_on_the_environments_generator(copied, computed, name, other):
+  """JAX_DEFAULT_PRNG_IMPL=rbg gave other scores under the names of the first ones."""
+  expected, before = rows(copied.folder), jax.config.values[name]
+  (copied.folder / 'cells' / f'{expected[0]["hash"]}.json').unlink()
+  try:
+    jax.config.update(name, other)
+    ended = again(copied)
+  finally:
+    jax.config.update(name, before)
+  assert len(computed) == 1
+  assert rows(copied.folder) == expected
+  assert f'{name}={other} is not used' in ended.err
+
+
+def test_cells_of_other_code_are_computed_anew_and_kept(copied, computed, monkeypatch):
+  """An edit between two runs must not give out old scores as new ones, nor lose them."""
+  before = cells(copied.folder)
+  monkeypatch.setattr('experiments.origin.source_key', lambda: 'edited')
+  again(copied, tv_weight=0.001, noise_scales=0.1, inner_learning_rates=0.1)
+  assert len(computed) == 1
+  after = cells(copied.folder)
+  assert len(after) == len(before) + 1
+  assert {name: after[name] for name in before} == before

@@ -76,6 +76,16 @@ def test_what_was_measured_besides_has_its_columns(tmp_path):
   ]
 
 
+def test_no_number_takes_the_place_of_what_was_asked(tmp_path):
+  """The precision of matrix products was lost under the metric of that name."""
+  result = dataclasses.replace(configured(precision='high'), metrics=METRICS)
+  line = rows.row(result)
+  assert (line['matmul_precision'], line['precision']) == ('high', None)
+  idle = rows.idle_in(result.configuration)
+  said = {k: v for k, v in result.configuration.items() if k not in idle | {'precision'}}
+  assert {name: line[name] for name in said} == said
+
+
 def test_csv_rows_keep_the_order_given(tmp_path):
   """Rows stand in grid order, whichever cell finished first."""
   ways = [7, 3, 5]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import origin
-from tests.experiments.tiny import GRID, OPTIONS, arguments, cells, rows, run
+from tests.experiments.tiny import GRID, OPTIONS, arguments, cells, rows, run, write_npz
 
 # As later work reads them: issue 2, "Interfaces".
 COLUMNS = (
@@ -135,13 +135,13 @@ def test_cell_files_are_json_of_the_standard(finished):
 
 
 def test_dry_run_prints_the_cells_and_stops(tmp_path):
-  """One looks before one leaps: nothing may be computed, read or written."""
-  missing = tmp_path / 'nowhere.npz'
-  ended = run([*arguments(missing, tmp_path / 'out', **GRID), '--dry_run'])
+  """One looks before one leaps: nothing may be computed or written."""
+  npz = write_npz(tmp_path / 'tiny.npz')
+  ended = run([*arguments(npz, tmp_path / 'out', **GRID), '--dry_run'])
   *lines, total = ended.out.splitlines()
   assert ended.status == 0
   assert len(lines) == 8
   assert re.match(r'8 cells: [\d.e-]+ s, [\d.]+ GiB, on one device \(a guess', total)
   assert len(set(lines)) == 8
   assert all('2-way 1-shot query reconstruction' in line for line in lines)
-  assert list(tmp_path.iterdir()) == []
+  assert list(tmp_path.iterdir()) == [npz]
