@@ -39,6 +39,7 @@ class Cell:
   calibration_trials: int = 2
   seed: int = 0
   fingerprint: str = ''
+  code: str = ''
   judge: str = 'ssim'
   query_set: str = 'known'
   neighbours: int = 100
