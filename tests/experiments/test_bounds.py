@@ -1,6 +1,5 @@
 """A number far beyond what can be computed is refused when it is read, in every flag."""
 
-import dataclasses
 import itertools
 import math
 import re
@@ -10,7 +9,7 @@ import pytest
 from absl import flags as absl_flags
 
 from experiments import bounds, expansion
-from experiments.grid import Cell
+from experiments.grid import TYPES, Cell
 from mamljax.errors import InputError
 from tests.experiments.test_sharing import how as read_operation
 from tests.experiments.tiny import ROOT, finish, mistaken, refused, start
@@ -21,7 +20,7 @@ CHOSEN = {'order', 'assumed_order', 'channels'}  # one of a few values
 
 def test_every_number_of_a_cell_has_bounds():
   """--iterations=4e9 or --image_size=1e23 ended in a traceback, or never."""
-  numbers = {f.name for f in dataclasses.fields(Cell) if type(f.default) in (int, float)}
+  numbers = {name for name, kind in TYPES.items() if kind in (int, float)}
   assert numbers == {*BOUNDS} | CHOSEN
 
 
@@ -29,7 +28,7 @@ def test_every_number_of_a_cell_has_bounds():
 def test_a_number_far_beyond_is_named_with_its_bound(name):
   """Too great, infinite or none; what has a unit is told in it."""
   _, most, unit = BOUNDS[name]
-  whole = isinstance(getattr(Cell, name), int)
+  whole = TYPES[name] is int
   said = f'at most {most:,} {unit}' if whole else f'at most {most:g}'
   for value in (most + 1, 10**23) if whole else (1e38, 1e300, math.inf):
     refuses({name: value}, f'^{name} must be a number of {re.escape(said.strip())}, not')
