@@ -41,13 +41,14 @@ class Bounds(NamedTuple):
     raise InputError(f'{name} must be a number of {said}, not {value}')
 
 
+POSITIVE, REAL = Bounds(0, LARGEST), Bounds(-LARGEST, LARGEST)
 SEED = Bounds(0, 2**32 - 1)  # JAX keeps no more bits of it
 LEASE = Bounds(1, LONGEST, 'seconds')
 
 
-def number(default: Number, least: float, most: float, unit: str = '') -> Number:
+def number(default: Number, bounds: Bounds) -> Number:
   """A field of a dataclass that holds a number between bounds."""
-  return dataclasses.field(default=default, metadata={'bounds': Bounds(least, most, unit)})
+  return dataclasses.field(default=default, metadata={'bounds': bounds})
 
 
 @functools.cache

@@ -2,8 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+_FORMULA = ('=', '+', '-', '@', '\t', '\r')  # as which a spreadsheet begins one
 
 
 def csv_text(columns: Iterable[str], lines: Iterable[Mapping[str, Any]]) -> str:
@@ -12,8 +14,35 @@ def csv_text(columns: Iterable[str], lines: Iterable[Mapping[str, Any]]) -> str:
   Raises:
     ValueError: if a line has a value for a column that is not there.
   """
+  columns, lines = list(columns), list(lines)
+  unknown = set[str]().union(*lines) - {*columns}
+  if unknown:
+    raise ValueError(f'no columns for {", ".join(sorted(unknown))}')
+  return text_of([columns, *([line.get(name) for name in columns] for line in lines)])
+
+
+def text_of(rows: Iterable[Sequence[Any]]) -> str:
+  """Rows as lines, each ended by a newline.
+
+  A text that a spreadsheet would take for a formula, such as the name of a folder, gets the
+  apostrophe that it takes for a text's. Numbers stay as they are, signs included.
+  """
   text = io.StringIO()
-  writer = csv.DictWriter(text, list(columns), lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(lines)
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerows([_harmless(value) for value in row] for row in rows)
   return text.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+  """A value that no spreadsheet computes."""
+  if not isinstance(value, str) or not value.startswith(_FORMULA) or _is_number(value):
+    return value
+  return f"'{value}"
+
+
+def _is_number(text: str) -> bool:
+  try:
+    float(text)
+  except ValueError:
+    return False
+  return True

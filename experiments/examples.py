@@ -38,7 +38,7 @@ def write_examples(output_dir: str | os.PathLike[str], cell: Cell, examples: Exa
   path = _path(output_dir, cell)
   data = io.BytesIO()
   np.savez_compressed(data, **examples._asdict())
-  atomic.write_bytes(path, data.getvalue())
+  atomic.write_bytes(path, data.getvalue(), private=True)
 
 
 def read_examples(output_dir: str | os.PathLike[str], cell: Cell) -> Examples | None:

@@ -29,12 +29,12 @@ PAIRS = 3  # of each truth in a row of Figure 4
 COLOURS = ('#0b6e99', '#c8553d', '#588157', '#7b5ea7', '#b08900')
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-  """Writes a figure as PNG, whole or not at all."""
+def save(figure: Figure, path: str | os.PathLike[str], *, private: bool = False) -> None:
+  """Writes a figure as PNG, whole or not at all; one of private images for its user alone."""
   data = io.BytesIO()
   with mpl.rc_context(STYLE):
     figure.savefig(data, format='png')
-  atomic.write_bytes(path, data.getvalue())
+  atomic.write_bytes(path, data.getvalue(), private=private)
 
 
 def learning(rows: Sequence[dict[str, Any]]) -> Figure:

@@ -6,7 +6,7 @@ import math
 import typing
 from typing import Any, Self
 
-from experiments.bounds import LARGEST, SEED, Bounds, number, of
+from experiments.bounds import POSITIVE, REAL, SEED, Bounds, number, of
 from experiments.options import NAMES, check_game, fixed_threshold, parts_of, split_parts
 from mamljax.attacks.patch_space import QUERY_SETS
 from mamljax.attacks.reconstruction import JUDGES, LABELS
@@ -44,31 +44,31 @@ class Model:
   """
 
   dataset: str = 'mnist_sample'
-  image_size: int = number(0, 0, 4096, 'pixels')
+  image_size: int = number(0, Bounds(0, 4096, 'pixels'))
   channels: int = 0
   fingerprint: str = ''
   code: str = ''
   network: str = 'conv4'
-  filters: int = number(32, 1, 8192, 'channels')
+  filters: int = number(32, Bounds(1, 8192, 'channels'))
   activation: str = 'relu'
   normalization: str = 'none'
   initialization: str = 'he'
   downsampling: str = 'stride'
   convolution: str = 'auto'
   precision: str = 'highest'
-  ways: int = number(3, 2, 100_000, 'classes')
-  shots: int = number(1, 1, 100_000, 'images of a class')
+  ways: int = number(3, Bounds(2, 100_000, 'classes'))
+  shots: int = number(1, Bounds(1, 100_000, 'images of a class'))
   order: int = 2
-  inner_steps: int = number(1, 0, 10_000, 'steps')
-  inner_learning_rate: float = number(0.1, 0, LARGEST)
+  inner_steps: int = number(1, Bounds(0, 10_000, 'steps'))
+  inner_learning_rate: float = number(0.1, POSITIVE)
   defence: str = 'none'
-  noise_scale: float = number(0.0, 0, LARGEST)
-  noise_mean: float = number(0.0, -LARGEST, LARGEST)
+  noise_scale: float = number(0.0, POSITIVE)
+  noise_mean: float = number(0.0, REAL)
   clip_noisy_images: bool = False
-  tasks_per_round: int = number(16, 1, 100_000, 'tasks')
-  rounds_per_epoch: int = number(100, 1, 1_000_000, 'rounds')
-  outer_learning_rate: float = number(1e-3, 0, LARGEST)
-  seed: int = number(0, *SEED)
+  tasks_per_round: int = number(16, Bounds(1, 100_000, 'tasks'))
+  rounds_per_epoch: int = number(100, Bounds(1, 1_000_000, 'rounds'))
+  outer_learning_rate: float = number(1e-3, POSITIVE)
+  seed: int = number(0, SEED)
 
   def __post_init__(self):
     make_network(self.network, ways=self.ways, **self.network_options())
@@ -129,35 +129,35 @@ class Cell(Model):
   target: str = 'query'
   attack: str = 'reconstruction'
   parts: str = 'matched_filter+gradient_cosine_z'
-  epoch: int = number(0, 0, 1_000_000, 'epochs')
-  participations: int = number(1, 1, 10_000, 'gradients')
-  learning_epoch: int = number(-1, -1, 1_000_000, 'epochs')
-  learners: int = number(1, 1, 10_000, 'learners')
+  epoch: int = number(0, Bounds(0, 1_000_000, 'epochs'))
+  participations: int = number(1, Bounds(1, 10_000, 'gradients'))
+  learning_epoch: int = number(-1, Bounds(-1, 1_000_000, 'epochs'))
+  learners: int = number(1, Bounds(1, 10_000, 'learners'))
   non_members: str = 'same_class'
   assumed_order: int = 0
-  references: int = number(1000, 2, 10_000_000, 'images of a class')
+  references: int = number(1000, Bounds(2, 10_000_000, 'images of a class'))
   classes: str = 'known'
   query_set: str = 'known'
-  neighbours: int = number(100, 2, 10_000_000, 'images')
-  iterations: int = number(100, 1, 1_000_000, 'steps')
-  attack_learning_rate: float = number(0.1, 0, LARGEST)
-  attack_decay: float = number(0.1, 0, LARGEST)
-  tv_weight: float = number(0.03, 0, LARGEST)
-  start_mean: float = number(0.5, -LARGEST, LARGEST)
-  start_scale: float = number(0.25, 0, LARGEST)
+  neighbours: int = number(100, Bounds(2, 10_000_000, 'images'))
+  iterations: int = number(100, Bounds(1, 1_000_000, 'steps'))
+  attack_learning_rate: float = number(0.1, POSITIVE)
+  attack_decay: float = number(0.1, POSITIVE)
+  tv_weight: float = number(0.03, POSITIVE)
+  start_mean: float = number(0.5, REAL)
+  start_scale: float = number(0.25, POSITIVE)
   labels: str = 'known'
-  restarts: int = number(1, 1, 10_000, 'first guesses')
+  restarts: int = number(1, Bounds(1, 10_000, 'first guesses'))
   judge: str = 'ssim'
-  sketch: int | None = number(None, 1, 100_000, 'numbers')
-  ridge: float = number(0.01, 0, LARGEST)
-  directions: int = number(256, 1, 100_000, 'directions')
-  shadows: int | None = number(None, 2, 1_000_000, 'support sets')
-  swaps: int = number(100, 1, 1_000_000, 'support sets')
-  shrinkage: float | None = number(None, 0, LARGEST)
+  sketch: int | None = number(None, Bounds(1, 100_000, 'numbers'))
+  ridge: float = number(0.01, POSITIVE)
+  directions: int = number(256, Bounds(1, 100_000, 'directions'))
+  shadows: int | None = number(None, Bounds(2, 1_000_000, 'support sets'))
+  swaps: int = number(100, Bounds(1, 1_000_000, 'support sets'))
+  shrinkage: float | None = number(None, POSITIVE)
   pool: str = 'victims'
-  trials: int = number(200, 2, 10_000_000, 'trials')
-  calibration_trials: int = number(100, 0, 10_000_000, 'trials')
-  chunk: int = number(2, 1, 1_000_000, 'trials')
+  trials: int = number(200, Bounds(2, 10_000_000, 'trials'))
+  calibration_trials: int = number(100, Bounds(0, 10_000_000, 'trials'))
+  chunk: int = number(2, Bounds(1, 1_000_000, 'trials'))
 
   def __post_init__(self):
     super().__post_init__()

@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
   results.check_output_dir(folder)
   with jax.enable_x64(True):
     findings, figure = _ask(units)
-  figures.save(figure, folder / 'identifiability.png')
+  figures.save(figure, folder / 'identifiability.png', private=True)
   table = csv_text(Finding._fields, [finding._asdict() for finding in findings])
   atomic.write_text(folder / 'identifiability.csv', table)
   runs.write_run(folder)

@@ -109,7 +109,7 @@ class Keeper:
     joined, stop = join(blocks), interruption.asked()
     if stop or time.monotonic() - self.saved >= self.every:
       if distributed.is_first():
-        atomic.write_sealed(self._path(stream), _pack(joined, self.stamp))
+        atomic.write_sealed(self._path(stream), _pack(joined, self.stamp), private=True)
       self.saved = time.monotonic()
     if stop:
       raise interruption.Interrupted

@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> None:
   for cell in sweep.cells:
     read = _read(cell, sweep)
     if not rows:
-      figures.save(_draw(read), sweep.output_dir / 'recovery.png')
+      figures.save(_draw(read), sweep.output_dir / 'recovery.png', private=True)
     rows.append(_row(cell, read))
     atomic.write_text(sweep.output_dir / 'recovery.csv', csv_text(COLUMNS, rows))
   runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)

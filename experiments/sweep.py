@@ -107,7 +107,7 @@ def _draw(sweep: flags.Sweep, found: list[results.Summary]) -> Path:
   path = sweep.output_dir / 'picture.png'
   (first,) = _whole(sweep, found[:1])
   examples = read_examples(sweep.store_dir, Cell(**first.configuration))
-  figures.save(figures.picture(first, examples), path)
+  figures.save(figures.picture(first, examples), path, private=True)
   if 1 < len(found) <= MAX_PAIRED:
     _draw_pairs(sweep, found)
   if sweep.x:
@@ -131,7 +131,7 @@ def _draw_pairs(sweep: flags.Sweep, found: list[results.Summary]) -> None:
   )
   drawn = [(result, examples) for result, examples in pictured if examples]
   if len(drawn) > 1:
-    figures.save(figures.pairs(drawn), sweep.output_dir / 'pairs.png')
+    figures.save(figures.pairs(drawn), sweep.output_dir / 'pairs.png', private=True)
 
 
 if __name__ == '__main__':

@@ -16,11 +16,16 @@ class DamagedFile(InputError):
   """A file whose content is not what was written; the message names the file."""
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], data: bytes, *, private: bool = False) -> None:
   """Writes `data` to `path` so that a reader finds the old file or the new, never a part.
 
   The data go to a temporary file in the same folder, which is made if need be; the file is
   synced and then renamed. On failure no part of it is left, and an earlier file stays.
+
+  Args:
+    path: the file.
+    data: its content.
+    private: whether its user alone may read it, whatever the umask: for private images.
 
   Raises:
     InputError: if the folder cannot be written; it names the folder and the reason.
@@ -29,7 +34,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
   temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.tmp')
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary.open('xb') as file:
+    with open(temporary, 'xb', opener=_open_private if private else None) as file:
       file.write(data)
       file.flush()
       os.fsync(file.fileno())
@@ -44,9 +49,11 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
   _sync_folder(path.parent)
 
 
-def write_sealed(path: str | os.PathLike[str], payload: bytes) -> None:
+def write_sealed(
+  path: str | os.PathLike[str], payload: bytes, *, private: bool = False
+) -> None:
   """`write_bytes` of the payload behind its SHA-256, for `read_sealed`."""
-  write_bytes(path, hashlib.sha256(payload).digest() + payload)
+  write_bytes(path, hashlib.sha256(payload).digest() + payload, private=private)
 
 
 def read_sealed(path: str | os.PathLike[str]) -> bytes:
@@ -96,6 +103,10 @@ def remove_leftovers(folder: str | os.PathLike[str], *, seconds: float = 3600) -
     with contextlib.suppress(OSError):
       old = time.time() - path.stat().st_mtime > seconds
       path.unlink() if old else None
+
+
+def _open_private(path: str, flags: int) -> int:
+  return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:

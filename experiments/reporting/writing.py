@@ -1,13 +1,12 @@
 """A page as files: one of HTML that needs no other, and its tables and pictures beside it."""
 
 import base64
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import jinja2
 
+from experiments.csv_text import text_of
 from experiments.reporting.content import Image, Page, Table
 from experiments.reporting.page import make_page
 from mamljax import atomic
@@ -64,13 +63,8 @@ def files(page: Page) -> Iterator[tuple[str, bytes]]:
 
 def _csv(table: Table) -> str:
   """A table as it is shown."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(table.headings)
-  writer.writerows(
-    [entry.text for entry in row] for group in table.groups for row in group.rows
-  )
-  return text.getvalue()
+  rows = [row for group in table.groups for row in group.rows]
+  return text_of([table.headings, *([entry.text for entry in row] for row in rows)])
 
 
 def _uri(image: Image) -> str:

@@ -4,7 +4,8 @@ A trial has a score (higher means 'member'), a truth and the id of the task it w
 on. What the trials cannot express is None, never a guess.
 """
 
-from typing import NamedTuple
+import math
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -128,9 +129,11 @@ def auc_rate(
   both), so no resample lacks a class and the interval is for this mixture of tasks. Above
   an AUC of about 0.98 it covers less than it says (85 to 90 % for 50 of each class).
 
-  Perfect separation leaves nothing to resample. The interval's far end is then the exact
-  one of k successes in k, where k is the number of disjoint pairs of tasks, one with a
-  member and one with a non-member: independent comparisons, all of them won.
+  Perfect separation leaves nothing to resample, nor do equal scores, or a single task. The
+  interval is then the exact one of AUC times k successes in k, where k is the number of
+  disjoint pairs of tasks, one with a member and one with a non-member: independent
+  comparisons, of which so many were won (where that is no whole number, from what is
+  below it to what is above).
 
   Args:
     scores: [n] finite numbers, higher means 'member'.
@@ -153,9 +156,9 @@ def auc_rate(
   ids, task = np.unique(tasks, return_inverse=True)
   has_member = np.bincount(task, members, minlength=ids.size) > 0
   has_other = np.bincount(task, ~members, minlength=ids.size) > 0
+  exact = _exact(value, int(min(has_member.sum(), has_other.sum(), ids.size // 2)), confidence)
   if value in (0, 1):
-    pairs = max(1, min(has_member.sum(), has_other.sum(), ids.size // 2))
-    return proportion(int(value) * int(pairs), int(pairs), confidence=confidence)
+    return exact
   kind = has_member + 2 * has_other
   strata = [np.flatnonzero(kind == k) for k in np.unique(kind)]
   ranks, random = _ranks(scores), np.random.default_rng(seed)
@@ -165,7 +168,7 @@ def auc_rate(
     weights = np.bincount(drawn, minlength=ids.size)[task]
     values[i] = _weighted_auc(weights, members, *ranks)
   low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-  return Rate(value, float(low), float(high))
+  return Rate(value, float(low), float(high)) if values.min() < values.max() else exact
 
 
 def tpr_at_fpr(scores: ArrayLike, members: ArrayLike, fpr: float) -> float | None:
@@ -203,6 +206,16 @@ def roc(scores: ArrayLike, members: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     for truth in (~members, members)
   )
   return fpr, tpr
+
+
+def _exact(value: float, pairs: int, confidence: float) -> Rate:
+  """A share of independent pairs with its exact interval; without a pair, as if of one."""
+  won, pairs = value * max(pairs, 1), max(pairs, 1)
+  ends = (
+    proportion(round_(won), pairs, confidence=confidence) for round_ in (math.floor, math.ceil)
+  )
+  low, high = (cast(Rate, end) for end in ends)
+  return Rate(value, low.low, high.high)
 
 
 def _ranks(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

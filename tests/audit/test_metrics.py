@@ -179,6 +179,22 @@ def test_perfect_separation_counts_disjoint_pairs_of_tasks(members, tasks, pairs
   assert auc_rate(np.array(members), members, tasks, seed=0) == proportion(pairs, pairs)
 
 
+@pytest.mark.parametrize('score', [0.0, 0.5])
+def test_equal_scores_were_certain_of_one_half(score):
+  """Nothing varies in a resample: '0.500 [0.50, 0.50]' of 4 trials, as of 4,000."""
+  members = np.arange(100) % 2 == 0
+  rate = auc_rate(np.full(100, score), members, np.arange(100), seed=0)
+  assert rate == (0.5, *proportion(25, 50)[1:])
+  few = auc_rate(np.full(6, score), members[:6], np.arange(6), seed=0)
+  assert few == (0.5, proportion(1, 3).low, proportion(2, 3).high)
+
+
+def test_a_single_task_was_certain_of_what_it_found():
+  """Resampled alone it is always the same: one comparison, whatever came of it."""
+  rate = auc_rate([0.1, 0.4, 0.3, 0.2], [0, 1, 0, 1], [7, 7, 7, 7], seed=0)
+  assert rate == (0.75, proportion(0, 1).low, proportion(1, 1).high)
+
+
 @pytest.mark.parametrize('members', [[True, True], [False, False]])
 def test_one_class_alone_has_no_curve(members):
   """There is nothing to tell apart: None, not 0.5."""

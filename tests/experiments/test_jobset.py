@@ -5,6 +5,7 @@ with their types, as JobSet v1alpha2 (kubernetes-sigs/jobset, in
 api/jobset/v1alpha2/jobset_types.go) and batch/v1 (kubernetes/api, batch/v1/types.go) have them.
 """
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,31 @@ CONTAINER = {
   'ports': [{'name': str, 'containerPort': int}],
   'resources': {'limits': {str: (str, int)}, 'requests': {str: (str, int)}},
   'volumeMounts': [{'name': str, 'mountPath': str, 'readOnly': bool}],
+  'securityContext': {
+    'allowPrivilegeEscalation': bool,
+    'readOnlyRootFilesystem': bool,
+    'capabilities': {'drop': [str], 'add': [str]},
+  },
 }
 POD = {
   'restartPolicy': {'Never', 'OnFailure'},
   'terminationGracePeriodSeconds': int,
   'nodeSelector': {str: str},
+  'automountServiceAccountToken': bool,
+  'securityContext': {
+    'runAsNonRoot': bool,
+    'runAsUser': int,
+    'runAsGroup': int,
+    'fsGroup': int,
+    'seccompProfile': {'type': {'RuntimeDefault', 'Unconfined', 'Localhost'}},
+  },
   'containers': [CONTAINER],
   'volumes': [
-    {'name': str, 'persistentVolumeClaim': {'claimName': str}, 'emptyDir': {'medium': str}}
+    {
+      'name': str,
+      'persistentVolumeClaim': {'claimName': str},
+      'emptyDir': {'medium': str, 'sizeLimit': str},
+    }
   ],
 }
 JOB = {
@@ -163,6 +181,21 @@ def test_the_names_and_statuses_fit_each_other(jobset):
   assert [rule['action'] for rule in (mended, stopped, evicted)] == ['FailJob', *['Ignore'] * 2]
   (rule,) = jobset['spec']['failurePolicy']['rules']
   assert rule['onJobFailureReasons'] == ['PodFailurePolicy']  # how FailJob ends a job
+
+
+def test_a_pod_has_no_more_rights_than_it_needs(jobset):
+  """It ran as root, with the cluster's token, without bounds, from whatever `latest` was."""
+  spec, (container,) = pod(jobset), pod(jobset)['containers']
+  assert spec['automountServiceAccountToken'] is False
+  assert spec['securityContext']['runAsNonRoot'] is True
+  assert spec['securityContext']['seccompProfile'] == {'type': 'RuntimeDefault'}
+  assert container['securityContext'] == {
+    'allowPrivilegeEscalation': False,
+    'readOnlyRootFilesystem': True,
+    'capabilities': {'drop': ['ALL']},
+  }
+  assert {'cpu', 'memory'} <= {*container['resources']['limits']}
+  assert re.search(r'(:(?!latest$)[\w.-]+|@sha256:\w+)$', container['image'])
 
 
 @pytest.mark.parametrize(('replica', 'index'), [(0, 0), (3, 1)])

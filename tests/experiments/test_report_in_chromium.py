@@ -14,6 +14,7 @@ from tests.experiments.reported import make_result, write_pictures, write_sweep
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 
+POLICY = 'http-equiv="Content-Security-Policy"'  # which lets no script measure
 WIDTHS = (360, 390, 1280)
 # A frame, since Chromium's own windows are at least 500 pixels wide.
 FRAMES = """
@@ -59,12 +60,21 @@ def chromium(profile: Path, page: Path, *arguments: str) -> str:
 
 def test_the_page_never_scrolls_sideways(page, tmp_path):
   """On a phone a table may scroll within itself; the text around it must not."""
-  (tmp_path / 'page.html').write_text(page.read_text().replace('</body>', MEASURE))
+  measured = page.read_text().replace('</body>', MEASURE).replace(POLICY, '')
+  (tmp_path / 'page.html').write_text(measured)
   (tmp_path / 'frames.html').write_text(FRAMES)
   shown = chromium(tmp_path / 'profile', tmp_path / 'frames.html', '--dump-dom')
   needed = dict(re.findall(r'(\d+):(\d+)', shown))
   assert {int(width) for width in needed} == {*WIDTHS}
   assert all(int(width) >= int(pixels) for width, pixels in needed.items()), needed
+
+
+def test_a_script_in_the_page_does_not_run(page, tmp_path):
+  """Whatever name or title slips through, the page had no policy against it."""
+  script = '<script>document.title = "ran"</script></body>'
+  (tmp_path / 'page.html').write_text(page.read_text().replace('</body>', script))
+  shown = chromium(tmp_path / 'profile', tmp_path / 'page.html', '--dump-dom')
+  assert '<title>Title</title>' in shown
 
 
 def test_the_page_is_shown_in_light_and_in_dark(page, tmp_path):
