@@ -29,6 +29,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from mamljax import checks
 from mamljax.maml import InnerLoop, adapt
 from mamljax.types import Batch, LossFn, Params
 
@@ -165,6 +166,7 @@ def match_network(
     start: images to start from, clipped to 0.01..0.99, and labels; integers are kept.
     iterations: the most that are made.
   """
+  checks.whole('iterations', iterations, least=0)
   theta, matrix = _adaptation(loss_fn, params, support, inner)
   received = ravel_pytree(gradient)[0]
   logits = jax.scipy.special.logit(start.images.clip(0.01, 0.99))
@@ -218,6 +220,7 @@ def least_mismatch(layer: Layer, images: jax.Array, *, free: int = 0) -> jax.Arr
   Returns:
     A lower bound of ||G(M) - G|| / ||G|| over all such tasks M, a scalar.
   """
+  checks.whole('free', free, least=0)
   matrix = _matrix(layer)
   left = jnp.linalg.svd(matrix - _project(_columns(images), matrix), compute_uv=False)
   return jnp.linalg.norm(left[free:]) / jnp.linalg.norm(matrix)

@@ -2,6 +2,7 @@
 
 import jax
 
+from mamljax import checks
 from mamljax.defences import Defence, identity
 from mamljax.maml import InnerLoop, meta_gradient
 from mamljax.types import LossFn, Params, Task
@@ -28,7 +29,11 @@ def send_gradient(
 
   Returns:
     A pytree like `params`: exactly `meta_gradient` if the defence does nothing.
+
+  Raises:
+    InputError: if images are no floats in [0, 1] or have not a label each.
   """
+  checks.task(task, unit=True)
   support, inner_gradient, query, outgoing = (hook or identity for hook in defence)
   key_support, key_inner, key_query, key_outgoing = jax.random.split(key, 4)
   noisy = Task(

@@ -11,11 +11,15 @@ number of steps, by differentiating through the loop.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from mamljax import checks
+from mamljax.dtypes import like
+from mamljax.errors import InputError
 from mamljax.types import Batch, LossFn, Params, Task
 
 Perturb = Callable[[jax.Array, Params], Params]
@@ -31,8 +35,9 @@ class InnerLoop:
     learning_rate: alpha. A pytree leaf: changing it does not recompile.
     order: 2 differentiates through the steps (MAML, equation 4); 1 takes the adapted
       parameters to move with w one to one (first-order MAML, equation 7).
-    remat: recompute each step in the backward pass instead of storing it
-      (`jax.checkpoint`): memory independent of `steps`, same values.
+    remat: recompute steps in the backward pass instead of storing them (`jax.checkpoint`):
+      the memory of about 2 sqrt(`steps`) parameters and one step, where otherwise that of all
+      steps is needed, for a third forward pass; the same values up to rounding.
   """
 
   steps: int = dataclasses.field(metadata={'static': True})
@@ -41,10 +46,12 @@ class InnerLoop:
   remat: bool = dataclasses.field(default=False, metadata={'static': True})
 
   def __post_init__(self):
-    if self.steps < 0:
-      raise ValueError(f'inner steps must be 0 or more, not {self.steps}')
+    checks.whole('inner steps', self.steps, least=0)
+    checks.whole('order', self.order, least=0)
     if self.order not in (1, 2):
-      raise ValueError(f'order must be 1 (first-order MAML) or 2, not {self.order}')
+      raise InputError(f'order must be 1 (first-order MAML) or 2, not {self.order}')
+    if not isinstance(self.remat, bool):
+      raise InputError(f'remat must be True or False, not {self.remat!r}')
 
 
 def adapt(
@@ -68,22 +75,50 @@ def adapt(
   Returns:
     A pytree like `params`, differentiable in the support images, exactly, and in `params`:
     exactly if `inner.order` is 2, as the identity if it is 1.
+
+  Raises:
+    InputError: if the support set's images are no finite floats or have not a label each, or
+      the learning rate is an array of several numbers.
   """
+  checks.batch('support', support)
+  checks.scalar('learning_rate', inner.learning_rate)
   start = params if inner.order == 2 else jax.lax.stop_gradient(params)
 
   def step(theta: Params, index: jax.Array):
     gradient = jax.grad(loss_fn)(theta, support)
     if perturb is not None:
       gradient = perturb(index, gradient)
-    theta = jax.tree.map(lambda t, g: t - inner.learning_rate * g, theta, gradient)
-    return theta, None
+    rate = inner.learning_rate
+    return jax.tree.map(lambda t, g: t - like(t, rate) * like(t, g), theta, gradient), None
 
-  step = jax.checkpoint(step) if inner.remat else step
-  theta, _ = jax.lax.scan(step, start, jnp.arange(inner.steps))
+  theta = (_rescan if inner.remat else _scan)(step, start, inner.steps)
   if inner.order == 2:
     return theta
   # Adds zero, whose derivative in w is the identity.
   return jax.tree.map(lambda t, w: t + (w - jax.lax.stop_gradient(w)), theta, params)
+
+
+Step = Callable[[Params, jax.Array], tuple[Params, None]]
+
+
+def _scan(step: Step, theta: Params, steps: int) -> Params:
+  """The parameters after some steps; a backward pass keeps what each of them computed."""
+  return jax.lax.scan(step, theta, jnp.arange(steps))[0]
+
+
+def _rescan(step: Step, theta: Params, steps: int) -> Params:
+  """The same; a backward pass keeps the parameters before each of sqrt(steps) segments and,
+  one segment after another, before each of its steps.
+  """
+  step = jax.checkpoint(step)
+  each = max(1, math.isqrt(steps))
+
+  @jax.checkpoint
+  def segment(theta: Params, first: jax.Array) -> tuple[Params, None]:
+    return jax.lax.scan(step, theta, first + jnp.arange(each))
+
+  theta, _ = jax.lax.scan(segment, theta, each * jnp.arange(steps // each))
+  return jax.lax.scan(step, theta, jnp.arange(steps - steps % each, steps))[0]
 
 
 def task_loss(
@@ -95,6 +130,7 @@ def task_loss(
   perturb: Perturb | None = None,
 ) -> jax.Array:
   """The query loss after adaptation, L(theta(w); D_q): a scalar. `perturb` as in `adapt`."""
+  checks.task(task)
   theta = adapt(loss_fn, params, task.support, inner, perturb=perturb)
   return loss_fn(theta, task.query)
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mamljax import checks
 from mamljax.convolution import FORMS, convolve
 from mamljax.errors import InputError, unknown
 from mamljax.types import Batch, Params
@@ -206,11 +207,14 @@ def make_network(name: str, *, ways: int, **options) -> Network:
   """The network of that name; `options` are the attributes of `Network`.
 
   Raises:
-    InputError: if the name, or the name of one of its parts, is unknown.
+    InputError: if the name, or the name of one of its parts, is unknown, or a number of
+      outputs or channels is none.
   """
   if name not in NETWORKS:
     raise unknown('network', name, NETWORKS)
   network = NETWORKS[name](ways=ways, **options)
+  checks.whole('ways', network.ways, least=1)
+  checks.whole('filters', network.filters, least=1)
   for part, known in (
     ('activation', ACTIVATIONS),
     ('normalization', NORMALIZATIONS),
@@ -249,7 +253,9 @@ class CrossEntropy:
   network: nn.Module
 
   def __call__(self, params: Params, batch: Batch, /) -> jax.Array:
+    checks.images('images', batch.images)
     logits = predict(self.network, params, batch.images)
+    checks.labels('labels', batch.labels, ways=logits.shape[-1])
     return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
 
 

@@ -1,9 +1,10 @@
 """Drawing w-way s-shot tasks: pure, for `jit` and `vmap`."""
 
-import chex
 import jax
 import jax.numpy as jnp
 
+from mamljax import checks
+from mamljax.errors import InputError
 from mamljax.types import Batch, Pool, Task
 
 
@@ -16,7 +17,14 @@ def sample_distinct(key: jax.Array, total: jax.Array, *, count: int) -> jax.Arra
 
   Returns:
     int32 [count].
+
+  Raises:
+    InputError: if `total` is known and less than `count`.
   """
+  checks.whole('count', count, least=1)
+  known = checks.concrete(total)
+  if known is not None and known < count:
+    raise InputError(f'{count} different numbers cannot be drawn from {known}')
   remaining = jnp.asarray(total, jnp.int32) - jnp.arange(count, dtype=jnp.int32)
   draws = jax.random.randint(key, (count,), 0, remaining, jnp.int32)
 
@@ -46,13 +54,25 @@ def sample_images(
   Returns:
     float32 images [ways, per_class, height, width, channels] in [0, 1], and the classes
     int32 [ways].
+
+  Raises:
+    InputError: if the pool has fewer classes, is not of uint8 images or, where the counts are
+      not traced, has fewer images of a class.
   """
-  if ways > pool.counts.shape[0]:
-    raise ValueError(f'{ways} ways, but the pool has only {pool.counts.shape[0]} classes')
+  checks.whole('images of a class', per_class, least=1)
+  check_ways(pool, ways)
+  checks.pool(pool, per_class=per_class)
   key_classes, key_images = jax.random.split(key)
   classes = jax.random.permutation(key_classes, pool.counts.shape[0])[:ways]
   rows = sample_rows(key_images, pool, classes, per_class=per_class)
   return take_images(pool, rows), classes
+
+
+def check_ways(pool: Pool, ways: int) -> None:
+  """Refuses tasks of more classes than a pool has, or of none."""
+  checks.whole('ways', ways, least=1)
+  if ways > pool.counts.shape[0]:
+    raise InputError(f'{ways} ways, but the pool has only {pool.counts.shape[0]} classes')
 
 
 def sample_rows(key: jax.Array, pool: Pool, classes: jax.Array, *, per_class: int) -> jax.Array:
@@ -64,11 +84,14 @@ def sample_rows(key: jax.Array, pool: Pool, classes: jax.Array, *, per_class: in
 
 def take_images(pool: Pool, rows: jax.Array) -> jax.Array:
   """The images of these rows, float32 in [0, 1]: [*rows.shape, height, width, channels]."""
+  checks.pool(pool, per_class=0)
   return pool.images[rows].astype(jnp.float32) / 255
 
 
 def slot_labels(*, ways: int, shots: int) -> jax.Array:
   """The labels of a set that holds `shots` images of slot 0, then of slot 1, and so on."""
+  checks.whole('ways', ways, least=1)
+  checks.whole('shots', shots, least=1)
   return jnp.repeat(jnp.arange(ways), shots)
 
 
@@ -76,7 +99,11 @@ def sample_task(key: jax.Array, pool: Pool, *, ways: int, shots: int) -> Task:
   """A task: disjoint support and query sets of `shots` images of each of `ways` classes.
 
   Both sets are ordered by slot. The pool's classes must hold at least 2 * shots images.
+
+  Raises:
+    InputError: as `sample_images` does.
   """
+  checks.whole('shots', shots, least=1)
   images, _ = sample_images(key, pool, ways=ways, per_class=2 * shots)
   return make_task(images, shots=shots)
 
@@ -87,10 +114,18 @@ def make_task(images: jax.Array, *, shots: int) -> Task:
   Args:
     images: [ways, at least 2 * shots, height, width, channels].
     shots: images of each slot in each set.
+
+  Raises:
+    InputError: if a slot has fewer images, or the images are no floats.
   """
-  chex.assert_rank(images, 5)
-  ways, shape = images.shape[0], images.shape[2:]
-  labels = slot_labels(ways=ways, shots=shots)
+  checks.images('images', images)
+  labels = slot_labels(ways=images.shape[0], shots=shots)
+  if images.ndim != 5 or images.shape[1] < 2 * shots:
+    raise InputError(
+      f'{shots} shots need images [ways, {2 * shots} or more, height, width, channels], '
+      f'not {list(images.shape)}'
+    )
+  shape = images.shape[2:]
   support = images[:, :shots].reshape(-1, *shape)
   query = images[:, shots : 2 * shots].reshape(-1, *shape)
   return Task(Batch(support, labels), Batch(query, labels))

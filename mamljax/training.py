@@ -12,7 +12,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mamljax import checks
+from mamljax.checks import Checked, count
 from mamljax.defences import Defence
+from mamljax.dtypes import like
 from mamljax.learner import send_gradient
 from mamljax.maml import InnerLoop, adapt
 from mamljax.networks import CrossEntropy, accuracy
@@ -22,7 +25,7 @@ from mamljax.types import Params, Pool
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Training:
+class Training(Checked):
   """One federated meta-training.
 
   Attributes:
@@ -41,10 +44,10 @@ class Training:
   inner: InnerLoop
   defence: Defence = dataclasses.field(default_factory=Defence)
   learning_rate: float | jax.Array = 1e-3
-  ways: int = dataclasses.field(metadata={'static': True})
-  shots: int = dataclasses.field(metadata={'static': True})
-  tasks_per_round: int = dataclasses.field(default=16, metadata={'static': True})
-  chunk: int = dataclasses.field(default=0, metadata={'static': True})
+  ways: int = dataclasses.field(metadata=count(1))
+  shots: int = dataclasses.field(metadata=count(1))
+  tasks_per_round: int = dataclasses.field(default=16, metadata=count(1))
+  chunk: int = dataclasses.field(default=0, metadata=count(0))
 
 
 class State(NamedTuple):
@@ -83,7 +86,12 @@ def train(
 
   Returns:
     The new state, and the norm of the mean gradient of each round, [rounds].
+
+  Raises:
+    InputError: as `sample_task` does.
   """
+  checks.whole('rounds', rounds, least=0)
+  checks.pool(pool, per_class=2 * training.shots)
   good = 1 if jax.default_backend() == 'cpu' else training.tasks_per_round
 
   def take_round(state: State, _):
@@ -92,7 +100,7 @@ def train(
     gradients = jax.lax.map(send, keys, batch_size=training.chunk or good)
     mean = jax.tree.map(lambda g: g.mean(axis=0), gradients)
     updates, optimizer = optax.scale_by_adam().update(mean, state.optimizer)
-    updates = optax.tree.scale(-training.learning_rate, updates)
+    updates = jax.tree.map(lambda u: like(u, -training.learning_rate) * u, updates)
     params = optax.apply_updates(state.params, updates)
     return State(params, optimizer, state.round + 1), optax.tree.norm(mean)
 
@@ -125,7 +133,13 @@ def meta_test(
 
   Returns:
     float32 [tasks], each in [0, 1].
+
+  Raises:
+    InputError: as `sample_task` does.
   """
+  checks.whole('tasks', tasks, least=1)
+  checks.whole('batch', batch, least=1)
+  checks.pool(pool, per_class=2 * training.shots)
 
   def one_task(key: jax.Array) -> jax.Array:
     task = sample_task(key, pool, ways=training.ways, shots=training.shots)

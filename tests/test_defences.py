@@ -49,6 +49,19 @@ def test_noise_is_added_not_put_in_place():
   )
 
 
+@pytest.mark.parametrize('number', [np.float64, jnp.float32, float])
+@pytest.mark.parametrize('kind', [jnp.bfloat16, jnp.float32])
+def test_noise_has_the_type_of_what_it_is_added_to(number, kind):
+  """Gaussian(jnp.float32(0.1)) made float32 of a bfloat16 gradient, np.float64 float64."""
+  with jax.enable_x64(True):
+    value = {'a': jnp.zeros(3, kind)}
+    noise = Gaussian(number(0.1), number(0.2), number(-1), number(1))
+    noisy = noise(jax.random.key(0), value)['a']
+    scales = jnp.asarray([0.1, 0.2])
+    mapped = jax.vmap(lambda scale: Gaussian(scale)(jax.random.key(0), value)['a'])(scales)
+  assert noisy.dtype == mapped.dtype == kind
+
+
 def _add(leaf: jax.Array) -> jax.Array:
   return leaf + 0.25
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mamljax import Batch, InnerLoop, Task, adapt, meta_gradient, per_task_gradients, task_loss
+from tests.memory import temporary_bytes
 
 PARAMS = {'w': jnp.array([1.0, -2.0]), 'nested': [jnp.array(0.5)]}
 LABELS = jnp.arange(2)
@@ -157,3 +158,66 @@ def test_tasks_of_a_round_keep_their_own_gradients():
     jax.tree.map(
       lambda a, b, i=i: np.testing.assert_allclose(a[i], b, rtol=1e-5), both, gradient
     )
+
+
+@pytest.mark.parametrize('steps', [0, 1, 3, 7, 16])
+@pytest.mark.parametrize('order', [1, 2])
+def test_recomputed_steps_are_the_same_steps(steps, order):
+  """A segment too few, or a step taken twice at its seam, would send another gradient."""
+
+  def perturb(step, gradient):
+    return jax.tree.map(lambda g: g * (1 + step / 10), gradient)
+
+  def sent(params, task, remat):
+    inner = InnerLoop(steps, 0.05, order=order, remat=remat)
+    return meta_gradient(bent_loss, params, task, inner, perturb=perturb)
+
+  stored, again = (jax.jit(sent, static_argnums=2)(PARAMS, TASK, r) for r in (False, True))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6), again, stored)
+
+
+def test_memory_of_recomputed_steps_grows_with_their_root():
+  """It grew with the steps, as without `remat` and more steeply, where it was said not to."""
+  params, image = jnp.zeros((64, 64)), Batch(jnp.ones((1, 64)), LABELS[:1])
+
+  def loss(params, batch: Batch):
+    return jnp.tanh(jnp.tanh(batch.images @ params) @ params.T).sum()
+
+  few, many = (temporary_bytes(loss, params, image, steps=n, remat=True) for n in (16, 256))
+  stored = temporary_bytes(loss, params, image, steps=256, remat=False)
+  assert 2.5 < many / few < 5  # 4: the root of 16
+  assert many < stored / 5
+
+
+@pytest.mark.parametrize('rate', [np.float32(0.1), np.float64(0.1), jnp.float32(0.1), 1])
+@pytest.mark.parametrize('remat', [False, True])
+def test_an_array_for_a_rate_leaves_every_leaf_its_type(rate, remat):
+  """bfloat16 parameters became float32 by a float32 rate, on which the scan failed."""
+  params = {'w': jnp.bfloat16([1, -2]), 'nested': [jnp.float16(0.5)]}
+  found = adapt(bent_loss, params, SUPPORT, InnerLoop(2, rate, remat=remat))
+  assert jax.tree.map(jnp.result_type, found) == jax.tree.map(jnp.result_type, params)
+
+
+def test_types_of_leaves_stay_in_double_precision_and_under_vmap():
+  """A float64 rate, and one that is mapped over, made float32 parameters float64."""
+  with jax.enable_x64(True):
+    params = {'w': jnp.float32([1, -2]), 'nested': [jnp.float64(0.5)]}
+    rates = jnp.float64([0.1, 0.2])
+    theta = jax.vmap(lambda rate: adapt(bent_loss, params, SUPPORT, InnerLoop(2, rate)))(rates)
+  assert jax.tree.map(jnp.result_type, theta) == jax.tree.map(jnp.result_type, params)
+
+
+def test_a_perturbation_of_another_type_leaves_parameters_theirs():
+  """float32 noise on a bfloat16 gradient failed in the scan."""
+
+  def perturb(step, gradient):
+    return jax.tree.map(lambda g: g + jnp.float32(0.1), gradient)
+
+  theta = adapt(lambda w, _: w**2, jnp.bfloat16(1), SUPPORT, InnerLoop(2, 0.1), perturb=perturb)
+  assert theta.dtype == jnp.bfloat16
+
+
+def test_several_rates_at_once_are_refused():
+  """An array of rates was broadcast into the parameters, or failed in the scan."""
+  with pytest.raises(ValueError, match=r'learning_rate must be one number, not \[2\]'):
+    adapt(bent_loss, PARAMS, SUPPORT, InnerLoop(1, jnp.array([0.1, 0.2])))

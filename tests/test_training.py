@@ -169,3 +169,15 @@ def test_how_many_learners_are_computed_together_changes_nothing(chunk):
   assert (
     jnp.abs(ravel_pytree(one_by_one.params)[0] - ravel_pytree(start().params)[0]).max() > 0.01
   )
+
+
+def test_meta_training_leaves_parameters_their_type():
+  """A float32 rate for bfloat16 parameters, of either loop, failed in the scan."""
+  params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), start().params)
+  rate = jnp.float32(0.03)
+  inner, noise = InnerLoop(1, rate), Defence(outgoing=Gaussian(rate))
+  described = dataclasses.replace(
+    TRAINING, inner=inner, defence=noise, learning_rate=rate, tasks_per_round=2
+  )
+  state, _ = train(training.init(params), pool(0), described, rounds=1)
+  assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype(jnp.bfloat16)}

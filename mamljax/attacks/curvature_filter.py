@@ -40,6 +40,8 @@ from mamljax.attacks.shadows import (
 )
 from mamljax.attacks.sketches import Sketch, make_sketch
 from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
+from mamljax.checks import Checked, choice, count
+from mamljax.dtypes import like
 from mamljax.errors import InputError
 from mamljax.maml import adapt
 from mamljax.types import Batch, Params
@@ -47,7 +49,7 @@ from mamljax.types import Batch, Params
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """How many shadows, and how the covariance is inverted.
 
   Attributes:
@@ -61,11 +63,11 @@ class Options:
     shrinkage: added to the covariance, in units of its mean variance.
   """
 
-  target: str = dataclasses.field(default='support', metadata={'static': True})
-  ways: int = dataclasses.field(default=0, metadata={'static': True})
-  classes: str = dataclasses.field(default='known', metadata={'static': True})
-  shadows: int = dataclasses.field(default=200, metadata={'static': True})
-  sketch: int = dataclasses.field(default=4096, metadata={'static': True})
+  target: str = dataclasses.field(default='support', metadata=choice('support'))
+  ways: int = dataclasses.field(default=0, metadata=count(0))
+  classes: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
+  shadows: int = dataclasses.field(default=200, metadata=count(2))
+  sketch: int = dataclasses.field(default=4096, metadata=count(1))
   shrinkage: float | jax.Array = 0.1
 
 
@@ -133,6 +135,7 @@ def score(
   Raises:
     ValueError: if the query set, the inner loop, references or classes are not known.
   """
+  candidate.check()
   key_shadows, key_sketch = jax.random.split(key)
   key_images, key_own = jax.random.split(jax.random.fold_in(key, _NOISE))
   known, labels = prepared.knowledge, observation.support_labels
@@ -176,7 +179,8 @@ class _Term(NamedTuple):
 
   def __call__(self, image: jax.Array, label: jax.Array) -> jax.Array:
     bent = _bend(self.known, Batch(image[None], label[None]), self.direction)
-    return -_rate(self.known) / self.total * ravel_pytree(bent)[0]
+    flat = ravel_pytree(bent)[0]
+    return like(flat, -_rate(self.known) / self.total) * flat
 
 
 def _rate(known: Knowledge) -> float | jax.Array:
@@ -228,11 +232,11 @@ def _query_gradient(
   ways, each = images.shape[:2]
   batch = Batch(images.reshape(-1, *images.shape[2:]), jnp.repeat(jnp.arange(ways), each))
   bent = _bend(known, batch, observation.gradient)
-  read = jax.tree.map(lambda g, h: g + _rate(known) * h, observation.gradient, bent)
+  read = jax.tree.map(lambda g, h: g + like(g, _rate(known)) * h, observation.gradient, bent)
   flat, unravel = ravel_pytree(read)
   noise, mean, spread = variance_sent(known), query.mean(axis=0), query.var(axis=0)
   weight = jnp.where(noise > 0, spread / (spread + jnp.maximum(noise, 1e-30)), 1)
-  return unravel(mean + weight * (flat - mean))
+  return unravel(like(flat, mean + weight * (flat - mean)))
 
 
 def _sketch(

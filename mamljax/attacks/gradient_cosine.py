@@ -11,19 +11,20 @@ import jax
 
 from mamljax.attacks.objectives import cosine_similarity
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.checks import Checked, choice
 from mamljax.types import Batch
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """Nothing can be chosen but the set.
 
   Attributes:
     target: the set that is sought; the score is the same for both.
   """
 
-  target: str = dataclasses.field(default='query', metadata={'static': True})
+  target: str = dataclasses.field(default='query', metadata=choice('query', 'support'))
 
 
 class Info(NamedTuple):
@@ -62,6 +63,7 @@ def score(
   Returns:
     A scalar in [-1, 1] and an empty `Info`.
   """
+  candidate.check()
   del key, options
   single = Batch(candidate.image[None], candidate.label[None])
   own = jax.grad(prepared.loss_fn)(prepared.params, single)

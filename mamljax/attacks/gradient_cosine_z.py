@@ -11,8 +11,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mamljax import checks
 from mamljax.attacks.objectives import cosine_similarity
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.checks import Checked, choice
 from mamljax.types import Batch
 
 _PEERS = 64  # references that a candidate is compared with: 9 % of error in a deviation
@@ -21,14 +23,14 @@ _AT_ONCE = 16
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """Nothing can be chosen but the set.
 
   Attributes:
     target: the set that is sought; the score is the same for both.
   """
 
-  target: str = dataclasses.field(default='query', metadata={'static': True})
+  target: str = dataclasses.field(default='query', metadata=choice('query', 'support'))
 
 
 class Info(NamedTuple):
@@ -53,7 +55,13 @@ THRESHOLD = None
 
 
 def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowledge:
-  """Nothing to prepare: which references are of interest depends on the slot and its class."""
+  """Nothing to prepare: which references are of interest depends on the slot and its class.
+
+  Raises:
+    ValueError: if references are not equally many of each class.
+  """
+  if knowledge.references is not None:
+    checks.references(knowledge.references)
   del key, options
   return knowledge
 
@@ -83,6 +91,7 @@ def score(
   Raises:
     ValueError: if there are no references, or the classes are not known.
   """
+  candidate.check()
   del key, options
   if prepared.references is None or observation.classes is None:
     raise ValueError('a cosine cannot be compared without references and classes')

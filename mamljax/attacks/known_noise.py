@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from mamljax.attacks.observation import Knowledge
 from mamljax.defences.defence import Hook, Noise, identity
+from mamljax.dtypes import like
 from mamljax.types import Params
 
 DRAWS = 64  # of the noise on a candidate, whose effect is a mean over them
@@ -41,7 +42,9 @@ def variance_sent(knowledge: Knowledge) -> jax.Array:
 def without_mean(knowledge: Knowledge, gradient: Params) -> Params:
   """A received gradient less what the noise on it adds on average."""
   noise = _sent(knowledge)
-  return gradient if noise is None else jax.tree.map(lambda g: g - noise.mean, gradient)
+  if noise is None:
+    return gradient
+  return jax.tree.map(lambda g: g - like(g, noise.mean), gradient)
 
 
 def draws(knowledge: Knowledge, point: str) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from mamljax import checks
 from mamljax.types import Batch, Params
 
 
@@ -38,6 +39,7 @@ def infer_labels(
   Raises:
     ValueError: if the parameters have no output layer: the last one named Dense.
   """
+  checks.whole('ways in the options', ways, least=1)
   n = images.shape[0]
   alike = jax.vmap(lambda c: _output_bias(simulate(Batch(images, jnp.full(n, c)))))
   responses = alike(jnp.arange(ways))

@@ -10,19 +10,20 @@ from typing import NamedTuple
 import jax
 
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.checks import Checked, choice
 from mamljax.types import Batch
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """Nothing can be chosen but the set.
 
   Attributes:
     target: the set that is sought; the score is the same for both.
   """
 
-  target: str = dataclasses.field(default='query', metadata={'static': True})
+  target: str = dataclasses.field(default='query', metadata=choice('query', 'support'))
 
 
 class Info(NamedTuple):
@@ -59,6 +60,7 @@ def score(
   Returns:
     A scalar and an empty `Info`.
   """
+  candidate.check()
   del key, observation, options
   single = Batch(candidate.image[None], candidate.label[None])
   return -prepared.loss_fn(prepared.params, single), Info()

@@ -17,11 +17,12 @@ import jax.numpy as jnp
 
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.references import Prepared, expected, labelled, learn_references
+from mamljax.checks import Checked, choice, count
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """How gradients are compared.
 
   Attributes:
@@ -33,10 +34,10 @@ class Options:
     ridge: added to the covariance, in units of its mean variance.
   """
 
-  target: str = dataclasses.field(default='query', metadata={'static': True})
-  ways: int = dataclasses.field(default=0, metadata={'static': True})
-  classes: str = dataclasses.field(default='known', metadata={'static': True})
-  sketch: int = dataclasses.field(default=2048, metadata={'static': True})
+  target: str = dataclasses.field(default='query', metadata=choice('query'))
+  ways: int = dataclasses.field(default=0, metadata=count(0))
+  classes: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
+  sketch: int = dataclasses.field(default=2048, metadata=count(1))
   ridge: float | jax.Array = 0.01
 
 
@@ -92,6 +93,7 @@ def score(
   Returns:
     A scalar and an `Info`.
   """
+  candidate.check()
   del key
   if options.classes == 'unknown':  # what is told all the same is not looked at
     observation = observation._replace(classes=None)

@@ -25,16 +25,18 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from mamljax import checks
 from mamljax.attacks.known_noise import hooks, over_draws, variance_sent, without_mean
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.products import product
 from mamljax.attacks.references import labelled
 from mamljax.attacks.sketches import label_gradients
+from mamljax.checks import Checked, choice, count
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """How gradients are compared.
 
   Attributes:
@@ -45,10 +47,10 @@ class Options:
       a change of it recompiles).
   """
 
-  target: str = dataclasses.field(default='query', metadata={'static': True})
-  ways: int = dataclasses.field(default=0, metadata={'static': True})
-  shots: int = dataclasses.field(default=0, metadata={'static': True})
-  directions: int = dataclasses.field(default=256, metadata={'static': True})
+  target: str = dataclasses.field(default='query', metadata=choice('query'))
+  ways: int = dataclasses.field(default=0, metadata=count(0))
+  shots: int = dataclasses.field(default=0, metadata=count(0))
+  directions: int = dataclasses.field(default=256, metadata=count(1))
 
 
 class Info(NamedTuple):
@@ -101,7 +103,8 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
   Its cost is that of three gradients for every reference and label, once for all trials.
 
   Raises:
-    ValueError: if there are no references, or the size of the query set is not given.
+    ValueError: if there are no references, or not equally many of each class, or the size of
+      the query set is not given.
     TypeError: if the strength of the noise on what is sent is not published.
   """
   if options.ways < 1 or options.shots < 1:
@@ -110,6 +113,7 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
     raise ValueError('the distribution of gradients cannot be learned without references')
   key_noise, key_start = jax.random.split(key)
   pool = knowledge.references
+  checks.references(pool)
   images = pool.images.reshape(len(pool.counts), -1, *pool.images.shape[1:])
   public = jax.random.split(key_noise, images.shape[:2]), images.astype(jnp.float32) / 255
   seen = functools.partial(_gradients, knowledge, ways=options.ways)
@@ -150,6 +154,7 @@ def score(
   Raises:
     ValueError: if the classes are not known.
   """
+  candidate.check()
   if observation.classes is None:
     raise ValueError('the gradients of single images cannot be expected without classes')
   n = len(observation.query_labels)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 
+from mamljax import checks
 from mamljax.defences.defence import Defence
 from mamljax.maml import InnerLoop
 from mamljax.types import Batch, LossFn, Params, Pool
@@ -69,3 +70,8 @@ class Candidate(NamedTuple):
 
   image: jax.Array
   label: jax.Array
+
+  def check(self) -> None:
+    """Refuses an image that is no floats in [0, 1], or a slot that is no integer."""
+    checks.images('the candidate', self.image, unit=True)
+    checks.integer('the slot of the candidate', self.label)

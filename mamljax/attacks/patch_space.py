@@ -24,10 +24,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mamljax import checks
 from mamljax.attacks.layers import layer_gradient, layer_inputs, widest_layer
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.products import product
 from mamljax.attacks.references import make_whitener
+from mamljax.checks import Checked, choice, count
 from mamljax.types import Batch
 
 QUERY_SETS = ('known', 'unknown')
@@ -35,7 +37,7 @@ QUERY_SETS = ('known', 'unknown')
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """What the candidate is compared with.
 
   Attributes:
@@ -46,9 +48,9 @@ class Options:
     ridge: added to the covariance of patches, in units of its mean variance.
   """
 
-  target: str = dataclasses.field(default='query', metadata={'static': True})
-  query_set: str = dataclasses.field(default='known', metadata={'static': True})
-  neighbours: int = dataclasses.field(default=100, metadata={'static': True})
+  target: str = dataclasses.field(default='query', metadata=choice('query', 'support'))
+  query_set: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
+  neighbours: int = dataclasses.field(default=100, metadata=count(2))
   ridge: float | jax.Array = 0.01
 
 
@@ -97,12 +99,13 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
 
   Raises:
     InputError: if no layer of the network is fully connected or a convolution.
-    ValueError: if there are no references.
+    ValueError: if there are no references, or not equally many of each class.
   """
   del key
   if knowledge.references is None:
     raise ValueError('patches cannot be compared without references')
   pool = knowledge.references
+  checks.references(pool)
   seen = _map_patches(knowledge, pool.images)
   by_class = seen.reshape(len(pool.counts), -1, *seen.shape[1:])
   means = by_class.mean(axis=1)
@@ -140,6 +143,7 @@ def score(
   Raises:
     ValueError: if the query set is to be known, and is not.
   """
+  candidate.check()
   del key
   own = product(_patches(prepared.knowledge, candidate.image[None]), prepared.whitener.T)
   alike = 2 * product(prepared.patches.reshape(-1, own.size), own.ravel()) - prepared.squares

@@ -23,13 +23,15 @@ import optax
 from mamljax.attacks.labels import infer_labels
 from mamljax.attacks.objectives import objective, simulate
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.checks import Checked, choice, count
+from mamljax.dtypes import like
 from mamljax.images import ssim
 from mamljax.types import Batch
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """How the reconstruction is run.
 
   Attributes:
@@ -47,17 +49,17 @@ class Options:
     judge: what the score is, a key of `JUDGES`; the reconstruction is the same.
   """
 
-  target: str = dataclasses.field(default='query', metadata={'static': True})
-  iterations: int = dataclasses.field(default=100, metadata={'static': True})
+  target: str = dataclasses.field(default='query', metadata=choice('query', 'support'))
+  iterations: int = dataclasses.field(default=100, metadata=count(1))
   learning_rate: float | jax.Array = 0.1
   decay: float | jax.Array = 0.1
   tv_weight: float | jax.Array = 0.03
   start_mean: float | jax.Array = 0.5
   start_scale: float | jax.Array = 0.25
-  labels: str = dataclasses.field(default='known', metadata={'static': True})
-  ways: int = dataclasses.field(default=0, metadata={'static': True})
-  restarts: int = dataclasses.field(default=1, metadata={'static': True})
-  judge: str = dataclasses.field(default='ssim', metadata={'static': True})
+  labels: str = dataclasses.field(default='known', metadata=choice('known', 'inferred'))
+  ways: int = dataclasses.field(default=0, metadata=count(0))
+  restarts: int = dataclasses.field(default=1, metadata=count(1))
+  judge: str = dataclasses.field(default='ssim', metadata=choice('ssim', 'mse', 'residual'))
 
 
 class Info(NamedTuple):
@@ -107,6 +109,7 @@ def score(
   Returns:
     A scalar, at most 1 for SSIM and at most 0 for the other judges, and an `Info`.
   """
+  candidate.check()
   sought = {'query': observation.query_labels, 'support': observation.support_labels}
   known = sought[options.target]
   runs = jax.vmap(
@@ -142,7 +145,8 @@ def _reconstruct(
 ) -> Info:
   """One reconstruction, with the candidate in the first slot of its class."""
   shape = (labels.shape[0], *candidate.image.shape)
-  noise = options.start_mean + options.start_scale * jax.random.normal(key, shape)
+  mean, scale = (like(candidate.image, x) for x in (options.start_mean, options.start_scale))
+  noise = mean + scale * jax.random.normal(key, shape, candidate.image.dtype)
   start = jnp.clip(noise, 0, 1)
   told = functools.partial(simulate, knowledge, observation, target=options.target)
   if options.labels == 'inferred':

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mamljax import checks
 from mamljax.attacks.products import product
 from mamljax.attacks.row_space import first_layer, random_start, span_in_noise
 from mamljax.errors import InputError
@@ -76,6 +77,8 @@ def recover_images(
     InputError: if there is no layer with a bias that takes all pixels at once, or it has not
       more units than there are images.
   """
+  checks.whole('count', count, least=1)
+  checks.whole('samples', samples, least=1)
   height, width, channels = shape
   matrix, has_bias = first_layer(gradient, height * width * channels)
   if not has_bias or matrix.shape[1] <= count:

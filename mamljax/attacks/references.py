@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from mamljax import checks
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.sketches import Sketch, label_gradients, make_sketch
 from mamljax.types import Batch, Params
@@ -60,11 +61,13 @@ def learn_references(
     ridge: added to the covariance, in units of its mean variance.
 
   Raises:
-    ValueError: if there are no references.
+    ValueError: if there are no references, or not equally many of each class, or no ways.
   """
+  checks.whole('ways in the options', ways, least=1)
   if knowledge.references is None:
     raise ValueError('the distribution of gradients cannot be learned without references')
   pool = knowledge.references
+  checks.references(pool)
   images = pool.images.reshape(len(pool.counts), -1, *pool.images.shape[1:])
   images = images.astype(jnp.float32) / 255
   gradients = functools.partial(label_gradients, knowledge.loss_fn, knowledge.params, ways=ways)

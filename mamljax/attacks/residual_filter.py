@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from mamljax import checks
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.shadows import (
   AT_ONCE,
@@ -37,6 +38,7 @@ from mamljax.attacks.shadows import (
 )
 from mamljax.attacks.sketches import Sketch, make_sketch
 from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
+from mamljax.checks import Checked, choice, count
 from mamljax.errors import InputError
 from mamljax.maml import adapt
 from mamljax.types import Batch, Params
@@ -44,7 +46,7 @@ from mamljax.types import Batch, Params
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """How many shadows, and how their covariance is inverted.
 
   Attributes:
@@ -58,11 +60,11 @@ class Options:
     shrinkage: added to the covariance, in units of its mean variance along the shadows.
   """
 
-  target: str = dataclasses.field(default='support', metadata={'static': True})
-  ways: int = dataclasses.field(default=0, metadata={'static': True})
-  classes: str = dataclasses.field(default='known', metadata={'static': True})
-  shadows: int = dataclasses.field(default=100, metadata={'static': True})
-  sketch: int = dataclasses.field(default=4096, metadata={'static': True})
+  target: str = dataclasses.field(default='support', metadata=choice('query', 'support'))
+  ways: int = dataclasses.field(default=0, metadata=count(0))
+  classes: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
+  shadows: int = dataclasses.field(default=100, metadata=count(2))
+  sketch: int = dataclasses.field(default=4096, metadata=count(1))
   shrinkage: float | jax.Array = 0.01
 
 
@@ -131,6 +133,8 @@ def score(
     ValueError: if the inner loop, references or classes are not known, or the support set is
       sought and the query set not known.
   """
+  candidate.check()
+  checks.whole('ways in the options', options.ways, least=1)
   key_mean, key_shadows, key_sketch = jax.random.split(key, 3)
   classes = find_classes(prepared, observation, ways=options.ways)
   seen = observation._replace(classes=classes)

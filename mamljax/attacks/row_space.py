@@ -27,20 +27,21 @@ import jax.numpy as jnp
 
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.products import product
+from mamljax.checks import Checked, choice
 from mamljax.errors import InputError
 from mamljax.types import Params
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """How the span is searched.
 
   Attributes:
     target: the set that is sought; both sets are in one span, and the score is the same.
   """
 
-  target: str = dataclasses.field(default='query', metadata={'static': True})
+  target: str = dataclasses.field(default='query', metadata=choice('query', 'support'))
 
 
 class Info(NamedTuple):
@@ -110,6 +111,7 @@ def score(
   Raises:
     InputError: if there is no layer that takes all pixels at once.
   """
+  candidate.check()
   del prepared, options
   images = len(observation.support_labels) + len(observation.query_labels)
   matrix, has_bias = first_layer(observation.gradient, candidate.image.size)

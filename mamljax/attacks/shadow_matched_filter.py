@@ -24,12 +24,13 @@ from mamljax.attacks.objectives import simulate
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.shadows import AT_ONCE, draw_shadow, likelihood_ratio, solve_ridged
 from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
+from mamljax.checks import Checked, choice, count
 from mamljax.types import Batch
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """How many shadows, and how their covariance is inverted.
 
   Attributes:
@@ -42,11 +43,11 @@ class Options:
     shrinkage: added to the covariance, in units of its mean variance along the shadows.
   """
 
-  target: str = dataclasses.field(default='support', metadata={'static': True})
-  ways: int = dataclasses.field(default=0, metadata={'static': True})
-  classes: str = dataclasses.field(default='known', metadata={'static': True})
-  shadows: int = dataclasses.field(default=300, metadata={'static': True})
-  swaps: int = dataclasses.field(default=100, metadata={'static': True})
+  target: str = dataclasses.field(default='support', metadata=choice('support'))
+  ways: int = dataclasses.field(default=0, metadata=count(0))
+  classes: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
+  shadows: int = dataclasses.field(default=300, metadata=count(2))
+  swaps: int = dataclasses.field(default=100, metadata=count(1))
   shrinkage: float | jax.Array = 0.1
 
 
@@ -100,6 +101,7 @@ def score(
   Raises:
     ValueError: if there are no references, or the classes are not known.
   """
+  candidate.check()
   known, labels = prepared.knowledge, observation.support_labels
   classes = find_classes(prepared, observation, ways=options.ways)
   seen = observation._replace(classes=classes)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from optax.assignment import hungarian_algorithm
 
+from mamljax import checks
 from mamljax.attacks.observation import Knowledge, Observation
 from mamljax.attacks.products import product
 from mamljax.attacks.shadows import solve_positive
@@ -46,8 +47,11 @@ def learn_classes(knowledge: Knowledge, classes: str) -> Prepared:
     classes: of `CLASSES`.
 
   Raises:
-    ValueError: if the classes are unknown and there are no references.
+    ValueError: if the classes are unknown and there are no references, or these are not
+      equally many of each class.
   """
+  if knowledge.references is not None:
+    checks.references(knowledge.references)
   if classes == 'known':
     return Prepared(knowledge, None)
   if knowledge.references is None:
@@ -75,6 +79,7 @@ def find_classes(prepared: Prepared, observation: Observation, *, ways: int) -> 
     return observation.classes
   if observation.query_set is None:
     raise ValueError('the classes of slots cannot be inferred without the query set')
+  checks.whole('ways in the options', ways, least=1)
   if ways > weights.shape[1]:
     raise ValueError(f'{ways} slots cannot hold different ones of {weights.shape[1]} classes')
   images, labels = observation.query_set

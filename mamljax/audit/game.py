@@ -10,11 +10,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mamljax import checks
 from mamljax.attacks.observation import Candidate, Observation
 from mamljax.defences import Defence
 from mamljax.learner import send_gradient
 from mamljax.maml import InnerLoop
-from mamljax.tasks import make_task, sample_rows, take_images
+from mamljax.tasks import check_ways, make_task, sample_rows, take_images
 from mamljax.types import LossFn, Params, Pool, Task
 
 NON_MEMBERS = ('same_class', 'any_class')
@@ -73,7 +74,17 @@ def draw_trial(
 
   Returns:
     The trial. The candidate's slots and, for a member, its place in the slot are uniform.
+
+  Raises:
+    InputError: if the pool has too few classes or, where the counts are not traced, images of
+      a class, or a name or number is none of those above.
   """
+  checks.one_of('target', target, checks.TARGETS)
+  checks.one_of('kind of non-members', non_members, NON_MEMBERS)
+  checks.whole('shots', shots, least=1)
+  checks.whole('learners', learners, least=1)
+  check_ways(pool, ways)
+  checks.pool(pool, per_class=2 * shots * learners + 1)
   key_rows, key_classes, key_learner, key_place, key_foreign = jax.random.split(key, 5)
   everything = jnp.arange(pool.counts.shape[0])
   rows = sample_rows(key_rows, pool, everything, per_class=2 * shots * learners + 1)

@@ -31,6 +31,7 @@ import jax.numpy as jnp
 import optax
 
 from mamljax.audit.game import Trial
+from mamljax.checks import Checked, choice
 from mamljax.defences import Defence, Gaussian
 from mamljax.learner import send_gradient
 from mamljax.maml import InnerLoop
@@ -39,14 +40,14 @@ from mamljax.types import Batch, LossFn, Params, Task
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(Checked):
   """Nothing can be chosen but the set.
 
   Attributes:
     target: the set that the candidate may be in.
   """
 
-  target: str = dataclasses.field(default='query', metadata={'static': True})
+  target: str = dataclasses.field(default='query', metadata=choice('query', 'support'))
 
 
 class Info(NamedTuple):

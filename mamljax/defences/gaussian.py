@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mamljax.dtypes import like
 from mamljax.types import Params
 
 
@@ -26,9 +27,10 @@ class Gaussian(NamedTuple):
   def __call__(self, key: jax.Array, value: Params, /) -> Params:
     leaves, structure = jax.tree.flatten(value)
     keys = jax.random.split(key, len(leaves))
-    noisy = [
-      leaf + self.mean + self.scale * jax.random.normal(k, leaf.shape, leaf.dtype)
-      for k, leaf in zip(keys, leaves, strict=True)
-    ]
-    clipped = [jnp.clip(leaf, self.low, self.high) for leaf in noisy]
-    return jax.tree.unflatten(structure, clipped)
+    return jax.tree.unflatten(structure, map(self._add, keys, leaves))
+
+  def _add(self, key: jax.Array, leaf: jax.Array) -> jax.Array:
+    """The leaf with noise on it, in its own type whatever that of the numbers above."""
+    scale, mean, low, high = (like(leaf, number) for number in self)
+    noisy = leaf + mean + scale * jax.random.normal(key, leaf.shape, leaf.dtype)
+    return jnp.clip(noisy, low, high)
