@@ -74,11 +74,11 @@ def splits_of(model: Model, data_dir: Path | None) -> Splits:
   if model.fingerprint not in ('', data.fingerprint):
     raise InputError(f'{model.dataset} has changed since the sweep began: begin it again')
   splits = _split(data, seed=model.seed)
-  _check_enough(model, splits)
+  _check_enough(model, data, splits)
   return splits
 
 
-def _check_enough(model: Model, splits: Splits) -> None:
+def _check_enough(model: Model, data: Dataset, splits: Splits) -> None:
   """Refuses tasks with more classes, more shots or smaller images than the data allow."""
   height, width = splits.victims.images.shape[1:3]
   least = max(SSIM_WINDOW, NETWORKS[model.network].smallest_image)
@@ -87,20 +87,27 @@ def _check_enough(model: Model, splits: Splits) -> None:
       f'{model.dataset} has images of {height} x {width} pixels, and at least '
       f'{least} x {least} are needed for SSIM and {model.network}: give --image_size={least}'
     )
-  _check_images(model, splits)
+  _check_images(model, data, splits)
 
 
-def _check_images(model: Model, splits: Splits) -> None:
+def _check_images(model: Model, data: Dataset, splits: Splits) -> None:
   """Refuses tasks, or games of many tasks, that a pool has too few images for."""
-  classes = len(splits.victims.counts)
-  if model.ways > classes:
-    raise InputError(f'{model.ways} ways, but {model.dataset} has only {classes} classes')
-  learners = getattr(model, 'learners', 1)
-  most = (min(int(np.min(pool.counts)) for pool in splits) - 1) // (2 * learners)
-  if model.shots > most:
+  left_out = data.left_out()
+  if model.ways > data.num_classes:
     raise InputError(
-      f'{model.shots} shots, but {model.dataset} allows at most {most}: a trial takes '
-      f'2 x shots x learners + 1 images of a class from one of its four pools'
+      f'{model.ways} ways, but {model.dataset} has only {data.num_classes} classes{left_out}'
+    )
+  learners = getattr(model, 'learners', 1)
+  counts = np.array([pool.counts for pool in splits])
+  pool, label = np.unravel_index(counts.argmin(), counts.shape)
+  most = (int(counts.min()) - 1) // (2 * learners)
+  if model.shots > most:
+    allows = f'allows at most {most}' if most > 0 else 'has too few images for any'
+    raise InputError(
+      f'{model.shots} shots, but {model.dataset} {allows}: a trial takes 2 x shots x learners '
+      f'+ 1 images of a class from one of its four pools, and class {data.classes[label]} has '
+      f'{counts.min()} of its {counts[:, label].sum()} images in the {Splits._fields[pool]} '
+      f'pool{left_out}'
     )
 
 

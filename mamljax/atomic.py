@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import stat
 import time
 import uuid
 from pathlib import Path
@@ -10,10 +11,30 @@ from pathlib import Path
 from mamljax.errors import InputError
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
+_OURS = b'mamljax\n'  # what a sealed file begins with
 
 
 class DamagedFile(InputError):
   """A file whose content is not what was written; the message names the file."""
+
+
+class ForeignFile(DamagedFile):
+  """A file that another program wrote."""
+
+
+def regular(path: str | os.PathLike[str]) -> Path:
+  """The path, if it is a regular file's: a pipe keeps its reader waiting, a device never ends.
+
+  Raises:
+    InputError: if it is that of something else.
+    OSError: if there is nothing.
+  """
+  path = Path(path)
+  mode = path.stat().st_mode
+  if not stat.S_ISREG(mode):
+    kind = 'a folder' if stat.S_ISDIR(mode) else 'a pipe or a device'
+    raise InputError(f'cannot read {path}: it is {kind}, not a file')
+  return path
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, private: bool = False) -> None:
@@ -52,8 +73,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes, *, private: bool = Fa
 def write_sealed(
   path: str | os.PathLike[str], payload: bytes, *, private: bool = False
 ) -> None:
-  """`write_bytes` of the payload behind its SHA-256, for `read_sealed`."""
-  write_bytes(path, hashlib.sha256(payload).digest() + payload, private=private)
+  """`write_bytes` of the payload behind our name and its SHA-256, for `read_sealed`."""
+  write_bytes(path, _OURS + hashlib.sha256(payload).digest() + payload, private=private)
 
 
 def read_sealed(path: str | os.PathLike[str]) -> bytes:
@@ -61,13 +82,20 @@ def read_sealed(path: str | os.PathLike[str]) -> bytes:
 
   Raises:
     DamagedFile: if a byte of the file is missing or changed.
+    ForeignFile: if it is none that `write_sealed` wrote.
+    InputError: if it is no file.
     OSError: if it cannot be read.
   """
-  data = Path(path).read_bytes()
-  digest, payload = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
-  if hashlib.sha256(payload).digest() != digest:
+  data = regular(path).read_bytes()
+  sealed = data.removeprefix(_OURS)  # earlier versions wrote none
+  digest, payload = sealed[:_DIGEST_SIZE], sealed[_DIGEST_SIZE:]
+  if hashlib.sha256(payload).digest() == digest:
+    return payload
+  # The name may be what is damaged, or cut short: most of it is enough.
+  alike = [ours == theirs for ours, theirs in zip(_OURS, data, strict=False)]
+  if 2 * sum(alike) >= len(alike):
     raise DamagedFile(f'{path} is damaged')
-  return payload
+  raise ForeignFile(f'{path} is not a file that mamljax wrote')
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import serialization
 
 from mamljax import atomic
@@ -16,9 +17,16 @@ def save(path: str | os.PathLike[str], params: Params) -> None:
   """Writes a pytree of arrays to `path`, whole or not at all.
 
   Raises:
-    InputError: if the folder cannot be written.
+    InputError: if the folder cannot be written, or a leaf is not an array that `load` would
+      give back bit for bit: a Python number, text, a typed random key, or an array in double
+      precision where JAX has none. It names the leaf, and nothing is written.
   """
-  atomic.write_sealed(path, serialization.to_bytes(params))
+  state = jax.tree_util.tree_map_with_path(_native, serialization.to_state_dict(params))
+  try:
+    payload = serialization.msgpack_serialize(state, in_place=True)
+  except TypeError as error:  # of a node that flax does not know
+    raise InputError(f'{path} cannot hold these parameters: {error}') from error
+  atomic.write_sealed(path, payload)
 
 
 def load(path: str | os.PathLike[str], like: Params) -> Params:
@@ -34,6 +42,7 @@ def load(path: str | os.PathLike[str], like: Params) -> Params:
 
   Raises:
     DamagedFile: if a byte of the file is missing or changed.
+    ForeignFile: if another program wrote it.
     InputError: if the file cannot be read, or holds other parameters than `like`; the
       first leaf that differs is named.
   """
@@ -41,20 +50,52 @@ def load(path: str | os.PathLike[str], like: Params) -> Params:
     payload = atomic.read_sealed(path)
   except OSError as error:
     raise InputError(f'cannot read the checkpoint {path}: {error.strerror}') from error
-  state: Any = serialization.msgpack_restore(payload)
+  try:
+    state: Any = serialization.msgpack_restore(payload)
+  except Exception as error:  # msgpack's and flax's are a dozen kinds
+    raise InputError(f'{path} holds no parameters') from error
   found, expected = _leaves(state), _leaves(serialization.to_state_dict(like))
   for name in [*expected, *found]:
     kind, right = found.get(name, 'missing'), expected.get(name, 'no such parameter')
     if kind != right:
       raise InputError(f'{path} does not fit: {name} is {kind}, expected {right}')
+  jax.tree_util.tree_map_with_path(_native, state)
   return jax.tree.map(jnp.asarray, serialization.from_state_dict(like, state))
+
+
+def _native(path: Any, leaf: Any) -> np.ndarray:
+  """The leaf in this machine's order of bytes, the only one that msgpack's readers know.
+
+  Raises:
+    InputError: if JAX cannot hold it as it is.
+  """
+  name = _name(path)
+  if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
+    raise InputError(f'{name} is a {type(leaf).__name__}, not an array: use jnp.asarray')
+  if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+    raise InputError(f'{name} is a typed random key: save its jax.random.key_data')
+  array = np.asarray(leaf)
+  array = array.astype(array.dtype.newbyteorder('='), copy=False)
+  if array.dtype.kind in 'OSUMm' or array.dtype.names:
+    raise InputError(f'{name} is an array of {array.dtype}, not of numbers')
+  if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype:
+    raise InputError(f'{name} is {array.dtype.name}: JAX holds it with jax_enable_x64 only')
+  return array
 
 
 def _leaves(state: Any) -> dict[str, str]:
   """Every leaf's name with its type and shape, such as 'conv/kernel': 'float32[3,3,1,32]'."""
-  return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): (
-      f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
-    )
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state)
-  }
+  leaves = jax.tree_util.tree_leaves_with_path(state)
+  return {_name(path): _kind(leaf) for path, leaf in leaves}
+
+
+def _name(path: Any) -> str:
+  """Where a leaf is in a tree."""
+  return jax.tree_util.keystr(path, simple=True, separator='/')
+
+
+def _kind(leaf: Any) -> str:
+  """The type and shape of an array, or the type of what is none."""
+  if not hasattr(leaf, 'dtype'):
+    return type(leaf).__name__
+  return f'{leaf.dtype.name}[{",".join(map(str, leaf.shape))}]'

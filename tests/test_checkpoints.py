@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import serialization
 
 from mamljax import atomic, checkpoints
-from mamljax.atomic import DamagedFile
+from mamljax.atomic import DamagedFile, ForeignFile
 from mamljax.errors import InputError
 
 PARAMS = {
@@ -88,6 +89,88 @@ def test_parameters_that_do_not_fit_are_named(tmp_path, like, message):
     checkpoints.load(path, like)
   assert not isinstance(caught.value, DamagedFile)
   assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ('leaf', 'message'),
+  [
+    (0.1, 'a/w is a float, not an array: use jnp.asarray'),
+    (True, 'a/w is a bool, not an array'),
+    (jax.random.key(0), 'a/w is a typed random key: save its jax.random.key_data'),
+    (np.array(['x']), 'a/w is an array of <U1, not of numbers'),
+    (np.array([{}]), 'a/w is an array of object, not of numbers'),
+    (np.zeros(2), 'a/w is float64: JAX holds it with jax_enable_x64 only'),
+    (object(), 'a/w is a object, not an array'),
+  ],
+)
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, leaf, message):
+  """A checkpoint of Python numbers or typed keys was written, and failed when it was needed."""
+  with pytest.raises(InputError, match=message):
+    saved(tmp_path, {'a': {'w': leaf}})
+  assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+  'leaf',
+  [
+    np.array([1.5, 2], '>f4'),
+    np.array([1, 258], '>i4'),
+    np.float32(0.1),
+    jnp.zeros((0, 2)),
+    np.ones((2, 3), np.float32).T,
+    *(jnp.ones(3, kind) for kind in ('float8_e4m3fn', 'int4', 'complex64', 'bool', 'uint8')),
+  ],
+)
+def test_every_kind_of_number_comes_back(tmp_path, leaf):
+  """Big-endian arrays were written as they lie, and read as other numbers."""
+  (found,) = checkpoints.load(saved(tmp_path, [leaf]), [leaf])
+  np.testing.assert_array_equal(found, leaf)
+  assert found.dtype.name == leaf.dtype.name
+
+
+def test_double_precision_is_not_cut_when_loaded(tmp_path):
+  """Saved under x64 and loaded without, float64 came back as float32, as if bit for bit."""
+  with jax.enable_x64(True):
+    path = saved(tmp_path, [jnp.zeros(2)])
+  with pytest.raises(InputError, match='0 is float64: JAX holds it with jax_enable_x64 only'):
+    checkpoints.load(path, [np.zeros(2)])
+
+
+def test_expected_numbers_that_are_no_arrays_are_named(tmp_path):
+  """They ended in an AttributeError."""
+  with pytest.raises(InputError, match=r'a is float32\[\], expected float'):
+    checkpoints.load(saved(tmp_path, {'a': jnp.ones(())}), {'a': 1.0})
+
+
+@pytest.mark.parametrize(
+  'content', [b'PK\x03\x04' + bytes(60), b'{"a": 1}', serialization.to_bytes(PARAMS), b'\x93N']
+)
+def test_a_foreign_file_is_called_foreign(tmp_path, content):
+  """PyTorch's weights and other people's msgpack were said to be damaged."""
+  (tmp_path / 'other').write_bytes(content)
+  with pytest.raises(ForeignFile, match='other is not a file that mamljax wrote'):
+    checkpoints.load(tmp_path / 'other', PARAMS)
+
+
+def test_a_sealed_file_of_something_else_holds_no_parameters(tmp_path):
+  """A cell's progress in the place of a checkpoint was a traceback of msgpack's."""
+  atomic.write_sealed(tmp_path / 'other', b'PK\x03\x04')
+  with pytest.raises(InputError, match='other holds no parameters'):
+    checkpoints.load(tmp_path / 'other', PARAMS)
+
+
+def test_checkpoints_of_earlier_versions_are_read(tmp_path):
+  """They bear no name in front of their checksum; models took hours to train."""
+  path = saved(tmp_path)
+  path.write_bytes(path.read_bytes().removeprefix(b'mamljax\n'))
+  assert bits(checkpoints.load(path, PARAMS)) == bits(PARAMS)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+  """Reading it never ended."""
+  os.mkfifo(tmp_path / 'pipe')
+  with pytest.raises(InputError, match='pipe: it is a pipe or a device'):
+    checkpoints.load(tmp_path / 'pipe', PARAMS)
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):

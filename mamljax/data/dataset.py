@@ -24,12 +24,16 @@ class Dataset:
     images: uint8 [n, height, width, channels], read-only.
     labels: int32 [n], ascending, each of 0..num_classes-1 at least once; read-only.
     duplicates: how many images of the source were left out as exact copies.
+    classes: the source's label of each class, ascending integers [num_classes].
+    vanished: labels of the source all of whose images were copies of others.
   """
 
   name: str
   images: np.ndarray
   labels: np.ndarray
   duplicates: int
+  classes: np.ndarray
+  vanished: tuple[int, ...]
 
   @property
   def num_classes(self) -> int:
@@ -48,6 +52,13 @@ class Dataset:
     digest.update(np.ascontiguousarray(self.images).data)
     digest.update(np.ascontiguousarray(self.labels).data)
     return digest.hexdigest()[:16]
+
+  def left_out(self) -> str:
+    """A remark on the copies that were left out, for messages; '' if there were none."""
+    if not self.duplicates:
+      return ''
+    all_of = f', all of class {", ".join(map(str, self.vanished))}' if self.vanished else ''
+    return f' (exact copies of other images were left out: {self.duplicates}{all_of})'
 
 
 class Splits(NamedTuple):
@@ -75,8 +86,8 @@ def make_dataset(name: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
 
   Args:
     name: for messages, and kept.
-    images: [n, height, width] or [n, height, width, 1 or 3]; integers in 0..255 or floats
-      in [0, 1], which are rounded to 255ths.
+    images: [n, height, width] or [n, height, width, 1 or 3]; integers in 0..255, some of
+      them above 1, or floats in [0, 1], which are rounded to 255ths.
     labels: [n], integers, not negative.
 
   Raises:
@@ -90,10 +101,12 @@ def make_dataset(name: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
   first[1:] = (np.diff(high[by_content]) != 0) | (np.diff(low[by_content]) != 0)
   kept = by_content[first]
   kept = kept[np.argsort(labels[kept], kind='stable')]
-  _, compact = np.unique(labels[kept], return_inverse=True)
+  classes, compact = np.unique(labels[kept], return_inverse=True)
+  vanished = tuple(np.setdiff1d(labels, classes).tolist())
   sorted_images, sorted_labels = images[kept], compact.astype(np.int32)
   sorted_images.flags.writeable = sorted_labels.flags.writeable = False
-  return Dataset(name, sorted_images, sorted_labels, len(images) - len(kept))
+  copies = len(images) - len(kept)
+  return Dataset(name, sorted_images, sorted_labels, copies, classes, vanished)
 
 
 def check_images(name: str, images: np.ndarray) -> np.ndarray:
@@ -105,10 +118,15 @@ def check_images(name: str, images: np.ndarray) -> np.ndarray:
       f'{name}: images must be [n, height, width] or [n, height, width, 1 or 3], '
       f'not {list(images.shape)}'
     )
-  if images.dtype == np.uint8:
-    return images
   if images.dtype.kind not in 'iuf':
     raise InputError(f'{name}: images must be numbers, not {images.dtype}')
+  if images.dtype.kind in 'iu' and images.max() == 1:
+    raise InputError(
+      f'{name}: pixels are 0 and 1 in {images.dtype}, of which 255 is white: save them as '
+      'floats, or 255 times as large'
+    )
+  if images.dtype == np.uint8:
+    return images
   limit = 1 if images.dtype.kind == 'f' else 255
   # Written so that NaN is outside too.
   outside = ~((images >= 0) & (images <= limit))

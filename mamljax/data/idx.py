@@ -1,12 +1,15 @@
 """IDX, the format in which MNIST and its successors are published: read strictly."""
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from mamljax import atomic
+from mamljax.data.npz import MOST_BYTES
 from mamljax.errors import InputError
 
 _UNSIGNED_BYTES = 0x08
@@ -89,7 +92,11 @@ def _find(folder: Path, name: str) -> Path:
 def _uncompressed(path: Path) -> bytes:
   """The file's bytes, inflated if they are gzip's."""
   try:
-    data = path.read_bytes()
-    return gzip.decompress(data) if data.startswith(b'\x1f\x8b') else data
+    data = atomic.regular(path).read_bytes()
+    if data.startswith(b'\x1f\x8b'):
+      data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST_BYTES + 1)
   except (OSError, EOFError, zlib.error) as error:
     raise InputError(f'cannot read {path}: {error}') from error
+  if len(data) > MOST_BYTES:
+    raise InputError(f'cannot read {path}: it has more than {MOST_BYTES} bytes')
+  return data

@@ -27,7 +27,8 @@ def load_dataset(
   Args:
     name: one of
       `mnist_sample`, `fashion_mnist_sample`: 200 images of each class, in the package;
-      `npz:PATH`: the user's own `images` and `labels`, see `make_dataset`; never unpickled;
+      `npz:PATH`: the user's own `images` and `labels`, see `make_dataset`; never unpickled,
+      ~ is the home folder;
       any image-classification data set of TensorFlow Datasets, such as `mnist`, `cifar10`,
       `emnist/balanced` or `omniglot`, prepared by `python -m experiments.prepare_data`:
       its train, validation and test splits together, decoded once and then kept as .npz in
@@ -47,13 +48,21 @@ def load_dataset(
   if name in SAMPLES:
     images, labels = read_sample(name)
   elif name.startswith(FILE):
-    images, labels = npz.read(name.removeprefix(FILE), keys=('images', 'labels'))
+    images, labels = npz.read(file_of(name), keys=('images', 'labels'))
   else:
     images, labels = _read_tfds(
       name, data_dir=data_dir, image_size=image_size, channels=channels
     )
   images = check_images(name, images)
   return make_dataset(name, _convert(images, image_size, channels), labels)
+
+
+def file_of(name: str) -> Path:
+  """The path of the user's file that a data set is named by; ~ is the home folder."""
+  try:
+    return Path(name.removeprefix(FILE)).expanduser()
+  except RuntimeError as error:
+    raise InputError(f'{name}: {error}') from error
 
 
 def file_state(name: str) -> tuple[int, ...]:
@@ -64,7 +73,7 @@ def file_state(name: str) -> tuple[int, ...]:
   if not name.startswith(FILE):
     return ()
   try:
-    told = Path(name.removeprefix(FILE)).stat()
+    told = file_of(name).stat()
   except OSError:
     return ()
   return told.st_size, told.st_mtime_ns

@@ -2,6 +2,7 @@
 
 import io
 import os
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,21 +11,28 @@ import numpy as np
 from mamljax import atomic
 from mamljax.errors import InputError
 
+MOST_BYTES = 4 << 30  # of an array: CIFAR-10 in float64 has 1.5 GB
+_ARRAY = b'\x93NUMPY'
+
 
 def read(path: str | os.PathLike[str], *, keys: Sequence[str]) -> tuple[np.ndarray, ...]:
-  """The arrays of these names, their checksums verified.
+  """The arrays of these names, read to their ends, so that their checksums are verified.
 
   Raises:
-    InputError: if the file cannot be read, is damaged, holds pickled objects, or lacks one
-      of the names.
+    InputError: if the file cannot be read or is none, is damaged, holds pickled objects or
+      more than `MOST_BYTES`, or lacks one of the names.
   """
   try:
-    with open(path, 'rb') as opened, np.load(opened, allow_pickle=False) as file:
-      missing = [key for key in keys if key not in file]
-      arrays = () if missing else tuple(file[key] for key in keys)
+    with zipfile.ZipFile(atomic.regular(path)) as file:
+      names = set(file.namelist())
+      members = [f'{key}.npy' if f'{key}.npy' in names else key for key in keys]
+      missing = [key for key, name in zip(keys, members, strict=True) if name not in names]
+      arrays = () if missing else tuple(_array(file, name) for name in members)
+  except InputError:
+    raise
   # A damaged or hostile file makes zipfile, zlib and NumPy raise a dozen kinds of error.
   except Exception as error:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
+    reason = _hint(path) or (str(error) or type(error).__name__).splitlines()[0]
     raise InputError(f'cannot read {path} as .npz: {reason}') from error
   if missing:
     raise InputError(f'{path} has no {missing[0]!r}: it must hold {" and ".join(keys)}')
@@ -40,3 +48,27 @@ def write(path: str | os.PathLike[str], *, compress: bool, **arrays: np.ndarray)
   save: Any = np.savez_compressed if compress else np.savez
   save(buffer := io.BytesIO(), **arrays)
   atomic.write_bytes(path, buffer.getvalue())
+
+
+def _array(file: zipfile.ZipFile, name: str) -> np.ndarray:
+  """A member of the archive, all of whose bytes are those of one array."""
+  size = file.getinfo(name).file_size
+  if size > MOST_BYTES:
+    raise ValueError(f'{name} has {size / 2**30:.1f} GiB, at most {MOST_BYTES >> 30} are read')
+  data = io.BytesIO(file.read(name))
+  if data.getbuffer()[: len(_ARRAY)] != _ARRAY:
+    raise ValueError(f'{name} is not an array: write it with numpy.savez')
+  array = np.lib.format.read_array(data, allow_pickle=False)
+  if left := size - data.tell():
+    raise ValueError(f'{name} has {left} bytes more than its array')
+  return array
+
+
+def _hint(path: str | os.PathLike[str]) -> str:
+  """What to do about a file of another kind; '' if it is not known."""
+  try:
+    with atomic.regular(path).open('rb') as file:
+      single = file.read(len(_ARRAY)) == _ARRAY
+  except OSError:
+    return ''
+  return 'it is a single array (.npy): numpy.savez keeps images and labels' if single else ''

@@ -33,7 +33,7 @@ def pool_labels(pool: Pool) -> np.ndarray:
 @given(order=st.permutations(range(12)))
 def test_order_does_not_depend_on_the_source(order: list[int]):
   """Else an experiment on data that TFDS shuffled anew would be another experiment."""
-  images = np.random.default_rng(0).integers(0, 2, (12, 2, 2, 3), np.uint8)
+  images = np.random.default_rng(0).integers(0, 256, (12, 2, 2, 3), np.uint8)
   labels = np.arange(12) % 3
   images[3] = images[0]  # an exact copy in the same class
   images[7] = images[2]  # and one in another
@@ -74,6 +74,18 @@ def test_copies_are_dropped_and_counted():
   np.testing.assert_array_equal(dataset.labels, [0, 0, 1])  # the lowest label of image 2
 
 
+def test_a_class_that_is_all_copies_is_told():
+  """Of two classes "has only 1 classes" was said, and not why."""
+  images = np.array([[[7]], [[8]], [[7]], [[8]], [[9]]], np.uint8)
+  dataset = make_dataset('a', images, np.array([2, 2, 5, 5, 2]))
+  assert dataset.num_classes == 1
+  assert dataset.classes.tolist() == [2]
+  assert dataset.left_out() == (
+    ' (exact copies of other images were left out: 2, all of class 5)'
+  )
+  assert make_dataset('a', images[:2], np.array([2, 5])).left_out() == ''
+
+
 def test_labels_without_images_are_closed_up():
   """Else a task could draw a class that has no images (EMNIST's letters start at 1)."""
   dataset = make_dataset(
@@ -110,6 +122,8 @@ GOOD_IMAGES, GOOD_LABELS = np.zeros((2, 4, 4)), np.zeros(2, int)
     (GOOD_IMAGES - 1e-3, GOOD_LABELS, 'outside 0..1'),
     (GOOD_IMAGES + 255, GOOD_LABELS, 'outside 0..1, as float64 must be; the first is 255'),
     (np.full((2, 4, 4), np.inf), GOOD_LABELS, 'outside'),
+    (np.eye(2, dtype=np.uint8).reshape(2, 2, 1), GOOD_LABELS, 'pixels are 0 and 1 in uint8'),
+    (np.eye(2, dtype=int).reshape(2, 2, 1), GOOD_LABELS, 'pixels are 0 and 1 in int64'),
     (np.full((2, 4, 4), 256), GOOD_LABELS, 'outside 0..255'),
     (np.full((2, 4, 4), -1), GOOD_LABELS, 'outside 0..255'),
     (np.zeros((2, 4, 4), bool), GOOD_LABELS, 'numbers, not bool'),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mamljax.data import idx
 from mamljax.data.idx import read_idx, read_labelled_images
 from mamljax.errors import InputError
 
@@ -96,3 +97,13 @@ def test_labels_must_be_classes(tmp_path: Path, idx_bytes: Encode):
   path = write(tmp_path / 'train-labels-idx1-ubyte', idx_bytes(np.array([9, 10])))
   with pytest.raises(InputError, match=rf'{path} has the label 10: expected 0\.\.9'):
     read_labelled_images(tmp_path, stem='train', classes=10)
+
+
+def test_a_bomb_is_refused_before_it_fills_memory(
+  tmp_path: Path, idx_bytes: Encode, monkeypatch: pytest.MonkeyPatch
+):
+  """A megabyte of gzip could become a gigabyte of zeros."""
+  monkeypatch.setattr(idx, 'MOST_BYTES', 1000)
+  path = write(tmp_path / 'images.gz', gzip.compress(idx_bytes(np.zeros((100, 10, 10)))))
+  with pytest.raises(InputError, match=f'cannot read {path}: it has more than 1000 bytes'):
+    read_idx(path, dimensions=3)

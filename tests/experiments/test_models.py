@@ -163,3 +163,17 @@ def test_tasks_that_the_data_do_not_allow_are_refused(model, change, message):
   """Drawn all the same, an image would stand in a task twice."""
   with pytest.raises(InputError, match=message):
     models.splits_of(dataclasses.replace(model, **change), None)
+
+
+def test_what_is_too_few_is_named_with_the_copies_that_were_left_out(tmp_path):
+  """'allows at most -1' named neither class nor count, 'only 1 classes' no copies."""
+  images = np.random.default_rng(0).integers(0, 256, (45, 11, 11), np.uint8)
+  labels = np.repeat([3, 7, 9], [20, 20, 5])
+  np.savez(tmp_path / 'few.npz', images=images, labels=labels)
+  few = dataclasses.replace(MODEL, dataset=f'npz:{tmp_path}/few.npz')
+  with pytest.raises(InputError, match=r'too few images for any.* class 9 has 1 of its 5'):
+    models.splits_of(few, None)
+  np.savez(tmp_path / 'copied.npz', images=images[[*range(20)] * 2], labels=labels[:40])
+  copied = dataclasses.replace(MODEL, dataset=f'npz:{tmp_path}/copied.npz')
+  with pytest.raises(InputError, match=r'only 1 classes .*left out: 20, all of class 7'):
+    models.splits_of(copied, None)
