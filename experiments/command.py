@@ -30,6 +30,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
   def guarded(argv: Sequence[str]) -> None:
     try:
       _pin_randomness()
+      _refuse_without_compiler()
       if argv[1:]:
         raise InputError(f'unexpected argument {argv[1]!r}: options are given as --name=value')
       main(argv)
@@ -63,6 +64,12 @@ def _pin_randomness() -> None:
 
 
 _RANDOMNESS = {'jax_default_prng_impl': 'threefry2x32', 'jax_threefry_partitionable': True}
+
+
+def _refuse_without_compiler() -> None:
+  """Refuses a JAX that is told not to compile: some of it fails, the rest takes days."""
+  if jax.config.values['jax_disable_jit']:
+    raise InputError('JAX_DISABLE_JIT keeps JAX from compiling: unset it')
 
 
 def _our_flags() -> list[str]:

@@ -1,5 +1,6 @@
 """A mistake ends as one clear line and exit status 2: no traceback, nothing written or lost."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -241,3 +242,10 @@ def test_a_users_own_terminal(npz, tmp_path, typed, message):
   process = start([*arguments(npz, tmp_path / 'out'), typed])
   refused(finish(process), message)
   assert list(tmp_path.iterdir()) == [npz]
+
+
+def test_a_jax_that_does_not_compile_is_refused_at_the_start(tmp_path):
+  """JAX_DISABLE_JIT=1 was recorded as the failure of each cell, and the cells left alone."""
+  with jax.disable_jit():
+    refused(run([f'--output_dir={tmp_path}/out']), 'JAX_DISABLE_JIT keeps JAX from compiling')
+  assert not (tmp_path / 'out').exists()
