@@ -135,7 +135,7 @@ def pool(told: Pool, *, per_class: int) -> None:
       f'a pool holds uint8 images [n, ...], not {told.images.dtype}{list(told.images.shape)}'
     )
   counts = concrete(told.counts)
-  if counts is not None and counts.min() < per_class:
+  if counts is not None and counts.size and counts.min() < per_class:
     least = int(counts.argmin())
     raise InputError(
       f'{per_class} different images of each class are needed, and class {least} of the pool '
