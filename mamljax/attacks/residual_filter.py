@@ -39,6 +39,7 @@ from mamljax.attacks.shadows import (
 from mamljax.attacks.sketches import Sketch, make_sketch
 from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.checks import Checked, choice, count
+from mamljax.dtypes import like
 from mamljax.errors import InputError
 from mamljax.maml import adapt
 from mamljax.types import Batch, Params
@@ -191,8 +192,8 @@ def _pull_back(known: Knowledge, support: Batch, query: jax.Array, ways: int) ->
 
     return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(query, labels)
 
-  _, back = jax.vjp(losses, known.params)
-  return lambda errors: back(-errors)[0]
+  at_w, back = jax.vjp(losses, known.params)
+  return lambda errors: back(like(at_w, -errors))[0]
 
 
 class _Shadow(NamedTuple):

@@ -15,7 +15,10 @@ import pytest
 from mamljax.attacks import ATTACKS, NEEDS, Candidate, Knowledge, Observation
 from mamljax.attacks.observation import Pool
 from mamljax.audit.game import Trial
-from mamljax.types import Task
+from mamljax.defences import Defence, Gaussian
+from mamljax.maml import InnerLoop
+from mamljax.networks import CrossEntropy, init_params, make_network
+from mamljax.types import Batch, Task
 from tests.attacks.plays import MEMBERS, OPTIONS, attack, knowledge, observed, played
 
 NAMES = ['Options', 'Info', 'REQUIRES', 'THRESHOLD', 'prepare', 'score']
@@ -118,3 +121,37 @@ def test_what_is_not_in_the_gradient_is_not_in_the_score(target):
   )
   assert not np.array_equal(trials.task.support.images, traded.task.support.images)
   np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize(
+  ('name', 'double'), [*((name, False) for name in ATTACKS), ('residual_filter', True)]
+)
+def test_arrays_for_rates_and_noise_are_any_attacks(name, double):
+  """Five attacks failed in a scan on bfloat16 parameters with float32 rates, one under x64."""
+  module = ATTACKS[name]
+  with jax.enable_x64(double):
+    network, number = make_network('mlp', ways=2), jnp.float32(0.1)
+    shapes = jax.eval_shape(lambda key: init_params(key, network, (12, 12, 1)), KEY)
+    params = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.bfloat16), shapes)
+    pool = Pool(jnp.zeros((12, 12, 12, 1), jnp.uint8), jnp.arange(2) * 6, jnp.full(2, 6))
+    defence = Defence(*(Gaussian(number, number) for _ in range(4)))
+    known = Knowledge(CrossEntropy(network), params, InnerLoop(1, number), pool, defence)
+    image, labels = jnp.full((12, 12, 1), jnp.float32(0.5)), jnp.arange(2)
+    query = Batch(jnp.stack([image, image]), labels)
+    seen = Observation(params, labels, labels, query, defence, labels)
+    sizes = {n: 2 for n in ('ways', 'shots', 'shadows', 'iterations') if n in fields(module)}
+    floats = {n: number for n, kind in fields(module).items() if kind not in (int, str)}
+    options = [module.Options(target=t, **sizes, **floats) for t in module.REQUIRES]
+
+    def play(known, seen, candidate, options):
+      prepared = module.prepare(KEY, known, options=options)
+      return module.score(KEY, prepared, seen, candidate, options=options)[0]
+
+    for each in options:
+      told = jax.eval_shape(play, known, seen, Candidate(image, labels[0]), each)
+      assert told.shape == ()
+
+
+def fields(module: ModuleType) -> dict[str, typing.Any]:
+  """The options of an attack and their types."""
+  return {field.name: field.type for field in dataclasses.fields(module.Options)}
