@@ -6,6 +6,7 @@ images of both sets are read off it (`mamljax.attacks.recovery`), the model and 
 known. Writes OUT/recovery.csv and a picture, OUT/recovery.png, of the first task's images.
 """
 
+import dataclasses
 import functools
 import time
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from experiments import (
   stages,
 )
 from experiments.csv_text import csv_text
-from experiments.grid import Cell
+from experiments.grid import Cell, Model
 from mamljax import atomic
 from mamljax.attacks.recovery import recover_images
 from mamljax.audit.metrics import proportion
@@ -43,6 +44,8 @@ COLUMNS = (
   *('pool', 'images', 'tasks', 'whole_tasks', 'whole_low', 'whole_high', 'same_images'),
   *('ssim', 'median_error', 'samples', 'seconds_per_task', 'seed', 'git_revision'),
 )
+# What else sets two cells apart: two rows must not look the same.
+REST = tuple(field.name for field in dataclasses.fields(Model) if field.name not in COLUMNS)
 
 _SAMPLES = bounds.integer(
   'samples',
@@ -87,9 +90,9 @@ def main(argv: Sequence[str]) -> None:
     if not rows:
       figures.save(_draw(read), sweep.output_dir / 'recovery.png', private=True)
     rows.append(_row(cell, read))
-    atomic.write_text(sweep.output_dir / 'recovery.csv', csv_text(COLUMNS, rows))
+    atomic.write_text(sweep.output_dir / 'recovery.csv', csv_text((*COLUMNS, *REST), rows))
   runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)
-  print((sweep.output_dir / 'recovery.csv').read_text())
+  print(csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows]))
 
 
 def _read(cell: Cell, sweep: flags.Sweep) -> Read:
@@ -149,7 +152,7 @@ def _row(cell: Cell, read: Read) -> dict[str, Any]:
   """A line of the table: how many tasks were read whole, with a 95 % interval."""
   same = read.errors < HALF_A_LEVEL
   whole = proportion(int(same.all(axis=1).sum()), len(same))
-  return {name: getattr(cell, name) for name in COLUMNS if hasattr(cell, name)} | {
+  return {name: getattr(cell, name) for name in (*COLUMNS, *REST) if hasattr(cell, name)} | {
     'images': same.shape[1],
     'tasks': len(same),
     'whole_tasks': whole.value if whole else None,

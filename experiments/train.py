@@ -5,6 +5,7 @@ writes the accuracy of new tasks, on images held out from training, to OUT/learn
 OUT/learning.png. The flags are those of the sweep; those of the attack are not used.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ COLUMNS = (
   *('defence', 'noise_scale', 'epoch', 'rounds', 'accuracy', 'accuracy_low', 'accuracy_high'),
   *('tasks', 'seed'),
 )
+# What else sets two models apart: two rows must not look the same.
+REST = tuple(field.name for field in dataclasses.fields(Model) if field.name not in COLUMNS)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -44,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
     rows.append(row)
     _write(sweep, rows)
   runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)
-  print((sweep.output_dir / 'learning.csv').read_text())
+  print(csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows]))
 
 
 def _learn(model: Model, epochs: list[int], sweep: flags.Sweep) -> Iterator[dict[str, Any]]:
@@ -60,12 +63,12 @@ def _learn(model: Model, epochs: list[int], sweep: flags.Sweep) -> Iterator[dict
       'accuracy_low': learned.low,
       'accuracy_high': learned.high,
       'tasks': learned.tasks,
-    } | {name: getattr(model, name) for name in COLUMNS if hasattr(model, name)}
+    } | {name: getattr(model, name) for name in (*COLUMNS, *REST) if hasattr(model, name)}
 
 
 def _write(sweep: flags.Sweep, rows: list[dict[str, Any]]) -> None:
   """The rows so far, as a table and as a picture."""
-  atomic.write_text(sweep.output_dir / 'learning.csv', csv_text(COLUMNS, rows))
+  atomic.write_text(sweep.output_dir / 'learning.csv', csv_text((*COLUMNS, *REST), rows))
   figures.save(figures.learning(rows), sweep.output_dir / 'learning.png')
 
 
