@@ -70,6 +70,13 @@ def scalar(name: str, value: Any) -> None:
     raise InputError(f'{name} must be one number, not {list(jnp.shape(value))}: use jax.vmap')
 
 
+def amount(name: str, value: Any) -> None:
+  """Refuses an amount that is negative or not finite."""
+  seen = value if isinstance(value, int | float | np.number) else concrete(value)
+  if seen is not None and not np.all((seen >= 0) & np.isfinite(seen)):
+    raise InputError(f'{name} must be finite and 0 or more, not {seen}')
+
+
 def images(name: str, pixels: Any, *, unit: bool = False) -> None:
   """Refuses images that are no finite floats.
 

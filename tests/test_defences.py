@@ -149,6 +149,13 @@ def test_a_slip_of_the_pen_is_met_with_one_clear_line(text, message):
   assert '\n' not in str(caught.value)
 
 
+@pytest.mark.parametrize('scale', [-1, float('nan'), jnp.inf, jnp.float32(-0.1)])
+def test_noise_of_no_size_is_refused(scale):
+  """It was drawn all the same, and a gradient of NaN sent."""
+  with pytest.raises(InputError, match='scale of noise must be finite and 0 or more, not'):
+    make_defence('query_noise', scale=scale)
+
+
 @pytest.mark.parametrize('text', ['none+query_noise', '2*none'])
 def test_none_is_no_part(text):
   """'Did you mean none?' is no help to someone who wrote it."""

@@ -5,6 +5,7 @@ import re
 
 import jax
 
+from mamljax import checks
 from mamljax.defences.defence import Defence
 from mamljax.defences.gaussian import Gaussian
 from mamljax.errors import InputError, unknown
@@ -69,8 +70,9 @@ def make_defence(
     clip_images: whether noisy images are clipped to [0, 1]. (The paper does not say.)
 
   Raises:
-    InputError: if `text` is wrong.
+    InputError: if `text` is wrong, or the scale negative or not finite.
   """
+  checks.amount('the scale of noise', scale)
   bounds = (0.0, 1.0) if clip_images else ()
   hooks = {}
   for name, factor in parse_defence(text).items():
