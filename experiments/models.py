@@ -14,6 +14,7 @@ from absl import logging
 
 from experiments import distributed, interruption, origin, results
 from experiments.grid import Cell, Model
+from experiments.streams import Stream, stream_key
 from mamljax import atomic, checkpoints, training
 from mamljax.data import Dataset, Splits, load_dataset, split_dataset
 from mamljax.data.loading import file_state
@@ -132,7 +133,7 @@ def describe_training(model: Model) -> training.Training:
 
 def initial_state(model: Model, splits: Splits) -> training.State:
   """The untrained state of a model; it depends on the model and its seed alone."""
-  key = jax.random.fold_in(jax.random.key(model.seed), 0)
+  key = stream_key(model.seed, Stream.INITIALIZATION)
   network = describe_training(model).loss_fn.network
   height, width, channels = splits.training.images.shape[1:]
   return training.init(init_params(key, network, (height, width, channels)))
@@ -157,7 +158,7 @@ def trained_states(
     Interrupted: if the process was asked to stop; the epoch is kept.
   """
   described, pool = describe_training(model), jax.device_put(splits.training)
-  key = jax.random.fold_in(jax.random.key(model.seed), 1)
+  key = stream_key(model.seed, Stream.TRAINING)
   folder = store_dir / 'checkpoints' / _key(model)
   state = initial_state(model, splits)
   for epoch in sorted(set(epochs)):
@@ -228,7 +229,7 @@ def measure_learning(
 
 def _test(model: Model, state: training.State, splits: Splits) -> np.ndarray:
   """The accuracy of each of `META_TEST_TASKS` new tasks, [tasks]."""
-  key = jax.random.fold_in(jax.random.key(model.seed), 2)
+  key = stream_key(model.seed, Stream.META_TEST)
   pool = jax.device_put(splits.victims)
   described = describe_training(model)
   tested = _meta_test(key, state.params, pool, described, tasks=META_TEST_TASKS)

@@ -15,6 +15,7 @@ from experiments import playing, stages
 from experiments.grid import Cell
 from experiments.options import BOUNDS
 from experiments.progress import Keeper
+from experiments.streams import Stream
 from mamljax.audit.combination import combine
 from mamljax.audit.decision import choose_threshold
 from mamljax.data import Splits
@@ -77,11 +78,11 @@ def _play(
     keeper=keeper,
     earlier=cell.epoch - part.epoch,
   )
-  report = play(getattr(splits, cell.pool), stream=playing.REPORTED, count=cell.trials)
+  report = play(getattr(splits, cell.pool), stream=Stream.REPORTED, count=cell.trials)
   if cell.threshold is not None:
     return Phases(report, playing.NOTHING, timings)
   count = cell.calibration_trials
-  calibrate = play(splits.calibration, stream=playing.CALIBRATION, count=count)
+  calibrate = play(splits.calibration, stream=Stream.CALIBRATION, count=count)
   return Phases(report, calibrate, timings)
 
 

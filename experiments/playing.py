@@ -22,9 +22,9 @@ from experiments.grid import Cell, describe
 from experiments.options import BOUNDS, passes
 from experiments.progress import EXAMPLES, Block, Keeper, join
 from experiments.stages import Played, is_member
+from experiments.streams import Stream, TrialStream, stream_key
 from mamljax.types import Pool
 
-CALIBRATION, REPORTED = 4, 5  # streams of randomness beside those of models and stages
 CHUNKS_PER_BLOCK = 4  # per device: long enough to hide dispatch, short enough to show progress
 
 
@@ -51,7 +51,7 @@ def play(
   shared: stages.Shared,
   pool: Pool,
   *,
-  stream: int,
+  stream: Stream,
   count: int,
   advance: Callable[[int], Any],
   keeper: Keeper | None = None,
@@ -63,7 +63,7 @@ def play(
     cell: what is played.
     shared: what its trials share; see `stages.share`.
     pool: the images that tasks and candidates are drawn from.
-    stream: `CALIBRATION` or `REPORTED`; trials of different streams are independent.
+    stream: `CALIBRATION` or `REPORTED`, whose trials of different streams are independent.
     count: how many trials; every other one has a member.
     advance: called with the number of trials done since it was last called.
     keeper: where to go on from, and where to keep what is played; nowhere if None.
@@ -76,7 +76,7 @@ def play(
   """
   mesh = jax.make_mesh((jax.device_count(),), ('trials',), axis_types=(AxisType.Auto,))
   everywhere = NamedSharding(mesh, P())
-  key = jax.random.fold_in(jax.random.key(cell.seed), stream)
+  key = stream_key(cell.seed, stream)
   pool, shared = distributed.spread((pool, shared), everywhere)
   size = cell.chunk * CHUNKS_PER_BLOCK * mesh.size
   blocks = keeper.load(stream) if keeper else []
@@ -153,7 +153,7 @@ def prepare_block(
   keys, trials = stages.draw(key, distributed.own_copy(pool), own, **rules)
   if earlier:  # the last is drawn as if it were alone
     fold = jax.random.fold_in
-    keys = jax.vmap(lambda key: fold(fold(key, stages.ROUND), earlier))(keys)
+    keys = jax.vmap(lambda key: fold(fold(key, TrialStream.ROUND), earlier))(keys)
   keys, trials = distributed.spread((keys, trials), split)
   static = {'attack': cell.attack, 'chunk': cell.chunk, 'mesh': mesh}
   if cell.attack in BOUNDS:

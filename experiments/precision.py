@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 from experiments import models
 from experiments.grid import Model
+from experiments.streams import Stream, stream_key
 from mamljax.maml import meta_gradient
 from mamljax.tasks import sample_task
 from mamljax.types import Params, Pool
@@ -33,7 +34,7 @@ def _gradient(model: Model, params: Params, pool: Pool) -> jax.Array:
 
   @jax.jit
   def send(pool: Pool, params: Params) -> jax.Array:
-    task = draw(jax.random.key(model.seed), pool)
+    task = draw(stream_key(model.seed, Stream.GRADIENT_ERROR), pool)
     return ravel_pytree(meta_gradient(described.loss_fn, params, task, described.inner))[0]
 
   return send(jax.device_put(pool), params)

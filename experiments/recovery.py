@@ -32,6 +32,7 @@ from experiments import (
 )
 from experiments.csv_text import csv_text
 from experiments.grid import Cell, Model
+from experiments.streams import Stream, stream_key
 from mamljax import atomic
 from mamljax.attacks.recovery import recover_images
 from mamljax.audit.metrics import proportion
@@ -107,7 +108,7 @@ def _read(cell: Cell, sweep: flags.Sweep) -> Read:
   recover = jax.jit(
     functools.partial(recover_images, shape=shape, count=count, samples=_SAMPLES.value)
   )
-  compare, key = jax.jit(_compare), jax.random.key(cell.seed)
+  compare, key = jax.jit(_compare), stream_key(cell.seed, Stream.RECOVERY)
   errors, similarities, first, seconds = [], [], None, []
   for at in tqdm(range(cell.trials), unit='task', desc=f'{cell.dataset} {count} images'):
     gradient, start = jax.tree.map(lambda leaf, at=at: leaf[at], gradients), time.perf_counter()
@@ -126,7 +127,7 @@ def _read(cell: Cell, sweep: flags.Sweep) -> Read:
 def _observe(cell: Cell, splits: Any, params: Params) -> tuple[Params, np.ndarray]:
   """What each task's learner sends, and the images behind it [tasks, images, ...]."""
   shared, _ = stages.share(cell, params, splits.references)
-  key = jax.random.fold_in(jax.random.key(cell.seed), playing.REPORTED)
+  key = stream_key(cell.seed, Stream.REPORTED)
   rules = {
     name: getattr(cell, name) for name in ('ways', 'shots', 'target', 'learners', 'non_members')
   }

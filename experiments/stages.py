@@ -19,6 +19,7 @@ from experiments import models
 from experiments.compilation import compile_once
 from experiments.grid import Cell
 from experiments.options import BOUNDS, make_options, required
+from experiments.streams import Stream, TrialStream, stream_key
 from mamljax.attacks import ATTACKS, Knowledge, Observation
 from mamljax.audit import game
 from mamljax.audit.game import Trial
@@ -26,9 +27,6 @@ from mamljax.data import Splits
 from mamljax.defences import Defence
 from mamljax.maml import InnerLoop
 from mamljax.types import Params, Pool, Task
-
-PREPARE = 3  # a stream of randomness beside those of the model (see experiments.models)
-SEND, SCORE, ROUND = 0, 1, 2  # of a trial's own
 
 
 class Shared(NamedTuple):
@@ -100,7 +98,7 @@ def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[st
   if cell.attack in BOUNDS:
     seconds = {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
     return Shared(knowledge, None, described.inner, described.defence, options), seconds
-  key = jax.random.fold_in(jax.random.key(cell.seed), PREPARE)
+  key = stream_key(cell.seed, Stream.PREPARATION)
   told = jax.tree.map(jnp.asarray, (key, knowledge, options))
   prepared, seconds = _prepare_once(cell.attack, *told)
   return Shared(knowledge, prepared, described.inner, described.defence, options), seconds
@@ -208,7 +206,7 @@ def observe(
   def see_learners(shared: Shared, keyed: tuple[jax.Array, Trial]) -> Observation:
     key, trial = keyed
     see_all = jax.vmap(functools.partial(see, shared))
-    return see_all(_learner_keys(key, SEND, trial), trial.tasks, trial.classes)
+    return see_all(_learner_keys(key, TrialStream.SEND, trial), trial.tasks, trial.classes)
 
   return _share_out(see_learners, shared, (keys, trials), chunk=chunk, mesh=mesh)
 
@@ -230,7 +228,7 @@ def attack(
     key, trial, observations = keyed
     score = functools.partial(ATTACKS[attack].score, options=shared.options)
     score_all = jax.vmap(lambda *told: score(told[0], shared.prepared, *told[1:]))
-    key_scores = _learner_keys(key, SCORE, trial)
+    key_scores = _learner_keys(key, TrialStream.SCORE, trial)
     scores, info = score_all(key_scores, observations, trial.candidates)
     best = scores.argmax()
     info = jax.tree.map(lambda leaf: leaf[best], info)
@@ -262,7 +260,7 @@ def bound(
   def play(shared: Shared, keyed: tuple[jax.Array, Trial]) -> Played:
     key, trial = keyed
     score, _ = BOUNDS[attack].score(
-      jax.random.fold_in(key, SCORE),
+      jax.random.fold_in(key, TrialStream.SCORE),
       shared.knowledge.loss_fn,
       shared.knowledge.params,
       trial,
@@ -275,7 +273,7 @@ def bound(
   return _share_out(play, shared, (keys, trials), chunk=chunk, mesh=mesh)
 
 
-def _learner_keys(key: jax.Array, stream: int, trial: Trial) -> jax.Array:
+def _learner_keys(key: jax.Array, stream: TrialStream, trial: Trial) -> jax.Array:
   """A key for each learner of a trial."""
   return jax.random.split(jax.random.fold_in(key, stream), len(trial.candidates.label))
 

@@ -20,6 +20,7 @@ from experiments import paper, playing, stages
 from experiments.aligned import aligned
 from experiments.figures import COLOURS, STYLE
 from experiments.grid import Cell
+from experiments.streams import Stream, stream_key
 from mamljax.types import Pool
 
 _LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -79,7 +80,7 @@ def measure(
   alone = _play_alone(cell, shared, pool, count=1 + repeats)
   seconds = [block.seconds for block in alone[1:]]
   batch = playing.play(
-    cell, shared, pool, stream=playing.REPORTED, count=candidates, advance=lambda _: None
+    cell, shared, pool, stream=Stream.REPORTED, count=candidates, advance=lambda _: None
   )
   size = cell.ways * cell.shots
   one, amortised = statistics.median(seconds), batch.seconds / candidates
@@ -141,7 +142,7 @@ def _play_alone(
   first = jax.devices()[:1]
   mesh = jax.make_mesh((1,), ('trials',), axis_types=(AxisType.Auto,), devices=first)
   cell = dataclasses.replace(cell, chunk=1)
-  key = jax.random.fold_in(jax.random.key(cell.seed), playing.REPORTED)
+  key = stream_key(cell.seed, Stream.REPORTED)
   pool, shared = jax.device_put((pool, shared), NamedSharding(mesh, P()))
   return [
     playing.play_block(key, cell, pool, shared, jnp.arange(index, index + 1), mesh)

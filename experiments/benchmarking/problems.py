@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments import playing
 from experiments.grid import Cell
+from experiments.streams import Stream, stream_key
 from mamljax import atomic
 from mamljax.tasks import sample_task
 from mamljax.types import Params, Pool
@@ -43,7 +44,8 @@ def write_attack(path: Path, cell: Cell, ready: playing.Ready) -> None:
 
 def write_training(path: Path, cell: Cell, params: Params, pool: Pool) -> None:
   """The meta-knowledge and the tasks of a round."""
-  keys = jax.random.split(jax.random.key(cell.seed), cell.tasks_per_round)
+  first = jax.random.fold_in(stream_key(cell.seed, Stream.TRAINING), 0)
+  keys = jax.random.split(first, cell.tasks_per_round)
   pool = jax.device_put(pool)
   draw = jax.vmap(lambda key: sample_task(key, pool, ways=cell.ways, shots=cell.shots))
   tasks = jax.device_get(draw(keys))

@@ -17,6 +17,7 @@ from experiments.benchmarking import problems
 from experiments.benchmarking.flops import count_flops
 from experiments.grid import Cell
 from experiments.precision import gradient_error
+from experiments.streams import Stream, stream_key
 from mamljax import training
 
 SIDE = 1024  # of the matrices whose product stands for the machine's peak
@@ -94,7 +95,7 @@ def _attack(work: Work) -> Loaded:
   shared, _ = stages.share(cell, params, splits.references)
   shared = _rematerialize(shared) if work.remat else shared
   pool, shared = jax.device_put((splits.victims, shared), NamedSharding(mesh, P()))
-  key = jax.random.fold_in(jax.random.key(cell.seed), playing.REPORTED)
+  key = stream_key(cell.seed, Stream.REPORTED)
   ready = playing.prepare_block(key, cell, pool, shared, jnp.arange(work.units), mesh)
   if work.problem:
     problems.write_attack(Path(work.problem), cell, ready)
@@ -112,7 +113,7 @@ def _play(work: Work) -> Loaded:
   shared, _ = stages.share(work.cell, params, splits.references)
 
   def play() -> None:
-    told = {'stream': playing.REPORTED, 'count': work.units, 'advance': lambda _: None}
+    told = {'stream': Stream.REPORTED, 'count': work.units, 'advance': lambda _: None}
     playing.play(work.cell, shared, splits.victims, **told)
 
   play()  # the draw of the trials compiles, too
@@ -128,7 +129,7 @@ def _rematerialize(shared: stages.Shared) -> stages.Shared:
 
 def _training(work: Work) -> Loaded:
   """Rounds of meta-training, the draw of their tasks among them."""
-  cell, key = work.cell, jax.random.key(work.cell.seed)
+  cell, key = work.cell, stream_key(work.cell.seed, Stream.TRAINING)
   splits, described = models.splits_of(cell, None), models.describe_training(cell)
   state = models.initial_state(cell.model, splits)
   arguments = (key, state, jax.device_put(splits.training), described)
