@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import records
 from experiments.grid import Cell
 from experiments.options import passes
 from experiments.results import Summary
@@ -18,6 +19,7 @@ from experiments.results import Summary
 # Before anything is finished: of an image in one pass through conv4 on a core of a CPU.
 SECONDS_PER_PASS, BYTES_PER_IMAGE, BYTES_AT_LEAST = 3e-4, 4e6, 3e8
 RIDGE = 0.1
+_LARGEST = 300.0  # logarithm of a cost: beyond, adding up many overflows
 _ABOUT = ('attack', 'network', 'target', 'dataset', 'order')
 
 
@@ -45,21 +47,36 @@ class Costs:
   def expect(self, cell: Cell) -> Expected:
     """What a cell is going to take; training is not in it."""
     trials = cell.trials + cell.calibration_trials
-    seconds = trials * math.exp(_predict(self.seconds, cell, _seconds_prior))
-    return Expected(seconds, math.exp(_predict(self.memory, cell, _memory_prior)))
+    seconds = trials * _exp(_predict(self.seconds, cell, _seconds_prior))
+    return Expected(seconds, _exp(_predict(self.memory, cell, _memory_prior)))
 
 
 def fit(results: Iterable[Summary]) -> Costs:
-  """The costs that finished cells suggest; without any, the assumption."""
+  """The costs that finished cells suggest; without any, the assumption.
+
+  Cells of another version of the grid suggest none.
+  """
   seconds, memory = [], []
-  for result in results:
-    cell, timings = Cell(**result.configuration), result.timings
+  for cell, timings in ((_cell(result), result.timings) for result in results):
     device_seconds = timings['seconds_per_trial'] * timings.get('devices', 1)
-    if device_seconds > 0:
+    if cell and 0 < device_seconds < math.inf:
       seconds.append((cell, math.log(device_seconds)))
-    if timings.get('memory_bytes', 0) > 0:
+    if cell and timings.get('memory_bytes', 0) > 0:
       memory.append((cell, math.log(timings['memory_bytes'])))
   return Costs(_fit(seconds, _seconds_prior), _fit(memory, _memory_prior))
+
+
+def _cell(result: Summary) -> Cell | None:
+  """The cell of a result; None if it is none of today's."""
+  try:
+    return records.fit(result.configuration, Cell)
+  except ValueError:
+    return None
+
+
+def _exp(logarithm: float) -> float:
+  """What its logarithm was predicted of, within what a number holds."""
+  return math.exp(min(logarithm, _LARGEST))
 
 
 def _seconds_prior(cell: Cell) -> float:

@@ -2,17 +2,19 @@
 
 import io
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from absl import logging
 
+from experiments import records
 from experiments.grid import Cell
 from experiments.results import cell_hash
 from mamljax import atomic
+from mamljax.errors import InputError
+
+_IMAGES = records.Array('u', 4)
 
 
 class Examples(NamedTuple):
@@ -44,14 +46,31 @@ def write_examples(output_dir: str | os.PathLike[str], cell: Cell, examples: Exa
 def read_examples(output_dir: str | os.PathLike[str], cell: Cell) -> Examples | None:
   """What `write_examples` wrote; None if there are no pictures, or no more."""
   path = _path(output_dir, cell)
-  if not path.exists():
-    return None
   try:
-    with np.load(path, allow_pickle=False) as kept:
-      return Examples(**kept)
-  except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error):
-    logging.warning('%s is damaged: set aside as %s', path, atomic.set_aside(path).name)
+    return _parse(path.read_bytes())
+  except FileNotFoundError:
     return None
+  except OSError as error:
+    logging.warning('cannot read %s: %s', path, error.strerror)
+  except records.Unfit as error:
+    logging.warning('%s is damaged (%s): %s', path, error, _set_aside(path))
+  return None
+
+
+def _parse(data: bytes) -> Examples:
+  found = records.load_arrays(data, dict.fromkeys(Examples._fields, _IMAGES))
+  shapes = {name: array.shape for name, array in found.items() if array is not None}
+  if len({*shapes.values()}) > 1 or 0 in shapes['candidates']:
+    raise records.Unfit(f'of these shapes are no pictures: {shapes}')
+  return Examples(**found)  # pyright: ignore[reportArgumentType]
+
+
+def _set_aside(path: Path) -> str:
+  """What became of a damaged file, which may be in a folder that can only be looked at."""
+  try:
+    return f'set aside as {atomic.set_aside(path).name}'
+  except InputError as error:
+    return str(error)
 
 
 def _path(output_dir: str | os.PathLike[str], cell: Cell) -> Path:

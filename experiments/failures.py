@@ -5,8 +5,9 @@ import socket
 import time
 import traceback
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from experiments import records
 from mamljax import atomic
 
 
@@ -22,7 +23,7 @@ class Failure(NamedTuple):
   """
 
   cell: str
-  times: int
+  times: Annotated[int, 1]
   reason: str
   traceback: str
   host: str
@@ -48,14 +49,14 @@ def record(store_dir: Path, name: str, cell: str, error: BaseException) -> Failu
 def find(store_dir: Path, name: str) -> Failure | None:
   """What was recorded; None if nothing was."""
   try:
-    return Failure(**json.loads(_path(store_dir, name).read_bytes()))
-  except (OSError, ValueError, TypeError):
+    return records.read_json(_path(store_dir, name), Failure)
+  except (OSError, records.Unfit):
     return None  # a damaged record costs one more try
 
 
 def forget(store_dir: Path, name: str) -> None:
   """Deletes the record: the cell has a result."""
-  _path(store_dir, name).unlink(missing_ok=True)
+  atomic.remove(_path(store_dir, name))
 
 
 def _path(store_dir: Path, name: str) -> Path:

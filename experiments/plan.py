@@ -2,12 +2,11 @@
 
 import glob
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from experiments import cost, results
+from experiments import cost, records, results, runs
 from experiments.grid import Cell, describe
 from mamljax import atomic
 from mamljax.errors import InputError
@@ -19,8 +18,8 @@ class Planned(NamedTuple):
   """A cell of a plan: its short name, the seconds that it takes on one device, its trials."""
 
   name: str
-  seconds: float
-  trials: int = 0
+  seconds: Annotated[float, 0]
+  trials: Annotated[int, 0] = 0
 
 
 class Plan(NamedTuple):
@@ -29,10 +28,12 @@ class Plan(NamedTuple):
   Attributes:
     store: the folder of its cells, from OUT.
     cells: its cells by hash, in the order of the grid.
+    command: what computes it; '' in older plans.
   """
 
-  store: str
-  cells: dict[str, Planned]
+  store: Annotated[str, records.PATH]
+  cells: dict[Annotated[str, records.NAME], Planned]
+  command: str = ''
 
 
 def write(output_dir: Path, store_dir: Path, cells: Sequence[Cell], costs: cost.Costs) -> None:
@@ -40,12 +41,12 @@ def write(output_dir: Path, store_dir: Path, cells: Sequence[Cell], costs: cost.
   planned = {
     results.cell_hash(cell): Planned(
       describe(cell),
-      round(costs.expect(cell).seconds, 3),
+      float(f'{costs.expect(cell).seconds:.4g}'),  # of a tiny cell, too, more than 0
       cell.trials + cell.calibration_trials,
     )
     for cell in cells
   }
-  plan = Plan(os.path.relpath(store_dir, output_dir), planned)
+  plan = Plan(runs.relate(store_dir, output_dir), planned, runs.command())
   atomic.write_text(output_dir / 'plan.json', json.dumps(plan._asdict(), indent=0) + '\n')
 
 
@@ -57,13 +58,11 @@ def read(output_dir: Path) -> Plan:
   """
   path = output_dir / 'plan.json'
   try:
-    content = json.loads(path.read_bytes())
-    cells = {name: Planned(*planned) for name, planned in content['cells'].items()}
-    return Plan(content['store'], cells)
+    return records.read_json(path, Plan)
   except FileNotFoundError:
     none = f'no sweep was started in {output_dir}, or only just: it has no plan.json'
     raise InputError(none + _near(output_dir)) from None
-  except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+  except (OSError, records.Unfit) as error:
     raise InputError(f'{path} is no plan of ours: {error}') from error
 
 

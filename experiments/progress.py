@@ -6,6 +6,7 @@ trial is computed in the same place of the same arithmetic as without the interr
 
 import dataclasses
 import io
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +15,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from experiments import distributed, interruption
+from experiments import distributed, interruption, records
 from experiments.stages import Played
 from mamljax import atomic
 from mamljax.errors import InputError
 
 EXAMPLES = 8  # trials that are kept as pictures
+
+
+# What a file of progress holds.
+_OF_TRIALS = ('scores', 'located', 'labels_right')
+_NUMBERS = ('seconds', 'compile_seconds', 'memory_bytes')
+_KEPT = {
+  'scores': records.Array('f', 1),
+  'located': records.Array('b', 1),
+  'labels_right': records.Array('fiu', 1, optional=True),
+  'pictures': records.Array('f', 4, optional=True),
+  'candidates': records.Array('f', 4),
+  **{name: records.Array('fiu', 0) for name in _NUMBERS},
+  'stamp': records.Array('U', 0),
+}
 
 
 class Block(NamedTuple):
@@ -64,7 +79,7 @@ def folder(store_dir: Path) -> Path:
 def forget(store_dir: Path, name: str) -> None:
   """Deletes what was kept of the cell of this hash: it is finished."""
   for path in folder(store_dir).glob(f'{name}_*.npz'):
-    path.unlink(missing_ok=True)
+    atomic.remove(path)
 
 
 def count(store_dir: Path, name: str) -> int:
@@ -94,7 +109,11 @@ class Keeper:
     data = distributed.from_first(self._read(stream) if distributed.is_first() else None)
     if data is None:
       return []
-    block, stamp = _unpack(data)
+    try:
+      block, stamp = _unpack(data)
+    except records.Unfit as error:
+      logging.warning('%s is of another version (%s): played again', self._path(stream), error)
+      return []
     if stamp != self.stamp:
       logging.warning('%s is of other code or devices: played again', self._path(stream))
       return []
@@ -136,7 +155,7 @@ def _trials(path: Path) -> int:
   """The trials in a file; none if it is gone or damaged."""
   try:
     block, _ = _unpack(atomic.read_sealed(path))
-  except (OSError, atomic.DamagedFile):
+  except (OSError, InputError, records.Unfit):
     return 0
   return len(block.played.scores)
 
@@ -162,10 +181,15 @@ def _pack(block: Block, stamp: str) -> bytes:
 
 
 def _unpack(data: bytes) -> tuple[Block, str]:
-  """The block again, and its stamp."""
-  with np.load(io.BytesIO(data), allow_pickle=False) as file:
-    fields: dict[str, Any] = dict(file)
-  fields |= {name: fields.get(name) for name in ('pictures', 'labels_right')}
+  """The block again, and its stamp.
+
+  Raises:
+    Unfit: if it is none.
+  """
+  fields: dict[str, Any] = records.load_arrays(data, _KEPT)
   played = Played(*(fields[name] for name in Played._fields))
-  seconds = (float(fields[name]) for name in ('seconds', 'compile_seconds', 'memory_bytes'))
-  return Block(played, fields['candidates'], *seconds), str(fields['stamp'])
+  lengths = {len(fields[name]) for name in _OF_TRIALS if fields[name] is not None}
+  numbers = [float(fields[name]) for name in _NUMBERS]
+  if len(lengths) > 1 or not all(map(math.isfinite, numbers)):
+    raise records.Unfit(f'{sorted(lengths)} trials that took {numbers}')
+  return Block(played, fields['candidates'], *numbers), str(fields['stamp'])

@@ -12,10 +12,11 @@ import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from absl import logging
 
+from experiments import records
 from mamljax import atomic
 from mamljax.audit.metrics import Metrics, Rate
 from mamljax.data.loading import FILE
@@ -96,6 +97,9 @@ class CellResult(Summary):
     return Summary(**{name: getattr(self, name) for name in names})
 
 
+AnySummary = TypeVar('AnySummary', bound=Summary)
+
+
 def cell_hash(cell: Any) -> str:
   """The 16 hexadecimal digits that name a cell: equal for equal configurations only.
 
@@ -170,7 +174,7 @@ def read_cell(output_dir: str | os.PathLike[str], cell: Any) -> CellResult | Non
     return None
   except OSError as error:
     raise InputError(f'cannot read {path}: {error.strerror}') from error
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+  except (ValueError, RecursionError) as error:
     aside = atomic.set_aside(path)
     logging.warning('%s is damaged (%s): set aside as %s', path, error, aside.name)
     return None
@@ -199,7 +203,7 @@ def glance(output_dir: str | os.PathLike[str], name: str) -> Summary | None:
   """The summary of the cell of this hash, from the beginning of its file.
 
   It takes as long for a million trials as for one, and trusts what it reads: for looking on,
-  not for tables. None if the file does not begin as one of ours.
+  not for tables. None if there is no file, or it does not begin as one of ours.
 
   Raises:
     InputError: if it cannot be read.
@@ -208,14 +212,14 @@ def glance(output_dir: str | os.PathLike[str], name: str) -> Summary | None:
   try:
     with path.open(encoding='utf-8', errors='replace') as file:
       before, trials, _ = file.read(_HEAD).partition(',\n "trials": ')
+  except FileNotFoundError:
+    return None
   except OSError as error:
     raise InputError(f'cannot read {path}: {error.strerror}') from error
   try:
-    content = json.loads(before + '}') if trials else {}
-    del content['checksum']
-    typed = {'metrics': _metrics(content), 'configuration': _configuration(content)}
-    return Summary(**content | typed)
-  except (ValueError, KeyError, TypeError, AttributeError):
+    content = records.load_json((before + '}').encode()) if trials else {}
+    return _typed(content, Summary)
+  except (ValueError, RecursionError):
     return None
 
 
@@ -224,42 +228,36 @@ def _read_whole(path: Path) -> CellResult:
     return _parse(path.read_bytes(), path.stem)
   except OSError as error:
     raise InputError(f'cannot read {path}: {error.strerror}') from error
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
+  except (ValueError, RecursionError) as error:
     raise InputError(f'{path} is damaged ({error}): run its sweep again') from error
 
 
 def _parse(data: bytes, name: str) -> CellResult:
-  """The result in a cell file; an error of whatever kind if it is damaged."""
-  content = json.loads(data)
+  """The result in a cell file; a ValueError, or a RecursionError, if it is damaged."""
+  content = records.load_json(data)
   if not isinstance(content, dict) or 'checksum' not in content:
     raise ValueError('it has no checksum')
-  checksum = content.pop('checksum')
-  if checksum != _digest(content) or not _says(data, {'checksum': checksum, **content}):
+  said = {key: value for key, value in content.items() if key != 'checksum'}
+  first = {'checksum': content['checksum']}
+  if content['checksum'] != _digest(said) or not _says(data, first | said):
     raise ValueError('its content does not match its checksum')
-  if configuration_hash(content['configuration']) != name:
+  result = _typed(content, CellResult)
+  if configuration_hash(said['configuration']) != name:
     raise ValueError('it holds another configuration than its name says')
-  typed = {
-    'metrics': _metrics(content),
-    'configuration': _configuration(content),
-    'trials': Trials(**content['trials']),
-    'calibration': Trials(**content['calibration']),
-  }
-  return CellResult(**content | typed)
+  return result
 
 
-def _configuration(content: dict[str, Any]) -> dict[str, Any]:
-  """The configuration in a cell file, with what the younger fields mean that it lacks."""
-  said = content['configuration']
-  return said | {name: value for name, value in _YOUNGER.items() if name not in said}
-
-
-def _metrics(content: dict[str, Any]) -> Metrics:
-  """The metrics again, as in a cell file."""
-  values: dict[str, Any] = {
-    key: Rate(**value) if isinstance(value, dict) else value
-    for key, value in content['metrics'].items()
-  }
-  return Metrics(**values)
+def _typed(content: Any, kind: type[AnySummary]) -> AnySummary:
+  """The content of a cell file, or of its beginning, with what lacking younger fields mean."""
+  said = content.get('configuration') if isinstance(content, dict) else None
+  if not isinstance(said, dict):
+    raise records.Unfit('it has no configuration')
+  whole = said | {name: value for name, value in _YOUNGER.items() if name not in said}
+  rest = {name: value for name, value in content.items() if name != 'checksum'}
+  result = records.fit(rest | {'configuration': whole}, kind)
+  if missing := {'seconds_per_trial', 'compile_seconds'} - {*result.timings}:
+    raise records.Unfit(f'its timings lack {min(missing)}')
+  return result
 
 
 def _plain(value: Any) -> Any:

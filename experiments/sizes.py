@@ -16,9 +16,10 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from experiments import figures
+from experiments import figures, records
 from experiments.csv_text import csv_text
 from mamljax import atomic
+from mamljax.errors import InputError
 
 # Small enough to measure 10^5 trials, of an attack that looks at an image once.
 CELL = ('--datasets=mnist_sample', '--image_size=14', '--networks=mlp', '--attacks=row_space')
@@ -57,11 +58,14 @@ def measure_all(folder: Path, sizes: Sequence[tuple[int, int, int]]) -> list[Poi
 
 def _read(path: Path) -> list[Point]:
   """What was measured before."""
-  if not path.exists():
+  try:
+    lines = csv.DictReader(path.read_text(encoding='utf-8').splitlines(), strict=True)
+    numbers = [{name: json.loads(text) for name, text in line.items()} for line in lines]
+    return [records.fit(line, Point) for line in numbers]
+  except FileNotFoundError:
     return []
-  with path.open(newline='') as file:
-    lines = [[float(value) for value in line.values()] for line in csv.DictReader(file)]
-  return [Point(*map(int, line[:3]), *line[3:]) for line in lines]
+  except (OSError, ValueError, TypeError, RecursionError, csv.Error) as error:
+    raise InputError(f'{path} is no table of ours: {error}') from error
 
 
 def table(points: Sequence[Point]) -> str:

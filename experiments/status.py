@@ -4,7 +4,7 @@ Reads what its tasks keep in OUT and its store, wherever they run, and leaves no
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -33,12 +33,7 @@ def report(output_dir: Path, *, lease: float) -> list[str]:
   finished = results.names(store)
   done = [name for name in planned.cells if name in finished]
   open_ = [name for name in planned.cells if name not in finished]
-  running = {
-    name: claim.holder
-    for name in open_
-    if (claim := claims.find(claims.folder(store) / f'{name}.json'))
-    and not claims.expired(claim, lease)
-  }
+  running = {name: claim.holder for name, claim in _running(store, open_, lease)}
   failed = {name: failure for name in open_ if (failure := failures.find(store, name))}
   waiting = len(open_) - len({*running, *failed})
   times = _times(store, done)
@@ -50,7 +45,7 @@ def report(output_dir: Path, *, lease: float) -> list[str]:
     done_of = {name: _done(planned, store, name) for name in running}
     lines += [_remaining(planned, open_, times, done_of)]
     lines += [
-      f'running: {done_of[name]:.0%}: {who}: {planned.cells[name].name}'
+      f'running: {done_of[name]:.0%}: {who or "a task"}: {planned.cells[name].name}'
       for name, who in [*running.items()][:_SHOWN]
     ]
   slowest = sorted(times, key=lambda name: -times[name])[:_SHOWN]
@@ -62,6 +57,17 @@ def report(output_dir: Path, *, lease: float) -> list[str]:
   return lines
 
 
+def _running(
+  store: Path, names: Sequence[str], lease: float
+) -> Iterator[tuple[str, claims.Claim]]:
+  """The cells that are claimed, and not by who gave no sign of life for a lease."""
+  for name in names:
+    path = claims.folder(store) / f'{name}.json'
+    claim = claims.find(path)
+    if claim and not claims.is_silent(path, claim, lease):
+      yield name, claim
+
+
 def _times(store: Path, names: Sequence[str]) -> dict[str, float]:
   """The device-seconds of finished cells, of some of them if they are very many."""
   looked_at = ((name, results.glance(store, name)) for name in names[-_LOOKED_AT:])
@@ -71,7 +77,8 @@ def _times(store: Path, names: Sequence[str]) -> dict[str, float]:
 def _device_seconds(found: results.Summary) -> float:
   """What the trials of a finished cell took, on all devices together."""
   cell, timings = found.configuration, found.timings
-  trials = cell['trials'] + cell['calibration_trials']
+  counts = [cell.get(name) for name in ('trials', 'calibration_trials')]
+  trials = sum(count for count in counts if isinstance(count, int))
   return timings['seconds_per_trial'] * trials * timings.get('devices', 1)
 
 
@@ -85,7 +92,8 @@ def _remaining(
   planned: plan.Plan, left: Sequence[str], times: dict[str, float], done: dict[str, float]
 ) -> str:
   """The time left: as planned, corrected by what the finished cells took."""
-  ratios = [took / planned.cells[name].seconds for name, took in times.items()]
+  expected = {name: planned.cells[name].seconds for name in times}
+  ratios = [took / expected[name] for name, took in times.items() if expected[name]]
   factor = statistics.fmean(ratios) if ratios else 1.0
   parts = (planned.cells[name].seconds * (1 - done.get(name, 0.0)) for name in left)
   seconds = factor * sum(parts)

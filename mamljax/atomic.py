@@ -1,17 +1,22 @@
 """Files that are whole or absent, whatever interrupts their writing; damaged ones kept."""
 
 import contextlib
+import contextvars
 import hashlib
 import os
 import stat
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mamljax.errors import InputError
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _OURS = b'mamljax\n'  # what a sealed file begins with
+
+
+_FENCE = contextvars.ContextVar[Callable[[], object]]('_FENCE', default=lambda: None)
 
 
 class DamagedFile(InputError):
@@ -37,6 +42,19 @@ def regular(path: str | os.PathLike[str]) -> Path:
   return path
 
 
+@contextlib.contextmanager
+def fenced(check: Callable[[], object]) -> Iterator[None]:
+  """Has `check` called before each file is put in its place, for as long as it lasts.
+
+  What it raises leaves the earlier file: nothing is written by who has lost the right to.
+  """
+  token = _FENCE.set(check)
+  try:
+    yield
+  finally:
+    _FENCE.reset(token)
+
+
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, private: bool = False) -> None:
   """Writes `data` to `path` so that a reader finds the old file or the new, never a part.
 
@@ -59,6 +77,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes, *, private: bool = Fa
       file.write(data)
       file.flush()
       os.fsync(file.fileno())
+    _FENCE.get()()
     os.replace(temporary, path)
   except OSError as error:
     raise InputError(
@@ -99,24 +118,54 @@ def read_sealed(path: str | os.PathLike[str]) -> bytes:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-  """`write_bytes` of the text in UTF-8, its line ends untouched."""
-  write_bytes(path, text.encode())
+  """`write_bytes` of the text in UTF-8 as `encoded` gives it, its line ends untouched."""
+  write_bytes(path, encoded(text))
 
 
-def set_aside(path: str | os.PathLike[str]) -> Path:
-  """Renames a damaged file to `<name>.damaged` (or `.damaged.1`, ...); returns the new path.
+def encoded(text: str) -> bytes:
+  r"""A text as UTF-8, whatever file names stand in it.
+
+  Python holds the bytes of a name that it cannot decode as surrogates, which UTF-8 has not.
+  Those that are UTF-8 after all, as under an ASCII locale, are what they were; others are
+  escaped, as `\xff`.
+  """
+  try:
+    data = text.encode('utf-8', 'surrogateescape')
+  except UnicodeEncodeError:  # a surrogate that no file name has
+    return text.encode('utf-8', 'backslashreplace')
+  return data.decode('utf-8', 'backslashreplace').encode()
+
+
+def remove(path: str | os.PathLike[str]) -> None:
+  """Deletes a file, if it is there.
+
+  Raises:
+    InputError: if it cannot be deleted.
+  """
+  try:
+    Path(path).unlink(missing_ok=True)
+  except OSError as error:
+    raise InputError(f'cannot delete {path}: {error.strerror}') from error
+
+
+def set_aside(path: str | os.PathLike[str], *, reason: str = 'damaged') -> Path:
+  """Renames a file to `<name>.damaged` (or `.damaged.1`, ...); returns the new path.
 
   Nothing is deleted or overwritten.
+
+  Args:
+    path: the file.
+    reason: what is added to its name.
 
   Raises:
     InputError: if the file cannot be renamed.
   """
   path = Path(path)
-  aside = path.with_name(f'{path.name}.damaged')
+  aside = path.with_name(f'{path.name}.{reason}')
   number = 0
   while aside.exists():
     number += 1
-    aside = path.with_name(f'{path.name}.damaged.{number}')
+    aside = path.with_name(f'{path.name}.{reason}.{number}')
   try:
     path.rename(aside)
   except OSError as error:
