@@ -68,6 +68,7 @@ def main(argv: Sequence[str]) -> None:
   for name in names:  # a mistake in the last row stops the first
     models.splits_of(rows.cell_of(rows.ROWS[name], choices), None)
   results.check_output_dir(folder)
+  runs.begin(folder, 'benchmark.csv', 'benchmark.json')
   if _PEERS.value and not choices.peers:
     print("PyTorch is not installed, so mamljax runs alone: pip install -e '.[peers]'")
   found, table = {}, []

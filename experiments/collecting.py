@@ -1,14 +1,25 @@
 """The results of a sweep as its tasks find them: what is there, what is made, who writes."""
 
 import contextlib
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import logging
 
-from experiments import cost, distributed, failures, plan, progress, queueing, results, rows
-from experiments.claims import Claims
+from experiments import (
+  cost,
+  distributed,
+  failures,
+  folders,
+  plan,
+  progress,
+  queueing,
+  results,
+  rows,
+)
+from experiments.claims import Claims, Lost
 from experiments.flags import Sweep
 from experiments.grid import Cell
 from experiments.operation import Operation
@@ -18,6 +29,8 @@ from mamljax.errors import InputError
 
 TABLE = 'table'  # the claim of whoever writes the tables
 FOLDERS = ('cells', 'examples', 'progress', 'failures', 'claims')
+RARELY = 50.0  # times as long as writing the table takes, until it is written again
+LAST_SECONDS = 5.0  # that a task which ends early waits for others to write the table
 
 
 class Found:
@@ -32,7 +45,7 @@ class Found:
     self.sweep, self.how = sweep, how
     self.kept: dict[Cell, results.Summary] = {}
     self._claims: Any = contextlib.nullcontext()
-    self._written = time.monotonic()
+    self._due = time.monotonic() + how.save_seconds
     if distributed.is_first():
       self._claims = Claims(sweep.store_dir, lease=how.lease_seconds)
 
@@ -44,21 +57,39 @@ class Found:
     """
     with self._claims as claims, self._shown(claims):
       if claims:
-        self._prepare()
+        self._prepare(claims)
       self._work(claims)
 
-  @contextlib.contextmanager
-  def written(self) -> Iterator[list[results.Summary]]:
-    """The results that are there now, in the order of the grid, in the table.
+  def conclude(self, write: Callable[[list[results.Summary]], Any]) -> None:
+    """Writes the table of all results that are there now, and has `write` called with them.
 
     Nobody else writes into the folder of the sweep meanwhile: the last task to end has read
-    what all of them made.
+    what all of them made. One that stands still, so that another takes over, reads anew.
     """
-    with self._claims as claims, claims.alone(TABLE):
+    with self._claims as claims:
+      while not self._concluded(claims, write):
+        logging.warning('another task took the table while this one stood still: once more')
+
+  def _concluded(self, claims: Claims, write: Callable[[list[results.Summary]], Any]) -> bool:
+    """Whether all of it was written, and the right to write not lost before."""
+    with contextlib.suppress(Lost), self._writing(claims):
       self._read(self.sweep.cells)
+      folders.check_own(self.sweep.output_dir, self.sweep.cells)
       if self.kept:
         rows.write_csv(self.sweep.output_dir, self._found())
-      yield self._found()
+      write(self._found())
+      return True
+    return False
+
+  @contextlib.contextmanager
+  def _writing(self, claims: Claims) -> Iterator[None]:
+    """Lets this task alone write into the folder of the sweep, and only as long as it is."""
+    with claims.alone(TABLE), self._fence():
+      yield
+
+  def _fence(self) -> contextlib.AbstractContextManager[None]:
+    """Keeps this task from replacing files once another has taken over."""
+    return atomic.fenced(functools.partial(self._claims.check, TABLE))
 
   def explain(self) -> None:
     """Says which cells have no result.
@@ -82,7 +113,7 @@ class Found:
     elif failed:
       raise InputError(f'{len(failed)} cells have no result, as warned above')
 
-  def _prepare(self) -> None:
+  def _prepare(self, claims: Claims) -> None:
     """Reads the share of this task and writes the plan."""
     store, share = self.sweep.store_dir, self._share()
     for name in FOLDERS:
@@ -93,6 +124,9 @@ class Found:
     for cell in self.kept:
       progress.forget(store, results.cell_hash(cell))
     costs = cost.fit(self.kept.values())
+    if folders.is_replaced(self.sweep.output_dir, self.sweep.cells):
+      with self._writing(claims):
+        folders.keep_replaced(self.sweep.output_dir, self.sweep.cells)
     plan.write(self.sweep.output_dir, store, self.sweep.cells, costs)
 
   def _work(self, claims: Claims | None) -> None:
@@ -113,18 +147,42 @@ class Found:
   def _finished(self, cell: Cell, result: results.CellResult) -> None:
     """Takes note of a result; the table shows it soon."""
     self.kept[cell] = result.summary()
-    if time.monotonic() - self._written >= self.how.save_seconds:
-      self._written = time.monotonic()
-      rows.write_csv(self.sweep.output_dir, self._found())
+    begun = time.monotonic()
+    if begun >= self._due:
+      self._publish()
+      took = time.monotonic() - begun
+      self._due = begun + took + max(self.how.save_seconds, RARELY * took)
 
   @contextlib.contextmanager
   def _shown(self, claims: Claims | None) -> Iterator[None]:
-    """Whatever ends it, what is finished is in the table afterwards."""
+    """Whatever ends it early, what is finished is in the table afterwards."""
     try:
       yield
-    finally:
-      if claims and self.kept:
-        rows.write_csv(self.sweep.output_dir, self._found())
+    except BaseException:
+      if claims:
+        self._publish_last()
+      raise
+
+  def _publish_last(self) -> None:
+    """The same for the last time, whoever writes the table now."""
+    until = time.monotonic() + LAST_SECONDS
+    try:
+      while not self._publish() and time.monotonic() < until:
+        time.sleep(0.1)
+    except InputError as error:  # it may be what ended this task
+      logging.warning('the table is not up to date: %s', error)
+
+  def _publish(self) -> bool:
+    """Adds what is known here to the table; whether nobody else was writing it."""
+    if not self.kept:
+      return True
+    if not self._claims.take(TABLE):
+      return False
+    names = [results.cell_hash(cell) for cell in self.sweep.cells]
+    with contextlib.suppress(Lost), self._claims.held(TABLE), self._fence():
+      folders.check_own(self.sweep.output_dir, self.sweep.cells)
+      rows.update_csv(self.sweep.output_dir, self._found(), names)
+    return True
 
   def _read(self, cells: list[Cell]) -> None:
     """Reads what is there of these and is not known yet; a damaged file is set aside."""

@@ -39,6 +39,7 @@ def main(argv: Sequence[str]) -> None:
   axes = {name: growing.AXES[name] for name in names}
   entries = {name: growing.entries_of(axis, common, points=most) for name, axis in axes.items()}
   results.check_output_dir(folder)
+  runs.begin(folder, 'growth.csv')
   series: dict[str, list[growing.Point]] = {}
   for name in names:
     series[name] = _measure(name, entries[name])

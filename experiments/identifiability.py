@@ -42,6 +42,7 @@ def main(argv: Sequence[str]) -> None:
   del argv
   units, folder = _read_units(), Path(_OUTPUT_DIR.value).expanduser()
   results.check_output_dir(folder)
+  runs.begin(folder, 'identifiability.csv')
   with jax.enable_x64(True):
     findings, figure = _ask(units)
   figures.save(figure, folder / 'identifiability.png', private=True)

@@ -84,7 +84,7 @@ def main(argv: Sequence[str]) -> None:
     return
   for folder in (sweep.output_dir, sweep.store_dir):
     results.check_output_dir(folder)
-  runs.check_run(sweep.output_dir)
+  runs.begin(sweep.output_dir, 'recovery.csv')
   rows: list[dict[str, Any]] = []
   for cell in sweep.cells:
     read = _read(cell, sweep)

@@ -1,7 +1,9 @@
 """A cell as a line of OUT/results.csv: what was asked, found, and printed in the paper."""
 
+import csv
+import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ from experiments.csv_text import csv_text
 from experiments.options import idle_in
 from experiments.results import Summary, configuration_hash
 from mamljax import atomic
+from mamljax.errors import InputError
+
+NAME = 'results.csv'
 
 # The first columns of results.csv, in order; the rest of the configuration follows.
 # fmt: off
@@ -75,13 +80,65 @@ def write_csv(output_dir: str | os.PathLike[str], results: Iterable[Summary]) ->
   Raises:
     InputError: if the folder cannot be written.
   """
+  return _write(output_dir, _lines(results))
+
+
+def update_csv(
+  output_dir: str | os.PathLike[str], results: Iterable[Summary], names: Sequence[str]
+) -> Path | None:
+  """The same of some cells of a sweep, beside the lines that others of it have there already.
+
+  None, and nothing written, if a table is there that these lines do not fit into: that of
+  another version, which is replaced as a whole or not at all.
+
+  Args:
+    output_dir: OUT.
+    results: of these cells.
+    names: the hashes of all cells of the sweep, in its order.
+
+  Raises:
+    InputError: if the folder cannot be written, or its table is not one of ours.
+  """
+  ours = {line['hash']: line for line in _lines(results)}
+  others = read_csv(output_dir)
+  lines = [ours.get(name) or others[name] for name in names if name in ours or name in others]
+  if len({tuple(line) for line in lines}) > 1:
+    return None
+  return _write(output_dir, lines)
+
+
+def read_csv(output_dir: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
+  """The lines of OUT/results.csv by the hash of their cell, as they stand; none without it.
+
+  Raises:
+    InputError: if it cannot be read, or is no table of ours.
+  """
+  path = Path(output_dir) / NAME
+  try:
+    text = path.read_text(encoding='utf-8')
+    header, *lines = csv.reader(io.StringIO(text), strict=True)
+    at = header.index('hash')
+    return {line[at]: dict(zip(header, line, strict=True)) for line in lines}
+  except FileNotFoundError:
+    return {}
+  except OSError as error:
+    raise InputError(f'cannot read {path}: {error.strerror}') from error
+  except (ValueError, IndexError, csv.Error) as error:
+    raise InputError(f'{path} is no table of ours: {error}') from error
+
+
+def _lines(results: Iterable[Summary]) -> list[dict[str, Any]]:
+  """The lines of some results, which are a ceiling to each other."""
   found = list(results)
   bounds = ceiling.ceilings(found)
-  rows = [
+  return [
     row(result, bound=bounds.get(configuration_hash(result.configuration))) for result in found
   ]
-  path = Path(output_dir) / 'results.csv'
-  atomic.write_text(path, csv_text(rows[0] if rows else COLUMNS, rows))
+
+
+def _write(output_dir: str | os.PathLike[str], lines: Sequence[Mapping[str, Any]]) -> Path:
+  path = Path(output_dir) / NAME
+  atomic.write_text(path, csv_text(lines[0] if lines else COLUMNS, lines))
   return path
 
 

@@ -74,6 +74,7 @@ def main(argv: Sequence[str]) -> None:
   results.check_output_dir(folder)
   for cell in cells:
     models.splits_of(cell, data_dir)  # a mistake in the last cell stops the first
+  runs.begin(folder, 'runtimes.csv')
   rows: list[timing.Runtime] = []
   for cell in tqdm(cells, unit='cell'):
     splits = models.splits_of(cell, data_dir)

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
   asked, counts = _asked(), bounds.whole_numbers(_TASKS, Bounds(1, 100_000, 'tasks'))
   folder = Path(_OUTPUT_DIR.value).expanduser()
   results.check_output_dir(folder)
-  runs.check_run(folder)
+  runs.begin(folder, 'tasks.csv')
   points = sizes.measure_all(folder, asked)
   drawn = scheduling.durations(
     _SIMULATED.value, mean=_CELL_SECONDS.value, spread=SPREAD, seed=_SEED.value

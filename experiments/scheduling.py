@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-LOOK, CLAIM, MEET = 2, 8, 7  # operations: a look, taking and giving back, meeting a claim
+LOOK, CLAIM, MEET = 2, 11, 4  # operations: a look, taking and giving back, meeting a claim
 KEEP = 12  # writing a result: temporary files, syncs and renames; deleting what is not needed
-BEATS_PER_SECOND = 4 / 120
+BEATS_PER_SECOND = 4 * 4 / 120  # each is a look at who holds it, and a touch
 
 
 class Outcome(NamedTuple):

@@ -5,6 +5,7 @@ cell. With --num_shards several tasks, on one machine or many, share the cells o
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from experiments import (
   distributed,
   figures,
   flags,
+  folders,
   interruption,
   models,
   operation,
@@ -43,18 +45,18 @@ def main(argv: Sequence[str]) -> None:
     distributed.start(how.distributed)
   sweep = flags.read_keyed()
   if sweep.dry_run:
+    folders.check(sweep.output_dir, sweep.store_dir, sweep.cells)
     print(*_dry_run(sweep, how), sep='\n')
     return
   for folder in (sweep.output_dir, sweep.store_dir):
     results.check_output_dir(folder)
-  runs.check_run(sweep.output_dir)
+  folders.check(sweep.output_dir, sweep.store_dir, sweep.cells)
   _check(sweep)
   found = collecting.Found(sweep, how)
   with interruption.listening():
     found.compute()
   if distributed.is_first():
-    with found.written() as kept:
-      _conclude(sweep, kept)
+    found.conclude(functools.partial(_conclude, sweep))
     found.explain()
 
 

@@ -38,9 +38,9 @@ def main(argv: Sequence[str]) -> None:
     return
   results.check_output_dir(sweep.output_dir)
   results.check_output_dir(sweep.store_dir)
-  runs.check_run(sweep.output_dir)
   for model in epochs:
     models.splits_of(model, sweep.data_dir)
+  runs.begin(sweep.output_dir, 'learning.csv')
   rows: list[dict[str, Any]] = []
   wanted = itertools.chain(*(_learn(model, at, sweep) for model, at in epochs.items()))
   for row in tqdm(wanted, total=sum(len(set(at)) for at in epochs.values()), unit='epoch'):

@@ -52,6 +52,8 @@ class Worker:
   def work(self, queue: Queue, claims: Claims | None) -> None:
     """Computes what is free; a task that is alone also waits for what others have claimed.
 
+    One of several tasks leaves that to them, once it has seen that they are at work.
+
     The bar is that of the first process, about the share of this task and what it takes
     beyond.
 
@@ -67,7 +69,7 @@ class Worker:
     with tqdm(total=sum(self._own.values()), disable=hidden, **shown) as bar:
       self._bar = bar
       self._take_all(queue, claims)
-      while queue.left and claims and self._waits(queue, claims):
+      while self._waits(queue, claims):
         time.sleep(WAIT_SECONDS)
         self._take_all(queue, claims)
 
@@ -84,15 +86,18 @@ class Worker:
     task = f'task {self.how.shard + 1} of {self.how.num_shards}: '
     self._bar.set_description_str((task if self.how.num_shards > 1 else '') + describe(cell))
 
-  def _waits(self, queue: Queue, claims: Claims) -> bool:
-    """Whether to wait for others; says for whom.
-
-    A task of several leaves the cells to them.
-    """
-    if self.how.num_shards > 1 or jax.process_count() > 1:
-      return False
-    if interruption.asked():
+  def _waits(self, queue: Queue, claims: Claims | None) -> bool:
+    """Whether to wait for others, which the first of several processes decides."""
+    waits = distributed.any_process(bool(claims and queue.left and self._others(queue, claims)))
+    if waits and interruption.asked():
       raise interruption.Interrupted
+    return waits
+
+  def _others(self, queue: Queue, claims: Claims) -> bool:
+    """Whether there are others to wait for; says who they are."""
+    several = self.how.num_shards > 1 or jax.process_count() > 1
+    if several and not claims.undecided(list(queue.left)):
+      return False
     if self._waiting_for != set(queue.left):
       self._waiting_for = set(queue.left)
       others = ', '.join(claims.holders(list(queue.left))) or 'others'

@@ -48,7 +48,7 @@ def test_a_sweep_that_is_killed_again_and_again_ends_the_same(finished, whole, t
 def any_claim(folder) -> bool:
   """Whether a cell is being computed."""
   paths = (folder / 'claims').glob('[!.]*.json')
-  return any(not claims.expired(c, 60) for path in paths if (c := claims.find(path)))
+  return any(not claims.is_silent(p, c, 60) for p in paths if (c := claims.find(p)))
 
 
 @pytest.mark.parametrize('write', [1, 2, 4, 9])

@@ -1,6 +1,7 @@
 """The same command on the same folder goes on where it was, and ends where it would have."""
 
 import dataclasses
+import json
 import time
 
 import jax
@@ -12,6 +13,7 @@ from tests.experiments.tiny import (
   arguments,
   cells,
   finish,
+  refused,
   rows,
   run,
   scores,
@@ -83,10 +85,25 @@ def test_a_damaged_cell_is_named_set_aside_and_computed_again(copied, computed, 
 
 
 def test_a_larger_grid_computes_only_what_is_new(copied, computed):
-  """Results are kept by configuration, not by command."""
-  again(copied, tv_weight='0.001,0.1', noise_scales='0.1')
+  """Results are kept by configuration, not by command; what it took is the new command's."""
+  path = copied.folder / 'run.json'
+  path.write_text(json.dumps(json.loads(path.read_text()) | {'seconds': 1e6}))
+  again(copied, noise_scales='0.01,0.1,0.2', tv_weight='0.001,0.01')
+  assert {cell.noise_scale for cell in computed} == {0.2}
+  assert len(computed) == 4
+  assert [row['noise_scale'] for row in rows(copied.folder)] == 2 * [
+    *('0.01', '0.01', '0.1', '0.1', '0.2', '0.2')
+  ]
+  assert json.loads(path.read_text())['seconds'] < 1e6
+
+
+def test_another_grid_on_the_same_store_computes_only_what_is_new(copied, computed):
+  """It has a folder of its own for its table, and the finished cells of the other."""
+  told = {'tv_weight': '0.001,0.1', 'noise_scales': '0.1', 'store_dir': copied.folder}
+  other = copied._replace(folder=copied.folder.parent / 'other')
+  again(other, **told)
   assert [(cell.noise_scale, cell.tv_weight) for cell in computed] == [(0.1, 0.1)] * 2
-  assert [row['tv_weight'] for row in rows(copied.folder)] == ['0.001', '0.1'] * 2
+  assert [row['tv_weight'] for row in rows(other.folder)] == ['0.001', '0.1'] * 2
 
 
 def test_an_interrupted_sweep_keeps_what_is_finished(finished, tmp_path, monkeypatch):
@@ -153,21 +170,27 @@ def test_cells_from_before_there_were_judges_are_not_computed_again(copied, comp
   again(copied)
   assert computed == []
   assert rows(copied.folder) == expected
-  again(copied, judges='ssim,mse', tv_weight=0.001, noise_scales=0.1, inner_learning_rates=0.1)
+  told = {'judges': 'ssim,mse', 'inner_learning_rates': 0.1, 'store_dir': copied.folder}
+  other = copied._replace(folder=copied.folder.parent / 'other')
+  again(other, tv_weight=0.001, noise_scales=0.1, **told)
   assert [cell.judge for cell in computed] == ['mse']
-  assert [line['judge'] for line in rows(copied.folder)] == ['ssim', 'mse']
+  assert [line['judge'] for line in rows(other.folder)] == ['ssim', 'mse']
 
 
 def test_another_file_under_the_same_name_is_attacked_anew(copied, computed):
   """The old results are true of the old images alone."""
   write_npz(copied.npz.with_name('other.npz'), per_class=21)
-  before = copied.npz.read_bytes()
+  before, table = copied.npz.read_bytes(), (copied.folder / 'results.csv').read_bytes()
+  one = {'tv_weight': 0.001, 'noise_scales': 0.1, 'inner_learning_rates': 0.1}
   try:
     copied.npz.write_bytes(copied.npz.with_name('other.npz').read_bytes())
-    again(copied, tv_weight=0.001, noise_scales=0.1, inner_learning_rates=0.1)
+    refused(run(arguments(copied.npz, copied.folder, **GRID | one)), 'holds 8 cells')
+    again(copied, tv_weight='0.001,0.01')
   finally:
     copied.npz.write_bytes(before)
-  assert len(computed) == 1
+  assert len(computed) == 8
+  assert (copied.folder / 'results.csv.replaced').read_bytes() == table
+  assert (copied.folder / 'run.json.replaced').exists()
   assert rows(copied.folder)[0]['fingerprint'] == computed[0].fingerprint != ''
 
 
@@ -202,7 +225,9 @@ def test_cells_of_other_code_are_computed_anew_and_kept(copied, computed, monkey
   """An edit between two runs must not give out old scores as new ones, nor lose them."""
   before = cells(copied.folder)
   monkeypatch.setattr('experiments.origin.source_key', lambda: 'edited')
-  again(copied, tv_weight=0.001, noise_scales=0.1, inner_learning_rates=0.1)
+  other = copied._replace(folder=copied.folder.parent / 'other')
+  one = {'tv_weight': 0.001, 'noise_scales': 0.1, 'inner_learning_rates': 0.1}
+  again(other, store_dir=copied.folder, **one)
   assert len(computed) == 1
   after = cells(copied.folder)
   assert len(after) == len(before) + 1

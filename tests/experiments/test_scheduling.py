@@ -22,7 +22,7 @@ def test_no_schedule_beats_the_work_and_none_is_far_behind(tasks):
 def test_one_task_takes_the_sum():
   """By hand."""
   outcome = scheduling.simulate([3.0, 1.0, 2.0], 1, start=5, operation=0.5)
-  assert outcome.makespan == pytest.approx(5 + 6 + 3 * 22 * 0.5)
+  assert outcome.makespan == pytest.approx(5 + 6 + 3 * 25 * 0.5)
 
 
 def test_a_slow_file_server_is_what_ends_the_growth():
