@@ -1,6 +1,7 @@
 """How every command starts, and how it ends when the user made a mistake: one clear line."""
 
 import inspect
+import io
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -25,6 +26,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
   exit status 2; `Interrupted` as one line and `interruption.STATUS`.
   """
   program = Path(sys.argv[0]).stem
+  _print_any_name()
   logging.set_verbosity(logging.WARNING)  # JAX tells at INFO of each backend that is not there
 
   def guarded(argv: Sequence[str]) -> None:
@@ -70,6 +72,13 @@ def _refuse_without_compiler() -> None:
   """Refuses a JAX that is told not to compile: some of it fails, the rest takes days."""
   if jax.config.values['jax_disable_jit']:
     raise InputError('JAX_DISABLE_JIT keeps JAX from compiling: unset it')
+
+
+def _print_any_name() -> None:
+  """Has a file's name printed that the terminal's encoding has not, its bytes escaped."""
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors='backslashreplace')
 
 
 def _our_flags() -> list[str]:

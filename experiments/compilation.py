@@ -55,7 +55,7 @@ def forget_if_full() -> None:
   from the persistent cache, where there is one.
   """
   known = _MAPS.exists() and _MOST_MAPS.exists()
-  if known and _count_maps() > int(_MOST_MAPS.read_text()) / 2:
+  if known and _count_maps() > int(_MOST_MAPS.read_text(encoding='ascii')) / 2:
     _COMPILED.clear()
     jax.clear_caches()
     gc.collect()  # cycles hold executables, too

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 from experiments.examples import Examples
@@ -31,10 +32,17 @@ COLOURS = ('#0b6e99', '#c8553d', '#588157', '#7b5ea7', '#b08900')
 
 def save(figure: Figure, path: str | os.PathLike[str], *, private: bool = False) -> None:
   """Writes a figure as PNG, whole or not at all; one of private images for its user alone."""
-  data = io.BytesIO()
   with mpl.rc_context(STYLE):
-    figure.savefig(data, format='png')
-  atomic.write_bytes(path, data.getvalue(), private=private)
+    atomic.write_bytes(path, png(figure), private=private)
+
+
+def png(figure: Figure) -> bytes:
+  """A figure as PNG, whatever file names stand in it: a dollar begins no formula."""
+  for text in figure.findobj(Text):
+    name = atomic.encoded(text.get_text()).decode()  # pyright: ignore[reportAttributeAccessIssue]
+    text.set_text(name.replace('$', r'\$'))  # pyright: ignore[reportAttributeAccessIssue]
+  figure.savefig(data := io.BytesIO(), format='png')
+  return data.getvalue()
 
 
 def learning(rows: Sequence[dict[str, Any]]) -> Figure:

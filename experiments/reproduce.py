@@ -46,7 +46,7 @@ def _command(part: str, output_dir: Path) -> list[str]:
   path = FLAGFILES / f'{part}.flags'
   if not path.exists():
     raise unknown('part', part, (known.stem for known in FLAGFILES.glob('*.flags')))
-  found = re.match(r'# python -m experiments\.(\w+) ', path.read_text())
+  found = re.match(r'# python -m experiments\.(\w+) ', path.read_text(encoding='utf-8'))
   if not found or found[1] == 'reproduce':
     raise InputError(f'{path} is no part: its first line names no command to run')
   module = found[1]

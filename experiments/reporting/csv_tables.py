@@ -17,7 +17,7 @@ def read_csv(path: Path) -> str:
     InputError: if it cannot be read, or is not a header with equally long lines.
   """
   try:
-    text = path.read_text()
+    text = path.read_text(encoding='utf-8')
     lengths = {len(line) for line in csv.reader(io.StringIO(text), strict=True)}
   except (OSError, ValueError, csv.Error) as error:
     raise InputError(f'cannot read {path}: {error}') from error

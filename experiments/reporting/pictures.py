@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image as Pillow
 
+from experiments import figures
 from experiments.examples import Examples
 from experiments.figures import STYLE, roc_points, score_text
 from experiments.reporting import wording
@@ -75,9 +76,8 @@ def roc_panel(
     axes.set(title=title, xlabel='false-positive rate', ylabel='true-positive rate')
     if any(label for label, *_ in curves):
       figure.legend(loc='outside lower center', ncols=2, frameon=False, fontsize=8)
-    data = io.BytesIO()
-    figure.savefig(data, format='png')
-  return png(name, data.getvalue(), f'{title}: {_describe(results, fields)}')
+    data = figures.png(figure)
+  return png(name, data, f'{title}: {_describe(results, fields)}')
 
 
 def _describe(results: Sequence[CellResult], fields: Sequence[str]) -> str:

@@ -51,14 +51,14 @@ def render(page: Page) -> str:
 def files(page: Page) -> Iterator[tuple[str, bytes]]:
   """The tables and pictures of the page, each with the name of its file."""
   if page.headline:
-    yield 'headline.csv', page.headline.csv.encode()
+    yield 'headline.csv', atomic.encoded(page.headline.csv)
   for section in page.sections:
     if section.csv:
-      yield f'{section.anchor}_table.csv', section.csv.encode()
+      yield f'{section.anchor}_table.csv', atomic.encoded(section.csv)
     shown = [image for figure in (*section.lead, *section.figures) for image in figure.images]
     sheets = [gallery.sheet for gallery in section.galleries]
     yield from ((image.name, image.data) for image in (*shown, *sheets))
-  yield 'runs.csv', _csv(page.provenance).encode()
+  yield 'runs.csv', atomic.encoded(_csv(page.provenance))
 
 
 def _csv(table: Table) -> str:
