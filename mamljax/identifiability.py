@@ -127,8 +127,7 @@ def query_gradient(
   """What the query set must send for the task to send `gradient`: theta' and g' (equation 8).
 
   Args:
-    loss_fn, params, inner: as in `mamljax.maml`. The matrix of all parameters by all
-      parameters is built.
+    loss_fn, params, inner: as in `mamljax.maml`; builds a matrix of parameters squared.
     gradient: the received g, a pytree like `params`.
     support: the other support set M_s.
 
@@ -222,8 +221,8 @@ def least_mismatch(layer: Layer, images: jax.Array, *, free: int = 0) -> jax.Arr
   """
   checks.whole('free', free, least=0)
   matrix = _matrix(layer)
-  left = jnp.linalg.svd(matrix - _project(_columns(images), matrix), compute_uv=False)
-  return jnp.linalg.norm(left[free:]) / jnp.linalg.norm(matrix)
+  left = jnp.linalg.svd(matrix - _project(_columns(images), matrix), compute_uv=False)[free:]
+  return jnp.linalg.norm(left) / jnp.linalg.norm(matrix)
 
 
 def relu_imbalance(params: tuple[Layer, Layer], gradient: tuple[Layer, Layer]) -> jax.Array:
@@ -236,8 +235,7 @@ def relu_imbalance(params: tuple[Layer, Layer], gradient: tuple[Layer, Layer]) -
     gradient: the vector, such as g' of `query_gradient` at its theta'.
 
   Returns:
-    A lower bound of ||grad L(params; M_q) - gradient|| / ||gradient|| over query sets M_q of
-    any size, a scalar.
+    A scalar bound from below of ||grad L(params; M_q) - gradient|| / ||gradient||, any M_q.
   """
   (into, outof), (d_into, d_outof) = (
     (_matrix(first), second['kernel']) for first, second in (params, gradient)
@@ -280,7 +278,7 @@ def _levenberg_marquardt(
     x, at = jnp.where(better, new, x), jnp.where(better, new_at, at)
     return count + 1, x, at, damping * jnp.where(better, 0.2, 5.0)
 
-  state = (jnp.zeros((), int), start, at, jnp.asarray(1e-3, start.dtype))
+  state = jnp.zeros((), int), start, at, jnp.asarray(1e-3, start.dtype)
   return jax.lax.while_loop(unfinished, step, state)[1]
 
 

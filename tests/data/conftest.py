@@ -57,3 +57,14 @@ def idx_dir(
   write_idx(tmp_path / 'idx' / 'mnist', images, labels)
   write_idx(tmp_path / 'idx' / 'fashion_mnist', images, labels, zipped=False)
   return tmp_path / 'idx'
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., str]:
+  """Saves arrays as .npz and gives the name for `load_dataset`."""
+
+  def save(**arrays: np.ndarray) -> str:
+    np.savez(tmp_path / 'mine.npz', allow_pickle=True, **arrays)
+    return f'npz:{tmp_path / "mine.npz"}'
+
+  return save
