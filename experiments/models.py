@@ -103,12 +103,11 @@ def _check_images(model: Model, data: Dataset, splits: Splits) -> None:
   pool, label = np.unravel_index(counts.argmin(), counts.shape)
   most = (int(counts.min()) - 1) // (2 * learners)
   if model.shots > most:
-    allows = f'allows at most {most}' if most > 0 else 'has too few images for any'
     raise InputError(
-      f'{model.shots} shots, but {model.dataset} {allows}: a trial takes 2 x shots x learners '
-      f'+ 1 images of a class from one of its four pools, and class {data.classes[label]} has '
-      f'{counts.min()} of its {counts[:, label].sum()} images in the {Splits._fields[pool]} '
-      f'pool{left_out}'
+      f'{model.shots} shots, but {model.dataset} allows at most {max(most, 0)}: a trial takes '
+      f'2 x shots x learners + 1 images of a class from one of its four pools, and class '
+      f'{data.classes[label]} has {counts.min()} of its {counts[:, label].sum()} images in the '
+      f'{Splits._fields[pool]} pool{left_out}'
     )
 
 

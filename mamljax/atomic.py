@@ -27,8 +27,12 @@ class ForeignFile(DamagedFile):
   """A file that another program wrote."""
 
 
-def regular(path: str | os.PathLike[str]) -> Path:
+def regular(path: str | os.PathLike[str], *, kind: str = '') -> Path:
   """The path, if it is a regular file's: a pipe keeps its reader waiting, a device never ends.
+
+  Args:
+    path: of what is to be read.
+    kind: what it is to be read as, such as '.npz', for the message.
 
   Raises:
     InputError: if it is that of something else.
@@ -37,8 +41,9 @@ def regular(path: str | os.PathLike[str]) -> Path:
   path = Path(path)
   mode = path.stat().st_mode
   if not stat.S_ISREG(mode):
-    kind = 'a folder' if stat.S_ISDIR(mode) else 'a pipe or a device'
-    raise InputError(f'cannot read {path}: it is {kind}, not a file')
+    found = 'a folder' if stat.S_ISDIR(mode) else 'a pipe or a device'
+    told = f' as {kind}' if kind else ''
+    raise InputError(f'cannot read {path}{told}: it is {found}, not a file')
   return path
 
 

@@ -23,7 +23,7 @@ def read(path: str | os.PathLike[str], *, keys: Sequence[str]) -> tuple[np.ndarr
       more than `MOST_BYTES`, or lacks one of the names.
   """
   try:
-    with zipfile.ZipFile(atomic.regular(path)) as file:
+    with zipfile.ZipFile(atomic.regular(path, kind='.npz')) as file:
       names = set(file.namelist())
       members = [f'{key}.npy' if f'{key}.npy' in names else key for key in keys]
       missing = [key for key, name in zip(keys, members, strict=True) if name not in names]

@@ -171,7 +171,7 @@ def test_what_is_too_few_is_named_with_the_copies_that_were_left_out(tmp_path):
   labels = np.repeat([3, 7, 9], [20, 20, 5])
   np.savez(tmp_path / 'few.npz', images=images, labels=labels)
   few = dataclasses.replace(MODEL, dataset=f'npz:{tmp_path}/few.npz')
-  with pytest.raises(InputError, match=r'too few images for any.* class 9 has 1 of its 5'):
+  with pytest.raises(InputError, match=r'allows at most 0.* class 9 has 1 of its 5 images'):
     models.splits_of(few, None)
   np.savez(tmp_path / 'copied.npz', images=images[[*range(20)] * 2], labels=labels[:40])
   copied = dataclasses.replace(MODEL, dataset=f'npz:{tmp_path}/copied.npz')
