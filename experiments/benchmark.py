@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from tqdm import tqdm
 
-from experiments import bounds, command, figures, models, results, runs
+from experiments import arguments, bounds, command, figures, models, results, runs
+from experiments.bars import bar
 from experiments.benchmarking import contest, lines, rows
 from experiments.bounds import Bounds
 from experiments.csv_text import csv_text
@@ -63,7 +63,8 @@ _OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the results are wr
 def main(argv: Sequence[str]) -> None:
   """Runs the rows, then prints the table."""
   del argv
-  names, choices, folder = _read_rows(), _read_choices(), Path(_OUTPUT_DIR.value).expanduser()
+  names, choices = _read_rows(), _read_choices()
+  folder = arguments.folder('output_dir', _OUTPUT_DIR.value)
   folder = command.quick_folder(folder) if _QUICK.value else folder
   for name in names:  # a mistake in the last row stops the first
     models.splits_of(rows.cell_of(rows.ROWS[name], choices), None)
@@ -73,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
     print("PyTorch is not installed, so mamljax runs alone: pip install -e '.[peers]'")
   found, table = {}, []
   with tempfile.TemporaryDirectory() as scratch:
-    for name in tqdm(names, unit='row'):
+    for name in bar(names, unit='row'):
       outcomes = _compete(name, choices, Path(scratch) / f'{name}.npz')
       found[name] = {who: outcome._asdict() for who, outcome in outcomes.items()}
       cell = rows.cell_of(rows.ROWS[name], choices)
@@ -111,7 +112,7 @@ def _compete(name: str, choices: rows.Choices, problem: Path) -> dict[str, conte
   entries = rows.entries_of(rows.ROWS[name], choices, problem)
   rounds = 3 if _QUICK.value else _ROUNDS.value
   total = len(entries) + rounds
-  with tqdm(total=total, desc=name, unit='step', leave=False) as progress:
+  with bar(total=total, desc=name, unit='step', leave=False) as progress:
     return contest.compete(entries, rounds=rounds, advance=progress.update)
 
 

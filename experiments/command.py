@@ -1,57 +1,90 @@
 """How every command starts, and how it ends when the user made a mistake: one clear line."""
 
+import contextlib
 import inspect
-import io
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
-
-# LAPACK's threads and JAX's devices would wait for each other: small matrices then take
-# hundreds of times as long. SciPy reads this when it is first imported; a setting wins.
-os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 import jax
 from absl import app, flags, logging
 
-from experiments import interruption
+from experiments import arguments, compilation_cache, interruption, output
 from mamljax.errors import InputError, unknown
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
-  """Runs `main` on the command line.
-
-  A wrong flag, and an `InputError` that `main` raises, end as one line on standard error and
-  exit status 2; `Interrupted` as one line and `interruption.STATUS`.
-  """
-  program = Path(sys.argv[0]).stem
-  _print_any_name()
+def run(main: Callable[[Sequence[str]], None], *, resumes: bool = False) -> None:
+  """Runs `main` on the command line, within `guarded`."""
   logging.set_verbosity(logging.WARNING)  # JAX tells at INFO of each backend that is not there
 
-  def guarded(argv: Sequence[str]) -> None:
-    try:
-      _pin_randomness()
-      _refuse_without_compiler()
-      if argv[1:]:
-        raise InputError(f'unexpected argument {argv[1]!r}: options are given as --name=value')
-      main(argv)
-    except InputError as error:
-      _stop(program, error)
-    except interruption.Interrupted:
-      print(f'{program}: asked to stop; the same command goes on from here', file=sys.stderr)
-      sys.exit(interruption.STATUS)
+  def checked(argv: Sequence[str]) -> None:
+    _pin_randomness()
+    _refuse_without_compiler()
+    if argv[1:]:
+      raise InputError(f'unexpected argument {argv[1]!r}: options are given as --name=value')
+    main(argv)
 
-  def parse(argv: Sequence[str]) -> list[str]:
-    try:
-      if {'--help', '-help', '-h', '--h'} & set(argv):
-        print(inspect.getdoc(sys.modules['__main__']), *_our_flags(), sep='\n')
-        sys.exit(0)
-      return flags.FLAGS(argv)
-    except flags.Error as error:
-      _stop(program, error)
+  with guarded(resumes=resumes):
+    app.run(checked, flags_parser=_parse)
 
-  app.run(guarded, flags_parser=parse)
+
+@contextlib.contextmanager
+def guarded(*, resumes: bool = False) -> Iterator[None]:
+  """Within it what the user must know ends the process with one line on standard error.
+
+  A wrong flag, an `InputError` and a platform that JAX cannot start on: exit status 2. A
+  wish to stop: as `interruption` has it. Trouble with what is printed is nobody's.
+
+  Args:
+    resumes: whether the same command goes on where it was stopped.
+  """
+  with output.protected(), interruption.handled(), _in_one_line(resumes):
+    yield
+
+
+@contextlib.contextmanager
+def _in_one_line(resumes: bool) -> Iterator[None]:
+  try:
+    yield
+  except (InputError, flags.Error) as error:
+    _stop(_said(error))
+  except KeyboardInterrupt:
+    output.complain('asked to stop' + '; the same command goes on from here' * resumes)
+    interruption.leave()
+  except Exception:
+    if reason := _refused_platform():
+      _stop(reason)
+    raise
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+  """Reads the flags; what is left are arguments that are none."""
+  expanded = arguments.expand(argv)
+  if {'--help', '-help', '-h', '--h'} & set(expanded):
+    print(inspect.getdoc(sys.modules['__main__']), *_our_flags(), sep='\n')
+    sys.exit(0)
+  try:
+    return flags.FLAGS(expanded)
+  except ValueError as error:  # of absl's own flags
+    raise InputError(str(error)) from error
+
+
+def _said(error: Exception) -> str:
+  """What an error says; absl shows the reason of some as a tuple."""
+  reason = error.__context__
+  if not isinstance(reason, ValueError) or len(reason.args) < 2:
+    return str(error)
+  return str(error).replace(str(reason), ' '.join(map(str, reason.args)))
+
+
+def _refused_platform() -> str | None:
+  """Why JAX does not start here, which is a matter of its environment; None if it does."""
+  try:
+    jax.devices()
+  except (RuntimeError, AssertionError) as error:
+    told = os.environ.get('JAX_PLATFORMS', '')
+    return f'JAX cannot start (JAX_PLATFORMS={told}): {str(error) or "no plugin for it"}'
 
 
 def _pin_randomness() -> None:
@@ -74,13 +107,6 @@ def _refuse_without_compiler() -> None:
     raise InputError('JAX_DISABLE_JIT keeps JAX from compiling: unset it')
 
 
-def _print_any_name() -> None:
-  """Has a file's name printed that the terminal's encoding has not, its bytes escaped."""
-  for stream in (sys.stdout, sys.stderr):
-    if isinstance(stream, io.TextIOWrapper):
-      stream.reconfigure(errors='backslashreplace')
-
-
 def _our_flags() -> list[str]:
   """The help of the flags that the experiments define, not of absl's own."""
   modules = flags.FLAGS.flags_by_module_dict()
@@ -88,9 +114,8 @@ def _our_flags() -> list[str]:
   return [flags.FLAGS.module_help(name) for name in ours]
 
 
-def _stop(program: str, error: Exception) -> NoReturn:
-  line = ' '.join(str(error).split())
-  print(f'{program}: {line}', file=sys.stderr)
+def _stop(message: str) -> None:
+  output.complain(message)
   sys.exit(2)
 
 
@@ -129,7 +154,15 @@ def use_all_cores() -> None:
 
 def cache_compilations() -> None:
   """Keeps XLA's compilations in the user's cache folder, unless JAX was told another."""
-  if jax.config.values['jax_compilation_cache_dir'] is None:
-    home = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+  if jax.config.values['jax_compilation_cache_dir'] is None and (home := _cache_home()):
     jax.config.update('jax_compilation_cache_dir', str(home / 'mamljax' / 'xla'))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
+  compilation_cache.mend()
+
+
+def _cache_home() -> Path | None:
+  """The user's cache folder; None for a user without a home."""
+  try:
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+  except RuntimeError:
+    return None

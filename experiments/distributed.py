@@ -15,6 +15,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
+from experiments import interruption
 from mamljax.errors import InputError
 
 SILENCE = 30  # seconds without a sign of life, after which the others count as lost
@@ -73,6 +74,15 @@ def any_process(flag: bool) -> bool:
   if jax.process_count() == 1:
     return flag
   return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def asked_to_stop() -> bool:
+  """Whether any of the processes that compute together was asked to stop.
+
+  All of them must call it equally often: they stop at the same block, or would wait for each
+  other forever.
+  """
+  return any_process(interruption.received())
 
 
 def from_first(data: bytes | None) -> bytes | None:

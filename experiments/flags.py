@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 from absl import flags
 
-from experiments import command, grid, models
+from experiments import arguments, command, grid, models
 from experiments.bounds import integer, of
 from experiments.expansion import expand
 from experiments.options import NAMES
@@ -233,9 +233,7 @@ def _check_x(cells: list[grid.Cell]) -> None:
 
 def _folder(name: str) -> Path:
   """The folder that a flag names."""
-  if not FLAGS[name].value:
-    raise InputError(f'--{name}= names no folder: give one, or . for this one')
-  return Path(str(FLAGS[name].value)).expanduser()
+  return arguments.folder(name, FLAGS[name].value)
 
 
 def _quick(axes: Axes, fixed: dict[str, Any]) -> tuple[Axes, dict[str, Any]]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import flags
-from tqdm import tqdm
 
-from experiments import bounds, command, figures, results, runs
+from experiments import arguments, bounds, command, figures, results, runs
+from experiments.bars import bar
 from experiments.benchmarking import contest, growing
 from experiments.bounds import Bounds
 from experiments.csv_text import csv_text
@@ -32,7 +32,7 @@ _OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the results are wr
 def main(argv: Sequence[str]) -> None:
   """Measures along each axis, then prints the exponents."""
   del argv
-  names, folder = _read_axes(), Path(_OUTPUT_DIR.value).expanduser()
+  names, folder = _read_axes(), arguments.folder('output_dir', _OUTPUT_DIR.value)
   folder = command.quick_folder(folder) if _QUICK.value else folder
   common = {'iterations': _ITERATIONS.value, 'network': 'mlp' if _QUICK.value else 'conv4'}
   most = 3 if _QUICK.value else None
@@ -56,7 +56,7 @@ def _read_axes() -> list[str]:
 
 def _measure(name: str, entries: Sequence[contest.Entry]) -> list[growing.Point]:
   """The points of an axis."""
-  with tqdm(total=len(entries) + _ROUNDS.value, desc=name, unit='step') as progress:
+  with bar(total=len(entries) + _ROUNDS.value, desc=name, unit='step') as progress:
     outcomes = contest.compete(entries, rounds=_ROUNDS.value, advance=progress.update)
   return growing.points_of(name, outcomes)
 

@@ -5,7 +5,6 @@ OUT/identifiability.csv and OUT/identifiability.png.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import jax
 import matplotlib as mpl
@@ -14,7 +13,7 @@ from absl import flags
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import bounds, command, figures, proposition, results, runs
+from experiments import arguments, bounds, command, figures, proposition, results, runs
 from experiments.bounds import Bounds
 from experiments.csv_text import csv_text
 from experiments.proposition import Finding, Told
@@ -40,7 +39,7 @@ ROUNDING = 1e-17  # what an exact 0 is drawn as
 def main(argv: Sequence[str]) -> None:
   """Asks every network, then prints the table."""
   del argv
-  units, folder = _read_units(), Path(_OUTPUT_DIR.value).expanduser()
+  units, folder = _read_units(), arguments.folder('output_dir', _OUTPUT_DIR.value)
   results.check_output_dir(folder)
   runs.begin(folder, 'identifiability.csv')
   with jax.enable_x64(True):
@@ -54,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _ask(units: Sequence[int]) -> tuple[list[Finding], Figure]:
   """What was found, and its picture."""
-  data_dir = Path(_DATA_DIR.value).expanduser() if _DATA_DIR.value else None
+  data_dir = arguments.folder('data_dir', _DATA_DIR.value) if _DATA_DIR.value else None
   small, full = (
     proposition.load_pool(_DATASET.value, data_dir=data_dir, image_size=size)
     for size in (proposition.SIZE, None)

@@ -5,53 +5,46 @@ together, RESTARTS (default 10) how often they are started again. `launch/local.
 """
 
 import os
-import signal
+import re
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 
-from experiments import interruption
+from experiments import children, command, interruption
+from mamljax.errors import InputError
 
-FINAL = (0, 2, interruption.STATUS)  # done, to be changed by the user, stopped by the user
-POLL_SECONDS, GRACE_SECONDS = 0.1, 60.0
+FINAL = (0, 2, *interruption.STOPPED)  # done, to be changed by the user, asked to stop
 
 
 def main(arguments: Sequence[str]) -> int:
-  """Runs the sweep until it ends of itself; returns its exit status."""
-  processes, restarts = (int(os.environ.get(*told)) for told in _SETTINGS)
+  """Runs the sweep until it ends of itself; returns its exit status.
+
+  Raises:
+    InputError: if PROCESSES or RESTARTS is no such number.
+  """
+  processes = _setting('PROCESSES', '1', least=1)
+  restarts = _setting('RESTARTS', '10', least=0)
   for attempt in range(restarts + 1):
     status = _run(arguments, processes)
-    if status in FINAL:
+    if status in FINAL or interruption.received():
       return status
-    print(f'launch: ended with status {status}, start {attempt + 2} follows', file=sys.stderr)
+    follows = f'start {attempt + 2} follows' if attempt < restarts else 'no start is left'
+    print(f'launch: ended with status {status}, {follows}', file=sys.stderr)
   return 1
 
 
-_SETTINGS = (('PROCESSES', '1'), ('RESTARTS', '10'))
+def _setting(name: str, default: str, *, least: int) -> int:
+  text = os.environ.get(name, '').strip() or default
+  if not (re.fullmatch(r'[0-9]{1,4}', text) and int(text) >= least):
+    raise InputError(f'{name}={text} is not a whole number from {least} to 9999')
+  return int(text)
 
 
 def _run(arguments: Sequence[str], count: int) -> int:
-  """Starts the processes once; the status of the first that fails, else 0.
-
-  The others are killed when one has died: JAX's runtime does not go on without it.
-  """
-  command = [sys.executable, '-m', 'experiments.sweep', *arguments]
+  """Starts the processes once; the status of the first that fails, else 0."""
   port = _free_port()
-  started = [
-    subprocess.Popen(command, env=os.environ | _environment(own, count, port))
-    for own in range(count)
-  ]
-  before = {
-    number: signal.signal(number, lambda number, _: _pass_on(started, number))
-    for number in (*interruption.SIGNALS, signal.SIGINT)
-  }
-  try:
-    return _wait(started)
-  finally:
-    for number, handler in before.items():
-      signal.signal(number, handler)
+  told = [_environment(own, count, port) for own in range(count)]
+  return children.run(children.command('sweep', arguments), told, patient=FINAL)
 
 
 def _environment(own: int, count: int, port: int) -> dict[str, str]:
@@ -64,27 +57,6 @@ def _environment(own: int, count: int, port: int) -> dict[str, str]:
   return told if count > 1 else {}
 
 
-def _wait(started: Sequence[subprocess.Popen]) -> int:
-  """Waits for all of them, but not long for the others once one has failed."""
-  while all(process.poll() in (None, 0) for process in started):
-    if all(process.poll() == 0 for process in started):
-      return 0
-    time.sleep(POLL_SECONDS)
-  status = next(process.returncode for process in started if process.returncode)
-  until = time.monotonic() + (GRACE_SECONDS if status in FINAL else 0)
-  while time.monotonic() < until and any(process.poll() is None for process in started):
-    time.sleep(POLL_SECONDS)
-  for process in started:
-    process.kill()
-    process.wait()
-  return status
-
-
-def _pass_on(started: Sequence[subprocess.Popen], number: int) -> None:
-  for process in started:
-    process.send_signal(number)
-
-
 def _free_port() -> int:
   with socket.socket() as probe:
     probe.bind(('127.0.0.1', 0))
@@ -92,4 +64,8 @@ def _free_port() -> int:
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv[1:]))
+  with command.guarded(resumes=True):
+    status = main(sys.argv[1:])
+    if interruption.received() and status not in (0, 2):
+      interruption.leave()
+    sys.exit(status if status >= 0 else 128 - status)

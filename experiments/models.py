@@ -179,7 +179,7 @@ def _key(model: Model) -> str:
 
 def _keep(path: Path, state: training.State, *, due: bool) -> None:
   """Saves a state if it is due, or the process is to stop; then it stops."""
-  stop = interruption.asked()
+  stop = distributed.asked_to_stop()
   if (due or stop) and distributed.is_first():
     checkpoints.save(path, state)
   if stop:

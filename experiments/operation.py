@@ -4,6 +4,7 @@ None of it is part of a cell: the numbers do not depend on it.
 """
 
 import os
+import re
 from typing import NamedTuple
 
 from absl import flags
@@ -71,9 +72,10 @@ def read() -> Operation:
   """
   count, shard = _array()
   count = _NUM_SHARDS.value if _NUM_SHARDS.value is not None else count
-  shard = _SHARD.value if _SHARD.value is not None else shard
   if count < 1:
     raise InputError(f'num_shards must be 1 or more, not {count}')
+  # The tasks of an array may be of any numbers; a share that two of them have is a preference.
+  shard = _SHARD.value if _SHARD.value is not None else shard % count
   if not 0 <= shard < count:
     raise InputError(f'shard must be in 0..{count - 1} of {count} shards, not {shard}')
   save, lease, most = _SAVE_SECONDS.value, _LEASE_SECONDS.value, _MAX_FAILURES.value
@@ -82,9 +84,17 @@ def read() -> Operation:
 
 def _array() -> tuple[int, int]:
   """The number of tasks in the SLURM array that this is in, and which of them it is."""
-  names = ('TASK_COUNT', 'TASK_ID', 'TASK_MIN', 'TASK_STEP')
-  told = [os.environ.get(f'SLURM_ARRAY_{name}', '') for name in names]
-  if not all(number.isdecimal() for number in told[:3]):
+  told = [os.environ.get(f'SLURM_ARRAY_TASK_{name}') for name in ('COUNT', 'ID', 'MIN')]
+  if None in told:
     return 1, 0
-  count, own, first = map(int, told[:3])
-  return count, (own - first) // int(told[3] or 1)
+  count, own, first = (_told(name, 0) for name in ('COUNT', 'ID', 'MIN'))
+  return count, (own - first) // _told('STEP', 1)
+
+
+def _told(name: str, least: int) -> int:
+  """A number that SLURM tells a task of an array; 1 for a step that it does not tell."""
+  variable = f'SLURM_ARRAY_TASK_{name}'
+  text = os.environ.get(variable, '1')
+  if not (re.fullmatch('[0-9]{1,18}', text) and int(text) >= least):
+    raise InputError(f'{variable}={text} is not a whole number of at least {least}')
+  return int(text)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import flags
 
-from experiments import command
+from experiments import arguments, command
 from mamljax.data.preparation import Prepared, prepare
 from mamljax.data.tfds_source import find_builder
 from mamljax.errors import InputError
@@ -36,11 +36,14 @@ def main(argv: Sequence[str]) -> None:
   logging.getLogger('urllib3').setLevel(logging.ERROR)  # its retries are no news to the user
   if not _DATASETS.value or not all(_DATASETS.value):
     raise InputError(f'--datasets={",".join(_DATASETS.value)}: no name, or an empty one')
+  data_dir, idx_dir = (
+    arguments.folder(flag.name, flag.value) if flag.value is not None else None
+    for flag in (_DATA_DIR, _IDX_DIR)
+  )
   for name in _DATASETS.value:
-    find_builder(name, data_dir=_DATA_DIR.value)
+    find_builder(name, data_dir=data_dir)
   for name in _DATASETS.value:
-    prepared = prepare(name, data_dir=_DATA_DIR.value, idx_dir=_IDX_DIR.value)
-    print(format_counts(name, prepared))
+    print(format_counts(name, prepare(name, data_dir=data_dir, idx_dir=idx_dir)))
 
 
 def format_counts(name: str, prepared: Prepared) -> str:

@@ -125,7 +125,7 @@ class Keeper:
     Raises:
       Interrupted: if the process was asked to stop; all of them are saved.
     """
-    joined, stop = join(blocks), interruption.asked()
+    joined, stop = join(blocks), distributed.asked_to_stop()
     if stop or time.monotonic() - self.saved >= self.every:
       if distributed.is_first():
         atomic.write_sealed(self._path(stream), _pack(joined, self.stamp), private=True)

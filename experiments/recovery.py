@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType
-from tqdm import tqdm
 
 from experiments import (
   bounds,
@@ -30,6 +29,7 @@ from experiments import (
   runs,
   stages,
 )
+from experiments.bars import bar
 from experiments.csv_text import csv_text
 from experiments.grid import Cell, Model
 from experiments.streams import Stream, stream_key
@@ -110,7 +110,7 @@ def _read(cell: Cell, sweep: flags.Sweep) -> Read:
   )
   compare, key = jax.jit(_compare), stream_key(cell.seed, Stream.RECOVERY)
   errors, similarities, first, seconds = [], [], None, []
-  for at in tqdm(range(cell.trials), unit='task', desc=f'{cell.dataset} {count} images'):
+  for at in bar(range(cell.trials), unit='task', desc=f'{cell.dataset} {count} images'):
     gradient, start = jax.tree.map(lambda leaf, at=at: leaf[at], gradients), time.perf_counter()
     found = jax.block_until_ready(recover(jax.random.fold_in(key, at), params, gradient)).images
     seconds.append(time.perf_counter() - start)

@@ -5,11 +5,10 @@ other file, and OUT/report with its tables as CSV and its pictures as PNG.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
-from experiments import command
+from experiments import arguments, command
 from experiments.reporting.writing import write_report
 
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the results are')
@@ -19,7 +18,7 @@ _TITLE = flags.DEFINE_string('title', 'What one meta-gradient gives away', 'of t
 def main(argv: Sequence[str]) -> None:
   """Writes the report."""
   del argv
-  print(write_report(Path(_OUTPUT_DIR.value).expanduser(), title=_TITLE.value))
+  print(write_report(arguments.folder('output_dir', _OUTPUT_DIR.value), title=_TITLE.value))
 
 
 if __name__ == '__main__':

@@ -5,14 +5,12 @@ share in OUT/store, then writes the report. The same command again resumes.
 """
 
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
-from experiments import command
+from experiments import arguments, children, command, interruption
 from mamljax.errors import InputError, unknown
 
 _PARTS = flags.DEFINE_list('parts', [], 'flagfiles to run, without folder and ending')
@@ -28,13 +26,13 @@ SHORT = (*SHARING, 'runtime', 'benchmark', 'growth')  # and those that know --qu
 def main(argv: Sequence[str]) -> None:
   """Runs the parts; those that fail are named at the end."""
   del argv
-  output_dir = Path(_OUTPUT_DIR.value).expanduser()
+  output_dir = arguments.folder('output_dir', _OUTPUT_DIR.value)
   output_dir = command.quick_folder(output_dir) if _QUICK.value else output_dir
   commands = {part: _command(part, output_dir) for part in _PARTS.value}
   if not commands:
     raise InputError('no parts are given: --parts=table1,figure5, or --flagfile=.../all.flags')
   failed = [part for part in commands if not _run(part, commands[part])]
-  report = [sys.executable, '-m', 'experiments.report', f'--output_dir={output_dir}']
+  report = children.command('report', [f'--output_dir={output_dir}'])
   if len(failed) < len(commands) and not _run('report', report):
     failed.append('report')
   if failed:
@@ -56,14 +54,21 @@ def _command(part: str, output_dir: Path) -> list[str]:
     options += [f'--data_dir={_DATA_DIR.value}'] if _DATA_DIR.value else []
   if module in SHORT and _QUICK.value:
     options += ['--quick']
-  return [sys.executable, '-m', f'experiments.{module}', *options]
+  return children.command(module, options)
 
 
-def _run(part: str, arguments: list[str]) -> bool:
-  """Whether the command ended well; it prints for itself."""
+def _run(part: str, line: list[str]) -> bool:
+  """Whether the command ended well; it prints for itself.
+
+  Raises:
+    Interrupted: if it was asked to stop, or this process was.
+  """
   print(f'== {part}', flush=True)
-  return subprocess.run(arguments, check=False).returncode == 0
+  status = children.run(line, [{}], patient=())
+  if interruption.received() or status in interruption.STOPPED:
+    raise interruption.Interrupted
+  return status == 0
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, resumes=True)

@@ -14,9 +14,9 @@ from typing import Any
 
 import jax
 from absl import flags
-from tqdm import tqdm
 
 from experiments import (
+  arguments,
   bounds,
   command,
   figures,
@@ -27,6 +27,7 @@ from experiments import (
   stages,
   timing,
 )
+from experiments.bars import bar
 from experiments.bounds import Bounds
 from experiments.csv_text import csv_text
 from experiments.grid import TYPES, Cell
@@ -68,15 +69,15 @@ _FIELDS = {name: kind for name, kind in TYPES.items() if kind in _KINDS}
 def main(argv: Sequence[str]) -> None:
   """Times the attack of every cell, then prints the table."""
   del argv
-  cells, folder = _read_cells(), Path(_OUTPUT_DIR.value).expanduser()
+  cells, folder = _read_cells(), arguments.folder('output_dir', _OUTPUT_DIR.value)
   folder = command.quick_folder(folder) if _QUICK.value else folder
-  data_dir = Path(_DATA_DIR.value).expanduser() if _DATA_DIR.value else None
+  data_dir = arguments.folder('data_dir', _DATA_DIR.value) if _DATA_DIR.value else None
   results.check_output_dir(folder)
   for cell in cells:
     models.splits_of(cell, data_dir)  # a mistake in the last cell stops the first
   runs.begin(folder, 'runtimes.csv')
   rows: list[timing.Runtime] = []
-  for cell in tqdm(cells, unit='cell'):
+  for cell in bar(cells, unit='cell'):
     splits = models.splits_of(cell, data_dir)
     params = models.initial_state(cell.model, splits).params
     shared, _ = stages.share(cell, params, splits.references)

@@ -7,13 +7,12 @@ same command goes on from there.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import flags
 
-from experiments import bounds, command, figures, results, runs, scheduling, sizes
+from experiments import arguments, bounds, command, figures, results, runs, scheduling, sizes
 from experiments.bounds import LONGEST, SEED, Bounds
 from experiments.csv_text import csv_text
 from experiments.expansion import MOST_CELLS
@@ -43,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
   """Measures, simulates, writes and draws."""
   del argv
   asked, counts = _asked(), bounds.whole_numbers(_TASKS, Bounds(1, 100_000, 'tasks'))
-  folder = Path(_OUTPUT_DIR.value).expanduser()
+  folder = arguments.folder('output_dir', _OUTPUT_DIR.value)
   results.check_output_dir(folder)
   runs.begin(folder, 'tasks.csv')
   points = sizes.measure_all(folder, asked)
@@ -82,4 +81,4 @@ def _simulate(seconds: np.ndarray, tasks: int) -> dict[str, Any]:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, resumes=True)

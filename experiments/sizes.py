@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
-from experiments import figures, records
+from experiments import children, figures, records
+from experiments.bars import bar
 from experiments.csv_text import csv_text
 from mamljax import atomic
 from mamljax.errors import InputError
@@ -50,7 +49,7 @@ def measure_all(folder: Path, sizes: Sequence[tuple[int, int, int]]) -> list[Poi
   Each is kept in growth.csv as soon as it is measured, and not measured again.
   """
   known = {point[:3]: point for point in _read(folder / 'growth.csv')}
-  for size in tqdm([size for size in sizes if size not in known], unit='sweep'):
+  for size in bar([size for size in sizes if size not in known], unit='sweep'):
     known[size] = measure(folder / 'measured', *size)
     atomic.write_text(folder / 'growth.csv', table(sorted(known.values())))
   return [known[size] for size in sizes]
@@ -78,11 +77,12 @@ def measure(out: Path, devices: int, cells: int, trials: int) -> Point:
   shutil.rmtree(out, ignore_errors=True)  # what was interrupted would be resumed
   rates = ','.join(f'{0.1 * (1 + cell) / cells:.6f}' for cell in range(cells))
   typed = [*CELL, f'--inner_learning_rates={rates}', f'--trials={trials}']
+  told = {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
   begun = time.perf_counter()
   with _bound(devices):
     subprocess.run(
-      [sys.executable, '-m', 'experiments.sweep', *typed, f'--output_dir={out}'],
-      env=os.environ | {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'},
+      children.command('sweep', [*typed, f'--output_dir={out}']),
+      env=children.environment() | told,
       stdout=subprocess.DEVNULL,
       stderr=subprocess.DEVNULL,
       check=True,

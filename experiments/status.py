@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import bounds, claims, command, failures, plan, progress, results
+from experiments import arguments, bounds, claims, command, failures, plan, progress, results
 
 _SHOWN = 5  # of each kind
 _LOOKED_AT = 10_000  # results that are looked at for their times
@@ -18,7 +18,7 @@ _LOOKED_AT = 10_000  # results that are looked at for their times
 def main(argv: Sequence[str]) -> None:
   """Prints what is done, running, failed and left."""
   del argv
-  output_dir = Path(flags.FLAGS.output_dir).expanduser()
+  output_dir = arguments.folder('output_dir', flags.FLAGS.output_dir)
   print(*report(output_dir, lease=flags.FLAGS.lease_seconds), sep='\n')
 
 

@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _conclude(sweep: flags.Sweep, found: list[results.Summary]) -> None:
-  """Writes what made the folder, prints the table and draws the pictures."""
+  """Writes what made the folder, draws the pictures, and then prints the table."""
   if not found:
     return
   runs.write_run(
@@ -70,9 +70,9 @@ def _conclude(sweep: flags.Sweep, found: list[results.Summary]) -> None:
     cells=[Cell(**result.configuration) for result in found],
     x=sweep.x,
   )
-  path = sweep.output_dir / 'results.csv'
-  print(tables.format_table(found), *ceiling.statements(found), '', sep='\n')
-  print(f'{len(found)} cells in {path}, the first pictured in {_draw(sweep, found)}')
+  path, (picture, trends) = sweep.output_dir / 'results.csv', _draw(sweep, found)
+  print(tables.format_table(found), *ceiling.statements(found), '', *trends, sep='\n')
+  print(f'{len(found)} cells in {path}, the first pictured in {picture}')
 
 
 def _dry_run(sweep: flags.Sweep, how: operation.Operation) -> list[str]:
@@ -104,19 +104,23 @@ def _kind(cell: Cell) -> tuple[Any, ...]:
   return tuple(v for k, v in fields.items() if not isinstance(v, float) and k != 'seed')
 
 
-def _draw(sweep: flags.Sweep, found: list[results.Summary]) -> Path:
-  """Draws the first cell that has a result, and the curves that were asked for."""
+def _draw(sweep: flags.Sweep, found: list[results.Summary]) -> tuple[Path, list[Any]]:
+  """Draws the first cell that has a result, and the curves that were asked for.
+
+  Returns:
+    The path of the first cell's picture, and the curves in words.
+  """
   path = sweep.output_dir / 'picture.png'
   (first,) = _whole(sweep, found[:1])
   examples = read_examples(sweep.store_dir, Cell(**first.configuration))
   figures.save(figures.picture(first, examples), path, private=True)
   if 1 < len(found) <= MAX_PAIRED:
     _draw_pairs(sweep, found)
-  if sweep.x:
-    figures.save(curves.curves(found, sweep.x), sweep.output_dir / 'curves.png')
-    areas = curves.areas(found) if sweep.x == 'noise_scale' else []
-    print(*curves.trend(found, sweep.x), *areas, sep='\n')
-  return path
+  if not sweep.x:
+    return path, []
+  figures.save(curves.curves(found, sweep.x), sweep.output_dir / 'curves.png')
+  areas = curves.areas(found) if sweep.x == 'noise_scale' else []
+  return path, [*curves.trend(found, sweep.x), *areas]
 
 
 def _whole(sweep: flags.Sweep, found: list[results.Summary]) -> list[results.CellResult]:
@@ -139,4 +143,4 @@ def _draw_pairs(sweep: flags.Sweep, found: list[results.Summary]) -> None:
 if __name__ == '__main__':
   command.use_all_cores()
   command.cache_compilations()
-  command.run(main)
+  command.run(main, resumes=True)

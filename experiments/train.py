@@ -10,9 +10,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tqdm import tqdm
-
-from experiments import command, figures, flags, models, results, runs
+from experiments import command, figures, flags, interruption, models, results, runs
+from experiments.bars import bar
 from experiments.csv_text import csv_text
 from experiments.grid import Model
 from mamljax import atomic
@@ -43,9 +42,10 @@ def main(argv: Sequence[str]) -> None:
   runs.begin(sweep.output_dir, 'learning.csv')
   rows: list[dict[str, Any]] = []
   wanted = itertools.chain(*(_learn(model, at, sweep) for model, at in epochs.items()))
-  for row in tqdm(wanted, total=sum(len(set(at)) for at in epochs.values()), unit='epoch'):
-    rows.append(row)
-    _write(sweep, rows)
+  with interruption.listening():
+    for row in bar(wanted, total=sum(len(set(at)) for at in epochs.values()), unit='epoch'):
+      rows.append(row)
+      _write(sweep, rows)
   runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)
   print(csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows]))
 
@@ -75,4 +75,4 @@ def _write(sweep: flags.Sweep, rows: list[dict[str, Any]]) -> None:
 if __name__ == '__main__':
   command.use_all_cores()
   command.cache_compilations()
-  command.run(main)
+  command.run(main, resumes=True)

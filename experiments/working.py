@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -13,9 +14,9 @@ from typing import Any
 
 import jax
 from absl import logging
-from tqdm import tqdm
 
 from experiments import distributed, failures, interruption, progress, results
+from experiments.bars import LINE_SECONDS, bar
 from experiments.claims import Claims
 from experiments.examples import Examples, write_examples
 from experiments.flags import Sweep
@@ -26,7 +27,6 @@ from experiments.queueing import Queue, in_share
 from experiments.runner import run_cell
 from mamljax.errors import InputError
 
-LINE_SECONDS = 60.0  # between two lines for a machine, and two states of the bar in a log
 WAIT_SECONDS = 1.0  # between two looks at what others compute
 # What a narrow terminal cuts off is the end.
 BAR = '{percentage:3.0f}% |{bar:10}| {elapsed}<{remaining}  {desc}'
@@ -63,11 +63,8 @@ class Worker:
     share = {'shard': self.how.shard, 'num_shards': self.how.num_shards}
     cells = queue.left.items()
     self._own = {name: work_of(cell) for name, cell in cells if in_share(cell, **share)}
-    every = 0.1 if sys.stderr.isatty() else LINE_SECONDS
-    shown = {'bar_format': BAR, 'mininterval': every, 'maxinterval': every}
     hidden = not (distributed.is_first() and queue.left)
-    with tqdm(total=sum(self._own.values()), disable=hidden, **shown) as bar:
-      self._bar = bar
+    with bar(total=sum(self._own.values()), disable=hidden, bar_format=BAR) as self._bar:
       self._take_all(queue, claims)
       while self._waits(queue, claims):
         time.sleep(WAIT_SECONDS)
@@ -89,7 +86,7 @@ class Worker:
   def _waits(self, queue: Queue, claims: Claims | None) -> bool:
     """Whether to wait for others, which the first of several processes decides."""
     waits = distributed.any_process(bool(claims and queue.left and self._others(queue, claims)))
-    if waits and interruption.asked():
+    if waits and distributed.asked_to_stop():
       raise interruption.Interrupted
     return waits
 
@@ -198,8 +195,15 @@ def within_memory(
   return dataclasses.replace(result, configuration=asked, extra=extra), examples
 
 
+# XLA's words for it differ with the allocator: 'INTERNAL: ... Out of memory allocating',
+# 'Failed to allocate', CUDA_ERROR_OUT_OF_MEMORY, CUBLAS_STATUS_ALLOC_FAILED.
+_EXHAUSTED = re.compile(
+  'RESOURCE_EXHAUSTED|out.of.memory|failed to allocate|ALLOC_FAILED', re.IGNORECASE
+)
+
+
 def _is_exhausted(error: Exception) -> bool:
-  return isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error)
+  return isinstance(error, MemoryError) or bool(_EXHAUSTED.search(str(error)))
 
 
 def steps_of(cell: Cell) -> int:

@@ -1,8 +1,10 @@
 """Writing TFDS data sets to disk, from the network or from IDX files, without TensorFlow."""
 
+import contextlib
 import os
+import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +59,7 @@ def prepare(
   if idx_dir is None:
     builder = _derive(official, _FromNetwork, labels=[])
   else:
-    splits = _read_idx_files(official, Path(idx_dir).expanduser() / name)
+    splits = _read_idx_files(official, Path(os.path.expanduser(idx_dir)) / name)
     labels = np.concatenate([labels for _, labels in splits.values()]).tolist()
     builder = _derive(official, _FromIdx, arrays=splits, labels=labels)
   new = not tfds_source.is_prepared(official)
@@ -138,6 +140,33 @@ def _write(builder: Any, *, name: str) -> None:
   """Downloads and writes the data set; whatever goes wrong is said in one line."""
   if builder.data_path.exists():  # TFDS would take it for the data set
     raise InputError(f'{builder.data_path} is not a whole data set: remove it and run again')
-  module = type(builder).__module__
-  with tfds_source.in_one_line(f'could not prepare {name!r}'), without_tensorflow(module):
+  module, root = type(builder).__module__, Path(builder.data_dir_root)
+  tfds_source.show_bars(sys.stderr is not None and sys.stderr.isatty())
+  with (
+    _without_empty_folders(root),
+    tfds_source.in_one_line(f'could not prepare {name!r}'),
+    without_tensorflow(module),
+  ):
     builder.download_and_prepare(file_format='array_record')
+
+
+@contextlib.contextmanager
+def _without_empty_folders(root: Path) -> Iterator[None]:
+  """Takes away the empty folders that are made within it in `root`, if it fails."""
+  before = {*_folders(root), *(path for path in (root, *root.parents) if path.exists())}
+  try:
+    yield
+  except BaseException:
+    _remove_empty(path for path in (*_folders(root), root, *root.parents) if path not in before)
+    raise
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+  for path in folders:
+    with contextlib.suppress(OSError):  # not empty, as of a part of a download
+      path.rmdir()
+
+
+def _folders(root: Path) -> list[Path]:
+  """The folders in a folder, each behind those in it."""
+  return [Path(path) for path, *_ in os.walk(root, topdown=False) if Path(path) != root]

@@ -56,7 +56,7 @@ def find_builder(name: str, *, data_dir: str | os.PathLike[str] | None) -> Any:
     if config and config not in cls.builder_configs:
       raise unknown(f'configuration of {base}', config, cls.builder_configs)
     root = Path(data_dir) if data_dir else default_data_dir()
-    builder = cls(data_dir=root.expanduser(), config=config or None)
+    builder = cls(data_dir=os.path.expanduser(root), config=config or None)
     if not _is_image_classification(builder.info):
       raise InputError(f'dataset {name!r} is not one of 8-bit images with one class each')
     return builder
@@ -76,6 +76,11 @@ def in_one_line(problem: str) -> Iterator[None]:
   except Exception as error:
     reason = (str(error) or type(error).__name__).splitlines()[0]
     raise InputError(f'{problem}: {reason}') from error
+
+
+def show_bars(shown: bool) -> None:
+  """Whether TFDS draws progress bars: in a log they are lines without end."""
+  tfds.display_progress_bar(shown)
 
 
 def is_prepared(builder: Any) -> bool:

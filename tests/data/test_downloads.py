@@ -116,11 +116,20 @@ def test_missing_download_is_one_line(
   assert '\n' not in str(caught.value)
 
 
-def test_no_network_ends_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-  """Else the user waits for minutes: TFDS tries ten times, ever more slowly."""
+def test_no_network_ends_soon_in_silence_and_without_folders(
+  tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+  """Else the user waits for minutes (TFDS tries ten times, ever more slowly), reads 19 lines
+  of empty bars in a log, and finds empty folders for a data set that is not there.
+  """
   monkeypatch.setattr(mnist.MNIST, 'URL', 'http://127.0.0.1:1/')
-  with pytest.raises(InputError, match=r"could not prepare 'mnist': "):
-    prepare('mnist', data_dir=tmp_path, idx_dir=None)
+  (tmp_path / 'old' / 'empty').mkdir(parents=True)
+  for data_dir in (tmp_path / 'new' / 'data', tmp_path / 'old'):
+    with pytest.raises(InputError, match=r"could not prepare 'mnist': "):
+      prepare('mnist', data_dir=data_dir, idx_dir=None)
+  assert sorted(tmp_path.rglob('*')) == [tmp_path / 'old', tmp_path / 'old' / 'empty']
+  assert 'it/s' not in (said := capfd.readouterr().err)
+  assert 'url' not in said
 
 
 def test_cifar10_from_the_network(

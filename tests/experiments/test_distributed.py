@@ -8,7 +8,7 @@ import time
 import jax
 import pytest
 
-from experiments import distributed, launch
+from experiments import distributed, interruption, launch
 from mamljax.errors import InputError
 from tests.experiments.tiny import GRID, arguments, cells, finish, rows, scores, start
 
@@ -62,7 +62,7 @@ def children(parent: int) -> list[int]:
     return [int(number) for number in file.read().split()]
 
 
-@pytest.mark.parametrize('status', [0, 2, 75])
+@pytest.mark.parametrize('status', [0, 2, 75, 130, -2, 129, -1])
 def test_the_launcher_leaves_it_at_what_is_final(monkeypatch, status):
   """A mistake of the user's is not mended by starting again, nor a wish to stop."""
   monkeypatch.setattr(launch, '_run', lambda *_: status)
@@ -76,6 +76,38 @@ def test_the_launcher_gives_up(monkeypatch):
   monkeypatch.setattr(launch, '_run', lambda *_: tried.append(1) or -9)
   assert launch.main([]) == 1
   assert len(tried) == 4
+
+
+def test_the_last_failure_announced_a_start_that_did_not_come(monkeypatch, capsys):
+  """Whoever reads the log waits for it."""
+  monkeypatch.setenv('RESTARTS', '1')
+  monkeypatch.setattr(launch, '_run', lambda *_: -9)
+  assert launch.main([]) == 1
+  assert capsys.readouterr().err.splitlines() == [
+    'launch: ended with status -9, start 2 follows',
+    'launch: ended with status -9, no start is left',
+  ]
+
+
+def test_ctrl_c_started_the_sweep_again_up_to_eleven_times(monkeypatch):
+  """However the sweep ends then."""
+  tried = []
+  monkeypatch.setattr(launch, '_run', lambda *_: tried.append(1) or 1)
+  monkeypatch.setattr(interruption, 'received', lambda: True)
+  assert launch.main([]) == 1
+  assert len(tried) == 1
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [('PROCESSES', '0'), ('PROCESSES', 'x'), ('RESTARTS', '-1'), ('RESTARTS', '1' * 5000)],
+)
+def test_no_process_at_all_was_a_success(monkeypatch, name, value):
+  """Nothing ran, status 0; a word was a traceback."""
+  monkeypatch.setenv(name, value)
+  monkeypatch.setattr(launch, '_run', lambda *_: pytest.fail('started'))
+  with pytest.raises(InputError, match=f'{name}=.* is not a whole number from [01] to 9999'):
+    launch.main([])
 
 
 def test_python_in_a_slurm_job_without_srun_is_refused(monkeypatch):

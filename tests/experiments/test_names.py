@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from experiments import command
+from experiments import output
 from experiments.reporting.writing import write_report
 from mamljax import atomic
 from tests.experiments.tiny import arguments, run, write_npz
@@ -47,6 +47,6 @@ def test_a_terminal_is_told_any_name(monkeypatch, encoding):
   """An umlaut under an ASCII locale ended a sweep when its table was printed."""
   terminal = io.BytesIO()
   monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(terminal, encoding=encoding))
-  command._print_any_name()
-  print('größe 日本 \udcff', flush=True)
+  with output.protected():
+    print('größe 日本 \udcff', flush=True)
   assert terminal.getvalue().decode(encoding).endswith('\\udcff\n')

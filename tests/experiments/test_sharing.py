@@ -4,6 +4,7 @@ import json
 import os
 import time
 
+import jax
 import pytest
 from absl import flags as absl_flags
 from absl.testing import flagsaver
@@ -127,6 +128,9 @@ def test_shares_are_stable_and_cover_all_cells():
     ([], {'COUNT': '4', 'ID': '7', 'MIN': '5'}, (4, 2)),
     ([], {'COUNT': '4', 'ID': '9', 'MIN': '5', 'STEP': '2'}, (4, 2)),
     (['--num_shards=3', '--shard=1'], {'COUNT': '4', 'ID': '7', 'MIN': '5'}, (3, 1)),
+    ([], {'COUNT': '2', 'ID': '7', 'MIN': '3'}, (2, 0)),  # --array=3,7
+    ([], {'COUNT': '3', 'ID': '7', 'MIN': '1', 'STEP': '1'}, (3, 0)),  # --array=1,3,7
+    (['--num_shards=3'], {'COUNT': '8', 'ID': '7', 'MIN': '0'}, (3, 1)),
   ],
 )
 def test_the_share_comes_from_slurm_unless_it_is_given(
@@ -136,6 +140,16 @@ def test_the_share_comes_from_slurm_unless_it_is_given(
   for name, value in environment.items():
     monkeypatch.setenv(f'SLURM_ARRAY_TASK_{name}', value)
   assert how(*typed)[:2] == expected
+
+
+@pytest.mark.parametrize(('name', 'value'), [('STEP', '0'), ('STEP', 'x'), ('ID', '-1')])
+def test_an_array_that_cannot_be_was_a_traceback(monkeypatch, name, value):
+  """Division by zero, and status 1: each task was queued again."""
+  told = {'COUNT': '4', 'ID': '7', 'MIN': '5', 'STEP': '1'} | {name: value}
+  for variable, said in told.items():
+    monkeypatch.setenv(f'SLURM_ARRAY_TASK_{variable}', said)
+  with pytest.raises(InputError, match=rf'SLURM_ARRAY_TASK_{name}={value} is not a whole'):
+    how()
 
 
 def how(*typed) -> operation.Operation:
@@ -202,6 +216,30 @@ def test_without_memory_the_chunk_is_halved_and_the_row_says_so(
   assert [row['chunk_run'] for row in rows(finished.folder)] == ['2'] * 8
   found, expected = (list(played(folder)) for folder in (tmp_path, finished.folder))
   assert found == expected
+
+
+@pytest.mark.parametrize(
+  'words',
+  [
+    'RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes.',
+    'INTERNAL: Failed to run: Out of memory allocating 8 bytes.',
+    'INTERNAL: CUDA_ERROR_OUT_OF_MEMORY: out of memory',
+    'INTERNAL: the library was not initialized: CUBLAS_STATUS_ALLOC_FAILED',
+  ],
+)
+def test_out_of_memory_in_other_words_was_a_failed_cell(words):
+  """XLA's allocators say it differently; in smaller chunks the cell has its result."""
+  tried = []
+
+  def small(smaller):
+    tried.append(smaller.chunk)
+    if smaller.chunk > 2:
+      raise jax.errors.JaxRuntimeError(words)
+    raise InterruptedError
+
+  with pytest.raises(InterruptedError):
+    working.within_memory(Cell(chunk=4), small)
+  assert tried == [4, 2]
 
 
 def played(folder):

@@ -47,7 +47,7 @@ def test_status_says_that_a_guess_is_one(copied):
 def test_the_bar_is_about_the_share_and_what_is_taken_beyond(finished, tmp_path, monkeypatch):
   """Else the bar of a task of many would end at a part, and tell a time for all cells."""
   bars = []
-  monkeypatch.setattr(working, 'tqdm', lambda **told: bars.append(Bar(**told)) or bars[-1])
+  monkeypatch.setattr(working, 'bar', lambda **told: bars.append(Bar(**told)) or bars[-1])
   first = {row['hash'] for row in rows(finished.folder) if int(row['hash'], 16) % 2 == 0}
   assert work(finished, tmp_path, '--num_shards=2', '--shard=0').status == 0
   (bar,) = bars

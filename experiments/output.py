@@ -1,0 +1,107 @@
+"""Standard output and error of a command, whose trouble is never that of its work.
+
+A reader ends, a disk is full, a stream was closed beforehand: what is printed is lost then, and
+nothing else. Everything printed goes through here: bars, logs and warnings, too.
+"""
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+_NUMBERS = {'stdout': 1, 'stderr': 2}  # of their descriptors
+
+
+class Harmless:
+  """A text stream that never raises; silent once its reader has ended."""
+
+  def __init__(self, stream: Any):
+    self._stream, self._ended = stream, False
+
+  def write(self, text: str) -> int:
+    """Writes it if it can be written."""
+    if not self._ended:
+      with self._trouble():
+        self._stream.write(text)
+    return len(text)
+
+  def writelines(self, lines: Iterable[str]) -> None:
+    """Writes each."""
+    for line in lines:
+      self.write(line)
+
+  def flush(self) -> None:
+    """Hands on what was written, if it can be."""
+    if not self._ended:
+      with self._trouble():
+        self._stream.flush()
+
+  def __getattr__(self, name: str) -> Any:
+    return getattr(self._stream, name)
+
+  @contextlib.contextmanager
+  def _trouble(self) -> Iterator[None]:
+    try:
+      yield
+    except BrokenPipeError:
+      self._ended = True
+    except (OSError, ValueError):  # the latter of a stream that is closed
+      pass
+
+
+def protect() -> None:
+  """Makes standard output and error harmless for the rest of the process."""
+  _fill_descriptors()
+  for name, number in _NUMBERS.items():
+    stream: Any = getattr(sys, name)
+    if stream is None:  # closed before Python started
+      stream = open(number, 'w', encoding='utf-8', closefd=False)  # noqa: SIM115
+    setattr(sys, name, stream if isinstance(stream, Harmless) else _harmless(stream))
+
+
+def _harmless(stream: Any) -> Harmless:
+  if hasattr(stream, 'reconfigure'):
+    stream.reconfigure(errors='backslashreplace')  # a locale may not know every letter
+  return Harmless(stream)
+
+
+@contextlib.contextmanager
+def protected() -> Iterator[None]:
+  """Standard output and error are harmless within it."""
+  before = {name: getattr(sys, name) for name in _NUMBERS}
+  protect()
+  try:
+    yield
+  finally:
+    for name, stream in before.items():
+      setattr(sys, name, stream)
+
+
+def program() -> str:
+  """The name of the command, also while Python is about to import its module."""
+  return about_to_run() or Path(sys.argv[0]).stem
+
+
+def about_to_run() -> str:
+  """The module of this package that Python looks for, to run it as a command; '' if none."""
+  if sys.argv[:1] != ['-m']:
+    return ''
+  found = (re.fullmatch(r'(?:-\w*m)?experiments\.(\w+)', told) for told in sys.orig_argv)
+  return next((name[1] for name in found if name), '')
+
+
+def complain(message: str) -> None:
+  """Says on standard error, in one line, what ends the command."""
+  print(f'{program()}: {" ".join(message.split())}', file=sys.stderr, flush=True)
+
+
+def _fill_descriptors() -> None:
+  """Opens descriptors 0 to 2 where they are closed: a file would get what is printed."""
+  for number in range(3):
+    try:
+      os.fstat(number)
+    except OSError:
+      os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number
