@@ -72,7 +72,7 @@ def code_key() -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def source_key(root: Path = ROOT) -> str:
+def source_key(*, root: Path = ROOT) -> str:
   """The hash of the sources that a cell is computed by: mamljax and what the runner imports."""
   library = sorted((root / 'mamljax').rglob('*.py'))
   trees = {path: ast.parse(path.read_bytes()) for path in library}

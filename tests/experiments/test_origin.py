@@ -39,8 +39,10 @@ def write_tree(folder, **changes: str):
 )
 def test_an_edit_of_what_computes_makes_another_key(tmp_path, name, text, same):
   """104 trials of the old code and 1,896 of the new made one cell, in a tree without git."""
-  before = origin.source_key(write_tree(tmp_path / 'before'))
-  assert (origin.source_key(write_tree(tmp_path / 'after', **{name: text})) == before) == same
+  before = origin.source_key(root=write_tree(tmp_path / 'before'))
+  assert (
+    origin.source_key(root=write_tree(tmp_path / 'after', **{name: text})) == before
+  ) == same
 
 
 def test_the_runner_is_among_the_sources_that_count(monkeypatch, tmp_path):
