@@ -20,7 +20,6 @@ from mamljax.data import Dataset, Splits, load_dataset, split_dataset
 from mamljax.data.loading import file_state
 from mamljax.defences import make_defence
 from mamljax.errors import InputError
-from mamljax.images import SSIM_WINDOW
 from mamljax.maml import InnerLoop
 from mamljax.networks import NETWORKS, CrossEntropy, init_params, make_network
 
@@ -81,14 +80,18 @@ def splits_of(model: Model, data_dir: Path | None) -> Splits:
 
 def _check_enough(model: Model, data: Dataset, splits: Splits) -> None:
   """Refuses tasks with more classes, more shots or smaller images than the data allow."""
+  check_pixels(model, splits, NETWORKS[model.network].smallest_image, model.network)
+  _check_images(model, data, splits)
+
+
+def check_pixels(model: Model, splits: Splits, least: int, needed_for: str) -> None:
+  """Refuses images with a side of less than `least` pixels."""
   height, width = splits.victims.images.shape[1:3]
-  least = max(SSIM_WINDOW, NETWORKS[model.network].smallest_image)
   if min(height, width) < least:
     raise InputError(
       f'{model.dataset} has images of {height} x {width} pixels, and at least '
-      f'{least} x {least} are needed for SSIM and {model.network}: give --image_size={least}'
+      f'{least} x {least} are needed for {needed_for}: give --image_size={least}'
     )
-  _check_images(model, data, splits)
 
 
 def _check_images(model: Model, data: Dataset, splits: Splits) -> None:

@@ -22,6 +22,7 @@ from experiments import (
   command,
   figures,
   flags,
+  memory,
   models,
   origin,
   playing,
@@ -36,7 +37,8 @@ from experiments.streams import Stream, stream_key
 from mamljax import atomic
 from mamljax.attacks.recovery import recover_images
 from mamljax.audit.metrics import proportion
-from mamljax.images import ssim
+from mamljax.data import Splits
+from mamljax.images import SSIM_WINDOW, ssim
 from mamljax.types import Params
 
 HALF_A_LEVEL = 0.5 / 255  # closer than that, it is the same image of 8 bits
@@ -77,13 +79,16 @@ def main(argv: Sequence[str]) -> None:
   """Reads the images of each cell's tasks."""
   del argv
   sweep = flags.read_keyed()
+  for folder in (sweep.output_dir, sweep.store_dir):
+    results.check_output_dir(folder)
+  runs.check_kind(sweep.output_dir)
+  for cell in sweep.cells:
+    _check(cell, models.splits_of(cell, sweep.data_dir))
   if sweep.dry_run:
     print(
       *(f'{cell.dataset} {cell.ways}-way {cell.shots}-shot' for cell in sweep.cells), sep='\n'
     )
     return
-  for folder in (sweep.output_dir, sweep.store_dir):
-    results.check_output_dir(folder)
   runs.begin(sweep.output_dir, 'recovery.csv')
   rows: list[dict[str, Any]] = []
   for cell in sweep.cells:
@@ -94,6 +99,22 @@ def main(argv: Sequence[str]) -> None:
     atomic.write_text(sweep.output_dir / 'recovery.csv', csv_text((*COLUMNS, *REST), rows))
   runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)
   print(csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows]))
+
+
+def _check(cell: Cell, splits: Splits) -> None:
+  """Refuses, before anything is computed, a network that nothing can be read off."""
+  models.check_pixels(cell, splits, SSIM_WINDOW, 'the SSIM of what is read')
+  numbers = cell.trials * memory.sent_numbers(cell, splits)
+  memory.require(f'keeping {cell.trials:,} gradients of {cell.network}', numbers)
+  params = jax.eval_shape(lambda: models.initial_state(cell.model, splits).params)
+  height, width, channels = splits.victims.images.shape[1:]
+  recover = functools.partial(
+    recover_images,
+    shape=(height, width, channels),
+    count=2 * cell.ways * cell.shots,
+    samples=_SAMPLES.value,
+  )
+  jax.eval_shape(lambda params: recover(jax.random.key(0), params, params), params)
 
 
 def _read(cell: Cell, sweep: flags.Sweep) -> Read:

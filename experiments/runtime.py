@@ -18,6 +18,7 @@ from absl import flags
 from experiments import (
   arguments,
   bounds,
+  checking,
   command,
   figures,
   models,
@@ -73,8 +74,7 @@ def main(argv: Sequence[str]) -> None:
   folder = command.quick_folder(folder) if _QUICK.value else folder
   data_dir = arguments.folder('data_dir', _DATA_DIR.value) if _DATA_DIR.value else None
   results.check_output_dir(folder)
-  for cell in cells:
-    models.splits_of(cell, data_dir)  # a mistake in the last cell stops the first
+  checking.check_cells(cells, data_dir)
   runs.begin(folder, 'runtimes.csv')
   rows: list[timing.Runtime] = []
   for cell in bar(cells, unit='cell'):

@@ -4,14 +4,13 @@ Finished cells are kept in the output folder; the same command on it resumes, al
 cell. With --num_shards several tasks, on one machine or many, share the cells of one folder.
 """
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from experiments import (
   ceiling,
+  checking,
   collecting,
   command,
   cost,
@@ -21,13 +20,11 @@ from experiments import (
   flags,
   folders,
   interruption,
-  models,
   operation,
   plan,
   queueing,
   results,
   runs,
-  stages,
   tables,
 )
 from experiments.examples import read_examples
@@ -44,14 +41,13 @@ def main(argv: Sequence[str]) -> None:
   if not flags.FLAGS.dry_run:
     distributed.start(how.distributed)
   sweep = flags.read_keyed()
-  if sweep.dry_run:
-    folders.check(sweep.output_dir, sweep.store_dir, sweep.cells)
-    print(*_dry_run(sweep, how), sep='\n')
-    return
   for folder in (sweep.output_dir, sweep.store_dir):
     results.check_output_dir(folder)
   folders.check(sweep.output_dir, sweep.store_dir, sweep.cells)
-  _check(sweep)
+  checking.check_cells(sweep.cells, sweep.data_dir)
+  if sweep.dry_run:
+    print(*_dry_run(sweep, how), sep='\n')
+    return
   found = collecting.Found(sweep, how)
   with interruption.listening():
     found.compute()
@@ -87,21 +83,6 @@ def _dry_run(sweep: flags.Sweep, how: operation.Operation) -> list[str]:
   done = [f'finished  {describe(cell)}' for cell in cells if cell not in left]
   ordered = queueing.in_order(left, costs, **share)
   return [*done, *plan.lines(ordered, costs, known=len(known), total=len(cells))]
-
-
-def _check(sweep: flags.Sweep) -> None:
-  """Refuses what cannot be before anything is computed: a mistake in the last cell stops the
-  first. Cells that differ in numbers alone are looked at once.
-  """
-  kinds = {_kind(cell): cell for cell in sweep.cells}
-  for cell in kinds.values():
-    stages.check(cell, models.splits_of(cell, sweep.data_dir))
-
-
-def _kind(cell: Cell) -> tuple[Any, ...]:
-  """What decides whether a cell can be: all but its real numbers and its seed."""
-  fields = dataclasses.asdict(cell)
-  return tuple(v for k, v in fields.items() if not isinstance(v, float) and k != 'seed')
 
 
 def _draw(sweep: flags.Sweep, found: list[results.Summary]) -> tuple[Path, list[Any]]:

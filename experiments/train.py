@@ -32,13 +32,13 @@ def main(argv: Sequence[str]) -> None:
   epochs: dict[Model, list[int]] = {}
   for cell in sweep.cells:
     epochs.setdefault(cell.model, []).append(cell.epoch)
-  if sweep.dry_run:
-    print(*(f'{model}: epochs {at}' for model, at in epochs.items()), sep='\n')
-    return
   results.check_output_dir(sweep.output_dir)
   results.check_output_dir(sweep.store_dir)
   for model in epochs:
-    models.splits_of(model, sweep.data_dir)
+    memory.check_training(model, models.splits_of(model, sweep.data_dir))
+  if sweep.dry_run:
+    print(*(f'{model}: epochs {at}' for model, at in epochs.items()), sep='\n')
+    return
   runs.begin(sweep.output_dir, 'learning.csv')
   rows: list[dict[str, Any]] = []
   wanted = itertools.chain(*(_learn(model, at, sweep) for model, at in epochs.items()))

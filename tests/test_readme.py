@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from absl.testing import flagsaver
 
-from experiments import flags, models, recovery, sweep, train
+from experiments import checking, flags, models, recovery, sweep, train
 from mamljax.data import load_dataset
 from tests.experiments.tiny import run
 
@@ -63,13 +63,18 @@ def test_every_flagfile_starts_with_its_command(path: Path):
 
 @pytest.fixture
 def samples_for_all(monkeypatch):
-  """The images in the package in the place of the full data sets, which may not be here."""
+  """The images in the package in the place of the full data sets, which may not be here.
+
+  There are too few of them for some grids, and to look at every cell would take minutes.
+  """
 
   def load(name: str, **options: Any):
     full = name in ('mnist', 'fashion_mnist')
     return load_dataset(f'{name}_sample' if full else name, **options)
 
   monkeypatch.setattr(models, 'load_dataset', load)
+  monkeypatch.setattr(models, '_check_enough', lambda model, data, splits: None)
+  monkeypatch.setattr(checking, 'check_cells', lambda cells, data_dir: None)
   yield
   models._load.cache_clear()
 

@@ -25,7 +25,7 @@ from mamljax.attacks.objectives import objective, simulate
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.checks import Checked, choice, count
 from mamljax.dtypes import like
-from mamljax.images import ssim
+from mamljax.images import SSIM_WINDOW, ssim
 from mamljax.types import Batch
 
 
@@ -81,6 +81,11 @@ class Info(NamedTuple):
 LABELS = ('known', 'inferred')
 REQUIRES = {'query': frozenset[str](), 'support': frozenset({'query_set', 'inner_loop'})}
 THRESHOLD = None  # the similarity of a non-member depends on everything
+
+
+def smallest_image(options: Options) -> int:
+  """The side, in pixels, that images must have at least: of SSIM's window, if it judges."""
+  return SSIM_WINDOW if options.judge == 'ssim' else 1
 
 
 def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowledge:

@@ -1,10 +1,12 @@
 """One door to every source of images."""
 
+import math
 import os
 from pathlib import Path
 
 import numpy as np
 
+from mamljax import machine
 from mamljax.data import npz
 from mamljax.data.cache import cached
 from mamljax.data.dataset import Dataset, check_images, make_dataset
@@ -84,11 +86,22 @@ def _convert(images: np.ndarray, image_size: int | None, channels: int | None) -
   wanted = (image_size or images.shape[1], image_size or images.shape[2])
   if images.shape[1:] == (*wanted, channels or images.shape[3]):
     return images
+  _require_memory(len(images), (*wanted, channels or images.shape[3]))
   try:
     from mamljax.data import conversion
   except ImportError as error:
     raise InputError(f'converting images needs Pillow: {_INSTALL}') from error
   return conversion.convert_all(images, image_size=image_size, channels=channels)
+
+
+def _require_memory(count: int, shape: tuple[int, int, int]) -> None:
+  """Refuses images of a size at which they fill the memory, before they are resized."""
+  size, known = count * math.prod(shape), machine.memory_bytes()
+  if known is not None and size > known:
+    raise InputError(
+      f'{count:,} images of {shape[0]} x {shape[1]} pixels need {size / 2**30:,.1f} GiB, and '
+      f'there are {known / 2**30:,.1f}: give a smaller image_size'
+    )
 
 
 def _read_tfds(
@@ -105,6 +118,9 @@ def _read_tfds(
     raise InputError(f'dataset {name!r} needs {error.name}: {_INSTALL}') from error
   builder = tfds_source.find_builder(name, data_dir=data_dir)
   tfds_source.require_prepared(builder, name=name, data_dir=data_dir)
+  if image_size:
+    count = sum(split.num_examples for split in builder.info.splits.values())
+    _require_memory(count, (image_size, image_size, channels or 1))
   return cached(
     tfds_source.cache_path(builder, image_size=image_size, channels=channels),
     stamp=tfds_source.fingerprint(builder),

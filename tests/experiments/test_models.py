@@ -156,7 +156,10 @@ def test_the_seed_fixes_pools_and_parameters(model):
   [
     ({'ways': 5}, r'5 ways, but .* has only 4 classes'),
     ({'shots': 2}, r'2 shots, but .* allows at most 1'),
-    ({'image_size': 10}, r'10 x 10 pixels, and at least 11 x 11'),
+    (
+      {'image_size': 10, 'network': 'lenet'},
+      r'10 x 10 pixels, and at least 12 x 12 are needed for lenet',
+    ),
   ],
 )
 def test_tasks_that_the_data_do_not_allow_are_refused(model, change, message):

@@ -1,0 +1,27 @@
+"""The memory that this machine has."""
+
+import os
+from pathlib import Path
+
+# What a container may use, as version 2 and version 1 of Linux's control groups have it.
+_LIMITS = (
+  Path('/sys/fs/cgroup/memory.max'),
+  Path('/sys/fs/cgroup/memory/memory.limit_in_bytes'),
+)
+
+
+def memory_bytes() -> int | None:
+  """The bytes of main memory that processes may use together; None where the system is mute."""
+  try:
+    physical = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+  except (AttributeError, ValueError, OSError):
+    return None
+  return min([physical, *filter(None, map(_limit, _LIMITS))])
+
+
+def _limit(path: Path) -> int | None:
+  """The number in a file; None if there is none."""
+  try:
+    return int(path.read_text(encoding='ascii'))
+  except (OSError, ValueError):
+    return None
