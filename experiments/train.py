@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> None:
     epochs.setdefault(cell.model, []).append(cell.epoch)
   results.check_output_dir(sweep.output_dir)
   results.check_output_dir(sweep.store_dir)
+  runs.check_kind(sweep.output_dir)
   for model in epochs:
     memory.check_training(model, models.splits_of(model, sweep.data_dir))
   if sweep.dry_run:

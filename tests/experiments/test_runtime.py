@@ -45,7 +45,7 @@ MISTAKES = {
   '--chunk=4000000000': 'chunk must be a number of at most 1,000,000 trials',
   '--iterations=4000000000': 'at most 1,000,000 steps',
   f'--sizes={"9" * 5000}x1': 'is not WAYSxSHOTS',
-  '--cell=tv_weight=1e300': 'tv_weight must be a number of at most 1e+30',
+  '--cell=tv_weight=1e300': r'tv_weight must be a number of at most 1e\+30',
   '--chunk=-1': '--chunk=-1',
   '--no_such_flag': "'no_such_flag'",
 }
