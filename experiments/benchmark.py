@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments import arguments, bounds, command, figures, models, results, runs, stages
+from experiments import arguments, bounds, checking, command, figures, models, results, runs
 from experiments.bars import bar
 from experiments.benchmarking import contest, lines, rows
 from experiments.bounds import Bounds
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
   folder = command.quick_folder(folder) if _QUICK.value else folder
   for name in names:  # a mistake in the last row stops the first
     cell = rows.cell_of(rows.ROWS[name], choices)
-    stages.check_pixels(cell, models.splits_of(cell, None))
+    checking.check_pixels(cell, models.splits_of(cell, None))
   results.check_output_dir(folder)
   runs.begin(folder, 'benchmark.csv', 'benchmark.json')
   if _PEERS.value and not choices.peers:

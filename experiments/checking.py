@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments import memory, models, stages
 from experiments.grid import Cell
+from experiments.options import PLAYED, make_options, parts_of
 from mamljax.data import Splits
 
 
@@ -26,7 +27,20 @@ def check_cells(cells: Iterable[Cell], data_dir: Path | None) -> None:
 def check_cell(cell: Cell, splits: Splits) -> None:
   """The same of one cell whose data are there."""
   memory.check(cell, splits)  # first: it builds nothing
+  check_pixels(cell, splits)
   stages.check(cell, splits)
+
+
+def check_pixels(cell: Cell, splits: Splits) -> None:
+  """Refuses images that are too small for what a cell's attack does with them.
+
+  Raises:
+    InputError: if they are.
+  """
+  for attack in parts_of(cell):
+    least = getattr(PLAYED[attack], 'smallest_image', lambda options: 1)
+    options = make_options(dataclasses.replace(cell, attack=attack))
+    models.check_pixels(cell, splits, least(options), f'the SSIM of a {attack}')
 
 
 def _kind(cell: Cell) -> tuple[Any, ...]:

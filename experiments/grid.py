@@ -71,6 +71,8 @@ class Model:
   seed: int = number(0, SEED)
 
   def __post_init__(self):
+    for name, bounds in of(type(self)).items():
+      bounds.check(name, getattr(self, name))
     make_network(self.network, ways=self.ways, **self.network_options())
     if parse_defence(self.defence) and not (self.noise_scale or self.noise_mean):
       raise InputError(f'defence {self.defence!r} needs a positive scale: give --noise_scales')
@@ -78,8 +80,6 @@ class Model:
       raise InputError(f'orders: {self.order} is neither 1 (first-order MAML) nor 2')
     if self.channels not in (0, 1, 3):
       raise InputError(f'channels: {self.channels} is not 0 (as they are), 1 (grey) or 3')
-    for name, bounds in of(type(self)).items():
-      bounds.check(name, getattr(self, name))
 
   def network_options(self) -> dict[str, Any]:
     """The attributes of `mamljax.networks.Network` other than ways."""

@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 from experiments import models
 from experiments.compilation import compile_once
 from experiments.grid import Cell
-from experiments.options import BOUNDS, PLAYED, make_options, parts_of, required
+from experiments.options import BOUNDS, make_options, required
 from experiments.streams import Stream, TrialStream, stream_key
 from mamljax.attacks import ATTACKS, Knowledge, Observation
 from mamljax.audit import game
@@ -140,7 +140,7 @@ def check(cell: Cell, splits: Splits) -> None:
   """Refuses, before anything is computed, an attack that cannot be run on a cell's network.
 
   Raises:
-    InputError: as the attack's `prepare` does, or if the images are too small for it.
+    InputError: as the attack's `prepare` does.
   """
 
   def prepare_one(part: Cell) -> Any:
@@ -150,22 +150,9 @@ def check(cell: Cell, splits: Splits) -> None:
     knowledge = _know(part, params, splits.references, needs)
     return ATTACKS[part.attack].prepare(jax.random.key(0), knowledge, options=options)
 
-  check_pixels(cell, splits)
   for part in cell.alone:
     if part.attack not in BOUNDS:
       jax.eval_shape(functools.partial(prepare_one, part))
-
-
-def check_pixels(cell: Cell, splits: Splits) -> None:
-  """Refuses images that are too small for what a cell's attack does with them.
-
-  Raises:
-    InputError: if they are.
-  """
-  for attack in parts_of(cell):
-    least = getattr(PLAYED[attack], 'smallest_image', lambda options: 1)
-    options = make_options(dataclasses.replace(cell, attack=attack))
-    models.check_pixels(cell, splits, least(options), f'the SSIM of a {attack}')
 
 
 def _know(cell: Cell, params: Params, references: Pool, needs: frozenset[str]) -> Knowledge:

@@ -7,6 +7,7 @@ cell. With --num_shards several tasks, on one machine or many, share the cells o
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments import (
   ceiling,

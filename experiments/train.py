@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from experiments import command, figures, flags, interruption, models, results, runs
+from experiments import command, figures, flags, interruption, memory, models, results, runs
 from experiments.bars import bar
 from experiments.csv_text import csv_text
 from experiments.grid import Model
