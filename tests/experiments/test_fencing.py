@@ -138,12 +138,7 @@ def test_a_shard_that_is_stopped_takes_no_rows_from_the_table(copied, monkeypatc
     raise stop
 
   monkeypatch.setattr(working, 'run_cell', interrupt)
-  typed = ('--num_shards=2', '--shard=0')
-  if stop is KeyboardInterrupt:
-    with pytest.raises(KeyboardInterrupt):
-      work(copied, copied.folder, *typed)
-  else:
-    assert work(copied, copied.folder, *typed).status in (75, 2)
+  assert work(copied, copied.folder, '--num_shards=2', '--shard=0').status in (75, 130, 2)
   wanted = {line['hash'] for line in expected} - ({own[0]} if stop is RuntimeError else set())
   assert {line['hash'] for line in lines(copied.folder)} == wanted
 
