@@ -154,8 +154,9 @@ def use_all_cores() -> None:
 
 def cache_compilations() -> None:
   """Keeps XLA's compilations in the user's cache folder, unless JAX was told another."""
-  if jax.config.values['jax_compilation_cache_dir'] is None and (home := _cache_home()):
-    jax.config.update('jax_compilation_cache_dir', str(home / 'mamljax' / 'xla'))
+  home = _cache_home() if jax.config.values['jax_compilation_cache_dir'] is None else None
+  if home and compilation_cache.make_private(folder := home / 'mamljax' / 'xla'):
+    jax.config.update('jax_compilation_cache_dir', str(folder))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.2)
   compilation_cache.mend()
 

@@ -1,13 +1,15 @@
-"""Entries of JAX's compilation cache that cannot be read: deleted, to be made again.
+"""JAX's compilation cache: its user's alone, and entries that cannot be read are made again.
 
-A process that is killed while it writes one leaves a part of it. JAX warns of it each time,
-compiles, and never replaces it.
+A process that is killed while it writes an entry leaves a part of it. JAX warns of it each
+time, compiles, and never replaces it.
 """
 
 import contextlib
 import glob
 import importlib
+import os
 import re
+import stat
 import warnings
 import zlib
 from pathlib import Path
@@ -18,6 +20,29 @@ from absl import logging
 
 _WARNING = 'Error reading persistent compilation cache entry for '
 _UNREADABLE = re.compile(f"{_WARNING}'([^']+)'")
+
+
+def make_private(folder: Path) -> bool:
+  """Makes a folder of the cache, and the one around it, such that nobody else may write there.
+
+  Entries are machine code: whoever can write one runs what he likes in the process that reads
+  it. Whether that is so now; where it is not, there is to be no cache.
+  """
+  try:
+    folder.parent.parent.mkdir(parents=True, exist_ok=True)
+    return all(_is_private(path) for path in (folder.parent, folder))
+  except OSError:
+    return False
+
+
+def _is_private(folder: Path) -> bool:
+  folder.mkdir(mode=0o700, exist_ok=True)
+  told = folder.stat()
+  if told.st_uid != getattr(os, 'getuid', lambda: told.st_uid)():
+    return False
+  if stat.S_IMODE(told.st_mode) & 0o077:  # as the umask of an earlier command had it
+    folder.chmod(0o700)
+  return True
 
 
 def mend() -> None:

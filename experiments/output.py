@@ -12,11 +12,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mamljax.errors import escaped, readable
+
 _NUMBERS = {'stdout': 1, 'stderr': 2}  # of their descriptors
 
 
+# What a bar writes by itself, to move the cursor.
+_MOVES = re.compile(r'\n*(\x1b\[A)*')
+
+
 class Harmless:
-  """A text stream that never raises; silent once its reader has ended."""
+  """A text stream that never raises; silent once its reader has ended.
+
+  What moves a cursor or changes colours is written as its escape code, but for the moves of a
+  bar: the name of a folder or file, in whatever message, does nothing to a terminal.
+  """
 
   def __init__(self, stream: Any):
     self._stream, self._ended = stream, False
@@ -25,7 +35,7 @@ class Harmless:
     """Writes it if it can be written."""
     if not self._ended:
       with self._trouble():
-        self._stream.write(text)
+        self._stream.write(_shown(text))
     return len(text)
 
   def writelines(self, lines: Iterable[str]) -> None:
@@ -50,6 +60,14 @@ class Harmless:
       self._ended = True
     except (OSError, ValueError):  # the latter of a stream that is closed
       pass
+
+
+def _shown(text: str) -> str:
+  """A text as a terminal may have it; a bar begins its line anew at the ends of its own."""
+  if _MOVES.fullmatch(text):
+    return text
+  begun, inner = text[: len(text) - len(text.lstrip('\r'))], text.strip('\r')
+  return begun + escaped(inner) + text[len(begun) + len(inner) :]
 
 
 def protect() -> None:
@@ -95,7 +113,8 @@ def about_to_run() -> str:
 
 def complain(message: str) -> None:
   """Says on standard error, in one line, what ends the command."""
-  print(f'{program()}: {" ".join(message.split())}', file=sys.stderr, flush=True)
+  line = readable(' '.join(message.split()))
+  print(f'{program()}: {line}', file=sys.stderr, flush=True)
 
 
 def _fill_descriptors() -> None:

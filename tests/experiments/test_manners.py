@@ -1,12 +1,15 @@
 """What is written harms nobody: no formulas in tables, private images for their user alone."""
 
+import io
 import os
 import stat
+import sys
+import types
 
 import numpy as np
 import pytest
 
-from experiments import figures, progress
+from experiments import command, compilation_cache, figures, output, progress
 from experiments.csv_text import csv_text
 from experiments.reporting.writing import write_report
 from experiments.stages import Played
@@ -98,3 +101,52 @@ def test_private_images_were_for_everybody(tmp_path):
 def test_a_sweeps_pictures_were_for_everybody(finished):
   """They show candidates and what was made of them."""
   assert mode(finished.folder / 'picture.png') == 0o600
+
+
+@pytest.mark.parametrize(
+  ('written', 'shown'),
+  [
+    ('2 cells in \x1b[2J\x07out\n', '2 cells in \\x1b[2J\\x07out\n'),
+    ('\r 50% |###| a\x1b[31m\rb\r', '\r 50% |###| a\\x1b[31m\\rb\r'),
+    ('\n\x1b[A\x1b[A', '\n\x1b[A\x1b[A'),
+  ],
+  ids=['print', 'bar', 'moves of a bar'],
+)
+def test_a_name_in_any_message_did_what_it_liked_to_the_terminal(monkeypatch, written, shown):
+  """Printed, in a bar, in a log or in a refusal: all go through one stream."""
+  seen = io.StringIO()
+  monkeypatch.setattr(sys, 'stdout', seen)
+  with output.protected():
+    print(written, end='')
+  assert seen.getvalue() == shown
+
+
+def test_a_wrong_flag_filled_screens(capsys):
+  """Of 31,000 characters a screenful is told."""
+  output.complain('unknown command line flag ' + 'x' * 31_000)
+  assert len(capsys.readouterr().err) < 1300
+
+
+@pytest.mark.usefixtures('open_to_all')
+def test_the_compilation_cache_was_open_to_everybody(tmp_path, monkeypatch):
+  """What lies there is run: its folder is its user's, also one of an earlier command."""
+  (tmp_path / 'mamljax').mkdir()
+  assert mode(tmp_path / 'mamljax') == 0o777
+  assert compilation_cache.make_private(tmp_path / 'mamljax' / 'xla')
+  assert [mode(tmp_path / name) for name in ('mamljax', 'mamljax/xla')] == [0o700] * 2
+  monkeypatch.setattr(os, 'getuid', lambda: 12345)  # it is somebody else's
+  assert not compilation_cache.make_private(tmp_path / 'mamljax' / 'xla')
+
+
+def test_the_cache_of_the_commands_is_made_so(tmp_path, monkeypatch):
+  """Unless JAX was told another place, which is its user's to keep."""
+  told = {}
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  config = types.SimpleNamespace(
+    values={'jax_compilation_cache_dir': None}, update=told.__setitem__
+  )
+  monkeypatch.setattr(command.jax, 'config', config)
+  monkeypatch.setattr(compilation_cache, 'mend', lambda: None)
+  command.cache_compilations()
+  assert told['jax_compilation_cache_dir'] == str(tmp_path / 'mamljax' / 'xla')
+  assert mode(tmp_path / 'mamljax' / 'xla') == 0o700
