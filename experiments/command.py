@@ -11,7 +11,7 @@ import jax
 from absl import app, flags, logging
 
 from experiments import arguments, compilation_cache, interruption, output
-from mamljax.errors import InputError, unknown
+from mamljax.errors import Diverged, InputError, unknown
 
 
 def run(main: Callable[[Sequence[str]], None], *, resumes: bool = False) -> None:
@@ -33,8 +33,8 @@ def run(main: Callable[[Sequence[str]], None], *, resumes: bool = False) -> None
 def guarded(*, resumes: bool = False) -> Iterator[None]:
   """Within it what the user must know ends the process with one line on standard error.
 
-  A wrong flag, an `InputError` and a platform that JAX cannot start on: exit status 2. A
-  wish to stop: as `interruption` has it. Trouble with what is printed is nobody's.
+  A wrong flag, an `InputError`, what `Diverged` and a platform that JAX cannot start on: exit
+  status 2. A wish to stop: as `interruption` has it. Trouble with what is printed is nobody's.
 
   Args:
     resumes: whether the same command goes on where it was stopped.
@@ -47,7 +47,7 @@ def guarded(*, resumes: bool = False) -> Iterator[None]:
 def _in_one_line(resumes: bool) -> Iterator[None]:
   try:
     yield
-  except (InputError, flags.Error) as error:
+  except (InputError, Diverged, flags.Error) as error:
     _stop(_said(error))
   except KeyboardInterrupt:
     output.complain('asked to stop' + '; the same command goes on from here' * resumes)

@@ -19,7 +19,8 @@ from mamljax import atomic, checkpoints, training
 from mamljax.data import Dataset, Splits, load_dataset, split_dataset
 from mamljax.data.loading import file_state
 from mamljax.defences import make_defence
-from mamljax.errors import InputError
+from mamljax.errors import Diverged, InputError
+from mamljax.finite import is_finite
 from mamljax.maml import InnerLoop
 from mamljax.networks import NETWORKS, CrossEntropy, init_params, make_network
 
@@ -157,6 +158,7 @@ def trained_states(
   checkpoint is named in a warning, set aside and trained again.
 
   Raises:
+    Diverged: if a state is not finite; it is not kept, nor taken up again.
     Interrupted: if the process was asked to stop; the epoch is kept.
   """
   described, pool = describe_training(model), jax.device_put(splits.training)
@@ -167,7 +169,8 @@ def trained_states(
     state = distributed.same(_latest(folder, epoch, state))
     first, saved = int(state.round) // model.rounds_per_epoch + 1, time.monotonic()
     for at in range(first, epoch + 1):
-      state, _ = _train(key, state, pool, described, rounds=model.rounds_per_epoch)
+      state, norms = _train(key, state, pool, described, rounds=model.rounds_per_epoch)
+      _check_finite(model, at, state, norms)
       due = at == epoch or time.monotonic() - saved > save_seconds
       saved = time.monotonic() if due else saved
       _keep(folder / f'epoch_{at}.msgpack', state, due=due)
@@ -178,6 +181,19 @@ def _key(model: Model) -> str:
   """The name of a trained model: other code, data or rounding would train another one."""
   told = {'code': origin.code_key(), 'device_kind': jax.devices()[0].device_kind}
   return results.configuration_hash(dataclasses.asdict(model) | told)
+
+
+def _check_finite(model: Model, epoch: int, state: training.State, norms: jax.Array) -> None:
+  """Refuses an epoch of training in which something diverged."""
+  lost = np.flatnonzero(~np.isfinite(np.asarray(norms)))
+  if lost.size or not is_finite(state):
+    before = (epoch - 1) * model.rounds_per_epoch
+    rounds = before + (int(lost[0]) + 1 if lost.size else model.rounds_per_epoch)
+    raise Diverged(
+      f'training diverged in epoch {epoch}, after {rounds} rounds: a mean gradient, an '
+      f'adaptation or the parameters are not finite at an outer rate of '
+      f'{model.outer_learning_rate:g} and an inner rate of {model.inner_learning_rate:g}'
+    )
 
 
 def _keep(path: Path, state: training.State, *, due: bool) -> None:
@@ -199,9 +215,10 @@ def _latest(folder: Path, epoch: int, state: training.State) -> training.State:
 
 
 def _read(path: Path, like: training.State) -> training.State | None:
-  """The state in a checkpoint; None if it was damaged."""
+  """The state in a checkpoint; None if it was damaged, or kept though training diverged."""
   try:
-    return checkpoints.load(path, like)
+    state = checkpoints.load(path, like)
+    return state if is_finite(state) else None
   except atomic.DamagedFile as error:
     aside = atomic.set_aside(path)
     logging.warning('%s: set aside as %s, and trained again', error, aside.name)
@@ -221,8 +238,18 @@ class Learning(NamedTuple):
 def measure_learning(
   model: Model, epoch: int, state: training.State, splits: Splits
 ) -> Learning:
-  """The query accuracy after adaptation, on images held out from training."""
+  """The query accuracy after adaptation, on images held out from training.
+
+  Raises:
+    Diverged: if an adaptation or what the network says is not finite.
+  """
   tested = _test(model, state, splits)
+  lost = np.count_nonzero(np.isnan(tested))
+  if lost:
+    raise Diverged(
+      f'learning after {epoch} epochs has no accuracy: the inner loop diverged in {lost} of '
+      f'{len(tested)} tasks'
+    )
   mean, error = tested.mean(), scipy.stats.sem(tested)
   half = error * scipy.stats.t.ppf(0.975, len(tested) - 1)
   high = min(mean + half, 1)

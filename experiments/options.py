@@ -31,9 +31,14 @@ _COMMON = frozenset({'target', 'ways', 'shots'})
 
 def make_options(cell: Any) -> Any:
   """The options of a cell's attack: each from the field of its name, or the attack's own."""
-  fields = {o: getattr(cell, f) for o, f in _option_fields(cell.attack).items()}
+  return _make_options(cell.attack, cell)
+
+
+def _make_options(attack: str, cell: Any) -> Any:
+  """The options of an attack, which may be a part of a combination."""
+  fields = {o: getattr(cell, f) for o, f in _option_fields(attack).items()}
   said = {option: value for option, value in fields.items() if value is not None}
-  return PLAYED[cell.attack].Options(**said)
+  return PLAYED[attack].Options(**said)
 
 
 def own_options(cell: Any) -> dict[str, Any]:
@@ -128,10 +133,10 @@ def check_game(cell: Any) -> None:
   """Refuses a game that a cell's attack cannot be played in.
 
   Raises:
-    InputError: if it, or a part of it, does not look for the target, or takes for granted that
-      images do not see each other where batch normalisation lets them; if there are several
-      learners for a bound or a score made of several, or, for a bound, non-members that their
-      class gives away.
+    InputError: if it, or a part of it, does not look for the target, cannot have its options,
+      or takes for granted that images do not see each other where batch normalisation lets
+      them; if there are several learners for a bound or a score made of several, or, for a
+      bound, non-members that their class gives away.
   """
   for attack in parts_of(cell):
     known = PLAYED[attack].REQUIRES
@@ -139,6 +144,7 @@ def check_game(cell: Any) -> None:
       raise InputError(
         f'attack {attack!r} has no target {cell.target!r}, only: {", ".join(known)}'
       )
+    _make_options(attack, cell)  # options check themselves
     if 'separate_images' in known[cell.target] and cell.normalization == 'batch':
       raise InputError(
         f'attack {attack!r} needs images that do not see each other: '

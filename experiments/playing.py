@@ -18,11 +18,12 @@ from jax.sharding import PartitionSpec as P
 from experiments import distributed, results, stages
 from experiments.compilation import compile_once, memory_bytes
 from experiments.examples import Examples, make_examples
-from experiments.grid import Cell, describe
+from experiments.grid import Cell
 from experiments.options import BOUNDS, passes
 from experiments.progress import EXAMPLES, Block, Keeper, join
 from experiments.stages import Played, is_member
 from experiments.streams import Stream, TrialStream, stream_key
+from mamljax.errors import Diverged
 from mamljax.types import Pool
 
 CHUNKS_PER_BLOCK = 4  # per device: long enough to hide dispatch, short enough to show progress
@@ -71,7 +72,7 @@ def play(
       same; what the learner's and the adversary's randomness is, is not.
 
   Raises:
-    FloatingPointError: if a score is not finite, as where the inner loop diverges.
+    Diverged: if an adaptation, a gradient or a score is not finite; it says in how many trials.
     Interrupted: if the process was asked to stop; what is played is kept.
   """
   mesh = jax.make_mesh((jax.device_count(),), ('trials',), axis_types=(AxisType.Auto,))
@@ -85,14 +86,14 @@ def play(
     advance(min(done, count))
   for first in range(done, count, size):
     indices = jnp.arange(first, first + size)
-    blocks.append(play_block(key, cell, pool, shared, indices, mesh, earlier=earlier))
-    advance(min(size, count - first))
+    count_here = min(size, count - first)
+    blocks.append(
+      play_block(key, cell, pool, shared, indices, mesh, earlier=earlier, count=count_here)
+    )
+    _check_scores(blocks[-1], count_here)
+    advance(count_here)
     blocks = keeper.keep(stream, blocks) if keeper else [join(blocks)]
-  played = join(blocks)
-  lost = np.count_nonzero(~np.isfinite(played.played.scores))
-  if lost:
-    raise FloatingPointError(f'{describe(cell)}: {lost} scores are not finite')
-  return _score(played, count)
+  return _score(join(blocks), count)
 
 
 def good_chunk(cell: Cell) -> int:
@@ -131,6 +132,7 @@ def prepare_block(
   mesh: jax.sharding.Mesh,
   *,
   earlier: int = 0,
+  count: int | None = None,
 ) -> Ready:
   """Draws and observes the trials of these indices, of one phase of a cell.
 
@@ -144,6 +146,10 @@ def prepare_block(
     indices: integers [n], a multiple of the mesh's devices.
     mesh: the devices that share them out.
     earlier: see `play`.
+    count: how many of them count; the others fill a block up. All if None.
+
+  Raises:
+    Diverged: if an adaptation or a gradient is not finite.
   """
   rules = {
     name: getattr(cell, name) for name in ('ways', 'shots', 'target', 'learners', 'non_members')
@@ -160,7 +166,8 @@ def prepare_block(
     bound, seconds = compile_once(stages.bound, keys, trials, shared, **static)
     return Ready(bound, (keys, trials, shared), static, 0.0, seconds)
   observe, observe_seconds = compile_once(stages.observe, keys, trials, shared, **static)
-  seen = jax.block_until_ready(observe(keys, trials, shared))
+  seen, health = jax.block_until_ready(observe(keys, trials, shared))
+  check_health(distributed.gather(health), len(indices) if count is None else count)
   arguments = (keys, trials, seen, shared)
   attack, attack_seconds = compile_once(stages.attack, *arguments, **static)
   return Ready(attack, arguments, static, observe_seconds, attack_seconds)
@@ -175,9 +182,10 @@ def play_block(
   mesh: jax.sharding.Mesh,
   *,
   earlier: int = 0,
+  count: int | None = None,
 ) -> Block:
   """Draws, observes and attacks trials; the arguments are those of `prepare_block`."""
-  ready = prepare_block(key, cell, pool, shared, indices, mesh, earlier=earlier)
+  ready = prepare_block(key, cell, pool, shared, indices, mesh, earlier=earlier, count=count)
   start = time.perf_counter()
   played = jax.block_until_ready(ready.attack(*ready.arguments))
   seconds = time.perf_counter() - start
@@ -187,8 +195,35 @@ def play_block(
   return Block(played, candidates, seconds, compile_seconds, memory_bytes(ready.attack))
 
 
+def check_health(health: stages.Health, count: int) -> None:
+  """Refuses trials whose learners diverged, whatever an attack would make of them."""
+  adapted, sent = (~part[:count] for part in health)
+  lost = np.count_nonzero(adapted | sent)
+  if lost:
+    raise Diverged(
+      f'the inner loop, or the noise on it, diverged in {lost} of {count} trials: adapted '
+      f'parameters are not finite in {np.count_nonzero(adapted)}, gradients in '
+      f'{np.count_nonzero(sent)}'
+    )
+
+
+def _check_scores(block: Block, count: int) -> None:
+  """Refuses scores that decide nothing, as where an attack's own simulations diverge."""
+  lost = np.count_nonzero(~np.isfinite(block.played.scores[:count]))
+  if lost:
+    raise Diverged(
+      f'the scores of {lost} of {count} trials are not finite: what was computed of what the '
+      f'learners sent diverged'
+    )
+
+
 def _score(block: Block, count: int) -> Scored:
-  """The first `count` trials of a block."""
+  """The first `count` trials of a block.
+
+  Raises:
+    Diverged: if a score is not finite.
+  """
+  _check_scores(block, count)
   indices, played = np.arange(count), block.played
   trials = results.Trials(
     scores=played.scores[:count].tolist(),

@@ -10,6 +10,8 @@ from jax.flatten_util import ravel_pytree
 from experiments import models
 from experiments.grid import Model
 from experiments.streams import Stream, stream_key
+from mamljax.errors import Diverged
+from mamljax.finite import is_finite
 from mamljax.maml import meta_gradient
 from mamljax.tasks import sample_task
 from mamljax.types import Params, Pool
@@ -19,11 +21,16 @@ def gradient_error(model: Model, params: Params, pool: Pool) -> float:
   """How far a task's meta-gradient is from that of float32's products, in units of its norm.
 
   Zero where the model's precision is 'highest', and on a CPU, which knows no other.
+
+  Raises:
+    Diverged: if one of them is not finite.
   """
   if model.precision == 'highest':
     return 0.0
   exact = dataclasses.replace(model, precision='highest')
   found, wanted = (_gradient(which, params, pool) for which in (model, exact))
+  if not is_finite((found, wanted)):
+    raise Diverged('a gradient is not finite, so that the cost of a lower precision is unknown')
   return float(jnp.linalg.norm(found - wanted) / jnp.linalg.norm(wanted))
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from jax.sharding import AxisType
 
 from experiments import (
@@ -32,12 +33,13 @@ from experiments import (
 )
 from experiments.bars import bar
 from experiments.csv_text import csv_text
-from experiments.grid import Cell, Model
+from experiments.grid import Cell, Model, describe
 from experiments.streams import Stream, stream_key
 from mamljax import atomic
 from mamljax.attacks.recovery import recover_images
 from mamljax.audit.metrics import proportion
 from mamljax.data import Splits
+from mamljax.errors import Diverged, InputError
 from mamljax.images import SSIM_WINDOW, ssim
 from mamljax.types import Params
 
@@ -92,13 +94,20 @@ def main(argv: Sequence[str]) -> None:
   runs.begin(sweep.output_dir, 'recovery.csv')
   rows: list[dict[str, Any]] = []
   for cell in sweep.cells:
-    read = _read(cell, sweep)
+    try:
+      read = _read(cell, sweep)
+    except Diverged as error:
+      logging.warning('no result: %s: %s', describe(cell), error)
+      continue
     if not rows:
       figures.save(_draw(read), sweep.output_dir / 'recovery.png', private=True)
     rows.append(_row(cell, read))
     atomic.write_text(sweep.output_dir / 'recovery.csv', csv_text((*COLUMNS, *REST), rows))
   runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)
-  print(csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows]))
+  if rows:
+    print(csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows]))
+  if lost := len(sweep.cells) - len(rows):
+    raise InputError(f'{lost} cells have no result, as warned above')
 
 
 def _check(cell: Cell, splits: Splits) -> None:
@@ -118,7 +127,11 @@ def _check(cell: Cell, splits: Splits) -> None:
 
 
 def _read(cell: Cell, sweep: flags.Sweep) -> Read:
-  """Draws the tasks of a cell, lets their learners send, and reads their images."""
+  """Draws the tasks of a cell, lets their learners send, and reads their images.
+
+  Raises:
+    Diverged: if training, an adaptation or a gradient is not finite.
+  """
   splits = models.splits_of(cell, sweep.data_dir)
   states = models.trained_states(
     cell.model, [cell.epoch], splits=splits, store_dir=sweep.store_dir
@@ -156,7 +169,10 @@ def _observe(cell: Cell, splits: Any, params: Params) -> tuple[Params, np.ndarra
   keys, trials = stages.draw(key, pool, jnp.arange(cell.trials), **rules)
   mesh = jax.make_mesh((1,), ('trials',), axis_types=(AxisType.Auto,))
   chunk = playing.good_chunk(cell)
-  seen = stages.observe(keys, trials, shared, attack=cell.attack, chunk=chunk, mesh=mesh)
+  seen, health = stages.observe(
+    keys, trials, shared, attack=cell.attack, chunk=chunk, mesh=mesh
+  )
+  playing.check_health(jax.device_get(health), cell.trials)
   sets = (trials.tasks.support.images, trials.tasks.query.images)
   images = np.concatenate([np.asarray(part)[:, 0] for part in sets], axis=1)
   return jax.tree.map(lambda leaf: leaf[:, 0], seen.gradient), images

@@ -6,8 +6,6 @@ one compilation. Chunks of trials run under one `vmap`, shared out over the devi
 
 import dataclasses
 import functools
-import hashlib
-import time
 from typing import Any, NamedTuple
 
 import jax
@@ -16,15 +14,16 @@ import numpy as np
 from jax.sharding import PartitionSpec as P
 
 from experiments import models
-from experiments.compilation import compile_once
 from experiments.grid import Cell
 from experiments.options import BOUNDS, make_options, required
+from experiments.preparing import prepare_once
 from experiments.streams import Stream, TrialStream, stream_key
 from mamljax.attacks import ATTACKS, Knowledge, Observation
 from mamljax.audit import game
 from mamljax.audit.game import Trial
 from mamljax.data import Splits
 from mamljax.defences import Defence
+from mamljax.learner import Sent, send
 from mamljax.maml import InnerLoop
 from mamljax.types import Params, Pool, Task
 
@@ -62,6 +61,18 @@ class Played(NamedTuple):
   labels_right: jax.Array | np.ndarray | None
 
 
+class Health(NamedTuple):
+  """What stayed finite in trials, of all their learners; no adversary is told.
+
+  Attributes:
+    adapted: the adapted parameters [n].
+    gradient: what is sent [n].
+  """
+
+  adapted: jax.Array | np.ndarray
+  gradient: jax.Array | np.ndarray
+
+
 def is_member(indices: Any) -> Any:
   """Members and non-members take turns, as in the paper half of the trials are of each."""
   return indices % 2 == 0
@@ -92,6 +103,9 @@ def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[st
     params: the meta-knowledge w.
     references: public images; the attack gets as many of each class as the cell says, or as
       the smallest class has, if it requires any.
+
+  Raises:
+    Diverged: if what is prepared is not finite.
   """
   described, options = models.describe_training(cell), make_options(cell)
   knowledge = _know(cell, params, references, required(cell.attack, options))
@@ -100,40 +114,8 @@ def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[st
     return Shared(knowledge, None, described.inner, described.defence, options), seconds
   key = stream_key(cell.seed, Stream.PREPARATION)
   told = jax.tree.map(jnp.asarray, (key, knowledge, options))
-  prepared, seconds = _prepare_once(cell.attack, *told)
+  prepared, seconds = prepare_once(cell.attack, *told)
   return Shared(knowledge, prepared, described.inner, described.defence, options), seconds
-
-
-_LAST: dict[str, Any] = {}  # attack -> from what it was prepared last, and what it was
-
-
-def _prepare_once(attack: str, *told: Any) -> tuple[Any, dict[str, float]]:
-  """What is prepared from these, and the seconds it took: 0 if it was prepared last time.
-
-  Cells that differ in their shots or inner rate, say, have the same model before training.
-  """
-  leaves, structure = jax.tree.flatten(told)
-  signature = structure, hashlib.sha256(b''.join(map(_bytes, leaves))).digest()
-  if attack in _LAST and _LAST[attack][0] == signature:
-    return _LAST[attack][1], {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
-  run, compile_seconds = compile_once(prepare, *told, attack=attack)
-  start = time.perf_counter()
-  prepared = jax.block_until_ready(run(*told))
-  seconds = time.perf_counter() - start
-  _LAST[attack] = signature, prepared
-  return prepared, {'prepare_seconds': seconds, 'compile_seconds': compile_seconds}
-
-
-def _bytes(leaf: jax.Array) -> bytes:
-  """The content of an array, which may be a random key."""
-  is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-  return np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes()
-
-
-@functools.partial(jax.jit, static_argnames='attack')
-def prepare(key: jax.Array, knowledge: Knowledge, options: Any, *, attack: str) -> Any:
-  """What the attack makes of what is known before any gradient arrives."""
-  return ATTACKS[attack].prepare(key, knowledge, options=options)
 
 
 def check(cell: Cell, splits: Splits) -> None:
@@ -187,26 +169,26 @@ def observe(
   attack: str,
   chunk: int,
   mesh: jax.sharding.Mesh,
-) -> Observation:
-  """What the adversary sees of each learner of some trials, [trials, learners]."""
+) -> tuple[Observation, Health]:
+  """What the adversary sees of each learner, [trials, learners], and the trials' health."""
   requires = required(attack, shared.options)
 
-  def see(shared: Shared, key: jax.Array, task: Task, classes: jax.Array) -> Observation:
-    return game.observe(
-      key,
-      shared.knowledge.loss_fn,
-      shared.knowledge.params,
-      task,
-      shared.inner,
-      defence=shared.defence,
-      classes=classes,
-      requires=requires,
-    )
+  def see(
+    shared: Shared, key: jax.Array, task: Task, classes: jax.Array
+  ) -> tuple[Observation, Sent]:
+    known, defence = shared.knowledge, shared.defence
+    sent = send(key, known.loss_fn, known.params, task, shared.inner, defence=defence)
+    told = {'classes': classes, 'requires': requires}
+    return game.show(sent, task, defence=defence, **told), sent
 
-  def see_learners(shared: Shared, keyed: tuple[jax.Array, Trial]) -> Observation:
+  def see_learners(
+    shared: Shared, keyed: tuple[jax.Array, Trial]
+  ) -> tuple[Observation, Health]:
     key, trial = keyed
     see_all = jax.vmap(functools.partial(see, shared))
-    return see_all(_learner_keys(key, TrialStream.SEND, trial), trial.tasks, trial.classes)
+    keys = _learner_keys(key, TrialStream.SEND, trial)
+    seen, sent = see_all(keys, trial.tasks, trial.classes)
+    return seen, Health(sent.is_adapted.all(), sent.is_finite.all())
 
   return _share_out(see_learners, shared, (keys, trials), chunk=chunk, mesh=mesh)
 

@@ -10,11 +10,14 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from absl import logging
+
 from experiments import command, figures, flags, interruption, memory, models, results, runs
 from experiments.bars import bar
 from experiments.csv_text import csv_text
 from experiments.grid import Model
 from mamljax import atomic
+from mamljax.errors import Diverged, InputError
 
 COLUMNS = (
   *('dataset', 'network', 'ways', 'shots', 'order', 'inner_steps', 'inner_learning_rate'),
@@ -42,17 +45,34 @@ def main(argv: Sequence[str]) -> None:
     return
   runs.begin(sweep.output_dir, 'learning.csv')
   rows: list[dict[str, Any]] = []
-  wanted = itertools.chain(*(_learn(model, at, sweep) for model, at in epochs.items()))
+  wanted = sum(len(set(at)) for at in epochs.values())
+  learned = itertools.chain(*(_learn(model, at, sweep) for model, at in epochs.items()))
   with interruption.listening():
-    for row in bar(wanted, total=sum(len(set(at)) for at in epochs.values()), unit='epoch'):
+    for row in bar(learned, total=wanted, unit='epoch'):
       rows.append(row)
       _write(sweep, rows)
   runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)
-  print(csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows]))
+  if rows:
+    print(csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows]))
+  if len(rows) < wanted:
+    raise InputError(f'{wanted - len(rows)} epochs have no result, as warned above')
 
 
 def _learn(model: Model, epochs: list[int], sweep: flags.Sweep) -> Iterator[dict[str, Any]]:
-  """A row for each epoch, as training reaches it."""
+  """A row for each epoch, as training reaches it; none from where it diverges on."""
+  try:
+    yield from _test(model, epochs, sweep)
+  except Diverged as error:
+    game = f'{model.dataset} {model.ways}-way {model.shots}-shot {model.network}'
+    logging.warning('no result: %s: %s', game, error)
+
+
+def _test(model: Model, epochs: list[int], sweep: flags.Sweep) -> Iterator[dict[str, Any]]:
+  """A row for each epoch.
+
+  Raises:
+    Diverged: if training does, or the inner loop of a new task.
+  """
   splits = models.splits_of(model, sweep.data_dir)
   states = models.trained_states(model, epochs, splits=splits, store_dir=sweep.store_dir)
   for epoch, state in states:

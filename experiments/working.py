@@ -141,8 +141,8 @@ class Worker:
     if distributed.is_first():
       name = results.cell_hash(cell)
       failures.record(self.sweep.store_dir, name, describe(cell), error)
-    if isinstance(error, FloatingPointError):
-      logging.warning('no result: %s', error)  # all processes see the same scores
+    if isinstance(error, FloatingPointError):  # all processes see the same scores
+      logging.warning('no result: %s: %s', describe(cell), error)
       return
     logging.warning('no result: %s: %s', describe(cell), error, exc_info=error)
 

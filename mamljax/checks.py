@@ -43,8 +43,13 @@ def choice(*known: str) -> dict[str, Any]:
   return {'static': True, 'known': known}
 
 
+def positive() -> dict[str, Any]:
+  """The metadata of a field that holds what makes a singular system regular: more than 0."""
+  return {'positive': True}
+
+
 class Checked:
-  """A dataclass whose fields with the metadata of `count` or `choice` are checked when made."""
+  """A dataclass whose fields with the metadata of the above are checked when it is made."""
 
   def __post_init__(self):
     fields: Any = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
@@ -54,6 +59,8 @@ class Checked:
         whole(field.name, value, least=field.metadata['least'])
       if 'known' in field.metadata:
         one_of(field.name, value, field.metadata['known'])
+      if 'positive' in field.metadata:
+        above_zero(field.name, value)
 
 
 def concrete(array: Any) -> np.ndarray | None:
@@ -75,6 +82,15 @@ def amount(name: str, value: Any) -> None:
   seen = value if isinstance(value, int | float | np.number) else concrete(value)
   if seen is not None and not np.all((seen >= 0) & np.isfinite(seen)):
     raise InputError(f'{name} must be finite and 0 or more, not {seen}')
+
+
+def above_zero(name: str, value: Any) -> None:
+  """Refuses a number of 0; an array is not waited for, a singular system then gives NaN."""
+  if isinstance(value, int | float | np.number) and not value > 0:
+    raise InputError(
+      f'{name} must be more than 0, not {value}: without it a covariance of fewer samples than '
+      f'numbers is singular'
+    )
 
 
 def images(name: str, pixels: Any, *, unit: bool = False) -> None:

@@ -45,6 +45,10 @@ def _shown(letter: str) -> str:
   return letter if kept else letter.encode('unicode_escape').decode()
 
 
+class Diverged(FloatingPointError):
+  """A model, an adaptation or a gradient that is not finite: of it nothing can be reported."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
   """An error for a name that is not in a registry.
 

@@ -148,7 +148,24 @@ def meta_gradient(
   Exact for any number of inner steps if `inner.order` is 2; the gradient of the query
   loss at the adapted parameters (equation 7) if it is 1. `perturb` as in `adapt`.
   """
-  return jax.grad(task_loss, argnums=1)(loss_fn, params, task, inner, perturb=perturb)
+  return gradient_and_adapted(loss_fn, params, task, inner, perturb=perturb)[0]
+
+
+def gradient_and_adapted(
+  loss_fn: LossFn,
+  params: Params,
+  task: Task,
+  inner: InnerLoop,
+  *,
+  perturb: Perturb | None = None,
+) -> tuple[Params, Params]:
+  """The `meta_gradient`, and the adapted parameters theta, which do not leave the learner."""
+
+  def loss(params: Params) -> tuple[jax.Array, Params]:
+    theta = adapt(loss_fn, params, task.support, inner, perturb=perturb)
+    return loss_fn(theta, task.query), theta
+
+  return jax.grad(loss, has_aux=True)(params)
 
 
 def per_task_gradients(

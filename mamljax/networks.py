@@ -267,6 +267,10 @@ def init_params(
 
 
 def accuracy(network: nn.Module, params: Params, batch: Batch) -> jax.Array:
-  """The share of the batch that the network labels rightly, a scalar in [0, 1]."""
-  predicted = predict(network, params, batch.images).argmax(axis=-1)
-  return (predicted == batch.labels).mean()
+  """The share of the batch that the network labels rightly, a scalar in [0, 1].
+
+  NaN if a logit is not finite: the largest of NaN would be the first, a right label by chance.
+  """
+  logits = predict(network, params, batch.images)
+  right = (logits.argmax(axis=-1) == batch.labels).mean()
+  return jnp.where(jnp.isfinite(logits).all(), right, jnp.nan)

@@ -16,7 +16,8 @@ from mamljax import checks
 from mamljax.checks import Checked, count
 from mamljax.defences import Defence
 from mamljax.dtypes import like
-from mamljax.learner import send_gradient
+from mamljax.finite import is_finite
+from mamljax.learner import Sent, send
 from mamljax.maml import InnerLoop, adapt
 from mamljax.networks import CrossEntropy, accuracy
 from mamljax.tasks import sample_task
@@ -85,7 +86,8 @@ def train(
     rounds: how many rounds.
 
   Returns:
-    The new state, and the norm of the mean gradient of each round, [rounds].
+    The new state, and the norm of the mean gradient of each round, [rounds]: NaN in a
+    round in which an adaptation diverges, though what it sends may be finite.
 
   Raises:
     InputError: as `sample_task` does.
@@ -96,22 +98,23 @@ def train(
 
   def take_round(state: State, _):
     keys = jax.random.split(jax.random.fold_in(key, state.round), training.tasks_per_round)
-    send = functools.partial(_one_learner, state.params, pool, training)
-    gradients = jax.lax.map(send, keys, batch_size=training.chunk or good)
-    mean = jax.tree.map(lambda g: g.mean(axis=0), gradients)
+    learn = functools.partial(_one_learner, state.params, pool, training)
+    sent = jax.lax.map(learn, keys, batch_size=training.chunk or good)
+    mean = jax.tree.map(lambda g: g.mean(axis=0), sent.gradient)
     updates, optimizer = optax.scale_by_adam().update(mean, state.optimizer)
     updates = jax.tree.map(lambda u: like(u, -training.learning_rate) * u, updates)
     params = optax.apply_updates(state.params, updates)
-    return State(params, optimizer, state.round + 1), optax.tree.norm(mean)
+    norm = jnp.where(sent.is_adapted.all(), optax.tree.norm(mean), jnp.nan)
+    return State(params, optimizer, state.round + 1), norm
 
   return jax.lax.scan(take_round, state, length=rounds)
 
 
-def _one_learner(params: Params, pool: Pool, training: Training, key: jax.Array) -> Params:
+def _one_learner(params: Params, pool: Pool, training: Training, key: jax.Array) -> Sent:
   """Draws a task and sends its gradient."""
   key_task, key_send = jax.random.split(key)
   task = sample_task(key_task, pool, ways=training.ways, shots=training.shots)
-  return send_gradient(
+  return send(
     key_send, training.loss_fn, params, task, training.inner, defence=training.defence
   )
 
@@ -132,7 +135,7 @@ def meta_test(
     batch: how many to hold in memory at once.
 
   Returns:
-    float32 [tasks], each in [0, 1].
+    float32 [tasks], each in [0, 1], or NaN where the adaptation diverges.
 
   Raises:
     InputError: as `sample_task` does.
@@ -144,6 +147,7 @@ def meta_test(
   def one_task(key: jax.Array) -> jax.Array:
     task = sample_task(key, pool, ways=training.ways, shots=training.shots)
     theta = adapt(training.loss_fn, params, task.support, training.inner)
-    return accuracy(training.loss_fn.network, theta, task.query)
+    right = accuracy(training.loss_fn.network, theta, task.query)
+    return jnp.where(is_finite(theta), right, jnp.nan)
 
   return jax.lax.map(one_task, jax.random.split(key, tasks), batch_size=batch)

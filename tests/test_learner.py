@@ -11,7 +11,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from mamljax.defences import DEFENCES, Defence, Gaussian, make_defence
-from mamljax.learner import send_gradient
+from mamljax.learner import send, send_gradient
 from mamljax.maml import InnerLoop, meta_gradient
 from mamljax.types import Batch, Params, Task
 
@@ -201,3 +201,19 @@ def test_a_sweep_of_scales_compiles_once(name):
   none, little, much = (defended(scale) for scale in (0.0, 0.1, 1.0))
   assert len(traces) == 1
   assert jnp.array_equal(little, much) == jnp.array_equal(none, much) == (name == 'none')
+
+
+def test_an_adaptation_that_diverged_behind_a_finite_gradient_was_not_seen():
+  """First-order MAML, and a ReLU that too large a step kills: it sends 0, as if private."""
+
+  def dying(params, batch):
+    return 10 * jax.nn.relu(params[0]) * batch.images.mean()
+
+  batch = Batch(jnp.ones((1, 1, 1, 1)), jnp.zeros(1, jnp.int32))
+  for rate, adapted in ((0.01, True), (3e38, False)):
+    inner, task = InnerLoop(1, rate, order=1), Task(batch, batch)
+    sent = send(KEY, dying, jnp.ones(1), task, inner, defence=Defence())
+    assert (bool(sent.is_adapted), bool(sent.is_finite)) == (adapted, True)
+  noise = Defence(outgoing=Gaussian(1e38))
+  sent = send(KEY, dying, jnp.ones(1000), task, InnerLoop(0, 0.0), defence=noise)
+  assert (bool(sent.is_adapted), bool(sent.is_finite)) == (True, False)

@@ -181,3 +181,12 @@ def test_meta_training_leaves_parameters_their_type():
   )
   state, _ = train(training.init(params), pool(0), described, rounds=1)
   assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype(jnp.bfloat16)}
+
+
+def test_what_diverges_has_no_norm_and_no_accuracy():
+  """An adaptation may, though what it sends is finite; the argmax of NaN is class 0."""
+  wild = dataclasses.replace(TRAINING, inner=InnerLoop(5, 3e38, order=1))
+  tested = training.meta_test(KEY, start().params, pool(0), wild, tasks=4)
+  assert np.isnan(tested).all()
+  _, norms = training.train(KEY, start(), pool(0), wild, rounds=1)
+  assert np.isnan(norms).all()

@@ -31,8 +31,10 @@ from jax.flatten_util import ravel_pytree
 
 from mamljax.attacks.known_noise import hooks, over_draws, variance_sent, without_mean
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.attacks.refusal import refuses_divergence
 from mamljax.attacks.shadows import (
   AT_ONCE,
+  about_mean,
   draw_shadow,
   likelihood_ratio,
   slot_references,
@@ -40,7 +42,7 @@ from mamljax.attacks.shadows import (
 )
 from mamljax.attacks.sketches import Sketch, make_sketch
 from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
-from mamljax.checks import Checked, choice, count
+from mamljax.checks import Checked, choice, count, positive
 from mamljax.dtypes import like
 from mamljax.errors import InputError
 from mamljax.maml import adapt
@@ -68,7 +70,7 @@ class Options(Checked):
   classes: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
   shadows: int = dataclasses.field(default=200, metadata=count(2))
   sketch: int = dataclasses.field(default=4096, metadata=count(1))
-  shrinkage: float | jax.Array = 0.1
+  shrinkage: float | jax.Array = dataclasses.field(default=0.1, metadata=positive())
 
 
 class Info(NamedTuple):
@@ -100,11 +102,11 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
   """How classes are told apart, if unknown; the rest depends on the query set of each trial.
 
   Raises:
-    InputError: if the inner loop is not one step of exact MAML.
+    InputError: if the inner loop takes steps other than one of exact MAML.
   """
   del key
   inner = knowledge.inner
-  if inner is not None and (inner.steps, inner.order) != (1, 2):
+  if inner is not None and inner.steps and (inner.steps, inner.order) != (1, 2):
     raise InputError(
       f"attack 'curvature_filter' needs one inner step of order 2, not {inner.steps} of order "
       f"{inner.order}: 'shadow_matched_filter' takes any"
@@ -112,6 +114,7 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
   return learn_classes(knowledge, options.classes)
 
 
+@refuses_divergence
 def score(
   key: jax.Array,
   prepared: Prepared,
@@ -149,15 +152,14 @@ def score(
   term = _Term(known, direction, len(labels))
   short = _sketch(key_sketch, query, term, images, options.sketch)
 
-  without = jax.vmap(short)(query)
+  from_query, rows = about_mean(jax.vmap(short)(query))
   counts = jnp.bincount(labels, length=len(images))
   terms = _per_image(lambda image, label: short(term(image, label)), images)
   means = terms.mean(axis=1)
-  mean = without.mean(axis=0) + counts @ means
+  mean = from_query + counts @ means
   weights = jnp.sqrt(counts / (terms.shape[1] - 1))[:, None, None]
   spread = ((terms - means[:, None]) * weights).reshape(-1, means.shape[-1])
-  rows = (without - without.mean(axis=0)) / (len(without) - 1) ** 0.5
-  rows = jnp.concatenate([rows, spread])
+  rows = jnp.concatenate([rows / (len(rows) - 1) ** 0.5, spread])
 
   own = over_draws(
     key_own, known, 'support', lambda image: term(image, candidate.label), candidate.image
@@ -184,10 +186,10 @@ class _Term(NamedTuple):
 
 
 def _rate(known: Knowledge) -> float | jax.Array:
-  """The inner rate a."""
+  """The inner rate a; 0 where no step is taken."""
   if known.inner is None:
     raise ValueError('the adaptation cannot be simulated without the inner loop')
-  return known.inner.learning_rate
+  return known.inner.learning_rate if known.inner.steps else 0.0
 
 
 def _bend(known: Knowledge, batch: Batch, direction: Params) -> Params:
@@ -244,7 +246,8 @@ def _sketch(
 ) -> Sketch:
   """A sketch in which every number of the received gradient varies about alike."""
   first = _per_image(term, images[:, :_SCALED_BY])
-  variance = query[:_SCALED_BY].var(axis=0) + term.total * first.var(axis=1).mean(axis=0)
+  varies = about_mean(query[:_SCALED_BY])[1].var(axis=0)
+  variance = varies + term.total * first.var(axis=1).mean(axis=0)
   return make_sketch(key, jnp.sqrt(variance + variance_sent(term.known)), size=size)
 
 

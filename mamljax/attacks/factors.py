@@ -12,14 +12,14 @@ For few images that is less arithmetic, and far less memory to go through.
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.traverse_util import flatten_dict
 
 from mamljax.attacks.layers import visit_layers
+from mamljax.attacks.names import by_path
 from mamljax.attacks.products import product
 from mamljax.types import Batch, LossFn, Params
 
@@ -45,8 +45,6 @@ def dense_outputs(
     None unless every parameter is the kernel or bias of a layer that is applied once, to
     inputs [n, in], and the images so few that n (in + out) < in out, summed over layers.
   """
-  if not isinstance(params, Mapping):
-    return None
   calls = []
 
   def note(layer: nn.Module, inputs: jax.Array, outputs: jax.Array) -> jax.Array:
@@ -55,7 +53,7 @@ def dense_outputs(
 
   visit = functools.partial(visit_layers, loss_fn, note, kinds=(nn.Dense,))
   jax.eval_shape(visit, params, batch)
-  leaves = _by_path(params)
+  leaves = by_path(params)
   owners = sorted((*path, name) for path, _ in calls for name in ('bias', 'kernel'))
   if owners != sorted(leaves) or any(len(outputs.shape) != 2 for _, outputs in calls):
     return None
@@ -85,7 +83,7 @@ def factor_gradient(
 
 def vdot(factors: Mapping[tuple[str, ...], Factors], gradient: Params) -> jax.Array:
   """The inner product with a gradient of the parameters' shapes, biases included."""
-  layers = _by_path(gradient)
+  layers = by_path(gradient)
   parts = [
     jnp.vdot(f.slopes, product(f.inputs, layers[*path, 'kernel']) + layers[*path, 'bias'])
     for path, f in factors.items()
@@ -100,8 +98,3 @@ def squared_norm(factors: Mapping[tuple[str, ...], Factors]) -> jax.Array:
     for f in factors.values()
   ]
   return jnp.asarray(sum(parts))
-
-
-def _by_path(params: Params) -> dict[tuple[str, ...], jax.Array]:
-  """The leaves, each by the names that lead to it."""
-  return cast(dict[tuple[str, ...], jax.Array], flatten_dict(params))

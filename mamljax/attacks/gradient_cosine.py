@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import jax
 
-from mamljax.attacks.objectives import cosine_similarity
+from mamljax.attacks.objectives import cosine_similarity, unit_scale
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.attacks.refusal import refuses_divergence
 from mamljax.checks import Checked, choice
 from mamljax.types import Batch
 
@@ -41,6 +42,7 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowle
   return knowledge
 
 
+@refuses_divergence
 def score(
   key: jax.Array,
   prepared: Knowledge,
@@ -67,4 +69,4 @@ def score(
   del key, options
   single = Batch(candidate.image[None], candidate.label[None])
   own = jax.grad(prepared.loss_fn)(prepared.params, single)
-  return cosine_similarity(own, observation.gradient), Info()
+  return cosine_similarity(unit_scale(own), unit_scale(observation.gradient)), Info()

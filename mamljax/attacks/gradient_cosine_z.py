@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from mamljax import checks
-from mamljax.attacks.objectives import cosine_similarity
+from mamljax.attacks.objectives import cosine_similarity, unit_scale
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.attacks.refusal import refuses_divergence
 from mamljax.checks import Checked, choice
 from mamljax.types import Batch
 
@@ -66,6 +67,7 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowle
   return knowledge
 
 
+@refuses_divergence
 def score(
   key: jax.Array,
   prepared: Knowledge,
@@ -96,10 +98,12 @@ def score(
   if prepared.references is None or observation.classes is None:
     raise ValueError('a cosine cannot be compared without references and classes')
 
+  received = unit_scale(observation.gradient)
+
   def cosine(image: jax.Array) -> jax.Array:
     single = Batch(image[None], candidate.label[None])
     own = jax.grad(prepared.loss_fn)(prepared.params, single)
-    return cosine_similarity(own, observation.gradient)
+    return cosine_similarity(unit_scale(own), received)
 
   pool = prepared.references
   each = pool.images.shape[0] // pool.counts.shape[0]

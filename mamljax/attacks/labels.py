@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from mamljax import checks
+from mamljax.attacks.names import check_layers, describe
+from mamljax.errors import InputError
 from mamljax.types import Batch, Params
 
 
@@ -37,7 +39,7 @@ def infer_labels(
     Integers [n], rising.
 
   Raises:
-    ValueError: if the parameters have no output layer: the last one named Dense.
+    InputError: if the parameters have no output layer: the last one named Dense.
   """
   checks.whole('ways in the options', ways, least=1)
   n = images.shape[0]
@@ -56,7 +58,8 @@ def infer_labels(
 
 def _output_bias(params: Params) -> jax.Array:
   """The bias of the last fully connected layer of a network of `mamljax.networks`."""
+  check_layers(params, 'the inference of labels')
   numbers = [name.removeprefix('Dense_') for name in params if name.startswith('Dense_')]
   if not numbers:
-    raise ValueError(f'no output layer among {", ".join(params)}: none is named Dense')
+    raise InputError(f'no output layer among {describe(params)}: none is named Dense')
   return params[f'Dense_{max(map(int, numbers))}']['bias']

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 
+from mamljax.attacks.names import by_path, describe
 from mamljax.convolution import patches
 from mamljax.errors import InputError
 from mamljax.networks import Convolution
@@ -98,8 +99,17 @@ def layer_inputs(loss_fn: LossFn, params: Params, batch: Batch, path: Path) -> j
 
 
 def layer_gradient(gradient: Params, path: Path) -> jax.Array:
-  """The gradient of the weights of the layer at `path`, [inputs, features]."""
-  kernel = functools.reduce(lambda tree, name: tree[name], path, gradient)['kernel']
+  """The gradient of the weights of the layer at `path`, [inputs, features].
+
+  Raises:
+    InputError: if there is none, as where the parameters are not flax.linen's `params`.
+  """
+  kernel = by_path(gradient).get((*path, 'kernel'))
+  if kernel is None:
+    raise InputError(
+      f'no gradient of the layer {"/".join(path)!r} among {describe(gradient)}: parameters are '
+      f"a network's variables['params'], in dicts"
+    )
   return kernel.reshape(-1, kernel.shape[-1])
 
 

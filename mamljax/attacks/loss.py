@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.attacks.refusal import refuses_divergence
 from mamljax.checks import Checked, choice
 from mamljax.types import Batch
 
@@ -40,6 +41,7 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowle
   return knowledge
 
 
+@refuses_divergence
 def score(
   key: jax.Array,
   prepared: Knowledge,

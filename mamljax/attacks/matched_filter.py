@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.references import Prepared, expected, labelled, learn_references
+from mamljax.attacks.refusal import refuses_divergence
 from mamljax.checks import Checked, choice, count
 
 
@@ -70,6 +71,7 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
   )
 
 
+@refuses_divergence
 def score(
   key: jax.Array,
   prepared: Prepared,

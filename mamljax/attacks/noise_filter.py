@@ -30,6 +30,7 @@ from mamljax.attacks.known_noise import hooks, over_draws, variance_sent, withou
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.products import product
 from mamljax.attacks.references import labelled
+from mamljax.attacks.refusal import refuses_divergence
 from mamljax.attacks.sketches import label_gradients
 from mamljax.checks import Checked, choice, count
 
@@ -121,6 +122,7 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
   variance = _variance(seen, *public) + images_sent * variance_sent(knowledge)
   least = 1e-12 * variance.max()  # below it there is only rounding
   scale = jnp.where(variance > least, jax.lax.rsqrt(jnp.maximum(variance, least)), 0)
+  scale = jnp.where(jnp.isfinite(variance).all(), scale, jnp.nan)
   scatter = functools.partial(_scatter, lambda *one: seen(*one) * scale, *public)
   along, values, means = _lead(key_start, scatter, len(scale), options.directions)
   rest = jnp.maximum(1 - jnp.sum(along**2 * values, axis=1), _LEAST)
@@ -128,6 +130,7 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
   return Prepared(known, scale, rest, _project(along, values, rest), means)
 
 
+@refuses_divergence
 def score(
   key: jax.Array,
   prepared: Prepared,

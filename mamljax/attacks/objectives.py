@@ -12,8 +12,19 @@ from mamljax.maml import meta_gradient
 from mamljax.types import Batch, Params, Task
 
 
+def unit_scale(tree: Params) -> Params:
+  """A pytree, doubled or halved until its largest number lies in [0.5, 1): no bit is lost.
+
+  The squares of a gradient that explodes, or of one that a trained model all but does not
+  send, leave the range of float32; its direction tells as much.
+  """
+  sizes = [jnp.abs(leaf).max(initial=0) for leaf in jax.tree.leaves(tree)]
+  exponent = jnp.clip(jnp.frexp(jnp.stack(sizes).max())[1], -126, 126)
+  return jax.tree.map(lambda leaf: jnp.ldexp(leaf, -exponent), tree)
+
+
 def cosine_similarity(a: Params, b: Params) -> jax.Array:
-  """<a, b> / (|a| |b|) over whole pytrees; 0 where either is zero."""
+  """<a, b> / (|a| |b|) over whole pytrees, not of extreme size; 0 where either is zero."""
   return jnp.asarray(optax.tree.vdot(a, b)) * _inverse_norm(a) * _inverse_norm(b)
 
 

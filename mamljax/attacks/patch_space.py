@@ -29,6 +29,7 @@ from mamljax.attacks.layers import layer_gradient, layer_inputs, widest_layer
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.products import product
 from mamljax.attacks.references import make_whitener
+from mamljax.attacks.refusal import refuses_divergence
 from mamljax.checks import Checked, choice, count
 from mamljax.types import Batch
 
@@ -110,12 +111,14 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
   by_class = seen.reshape(len(pool.counts), -1, *seen.shape[1:])
   means = by_class.mean(axis=1)
   apart = (by_class - means[:, None]).reshape(-1, seen.shape[-1])
-  whiten = make_whitener(product(apart.T, apart) / len(apart), options.ridge)
+  covariance, freedom = product(apart.T, apart) / len(apart), len(apart) - means[..., 0].size
+  whiten = make_whitener(covariance, options.ridge, freedom=freedom)
   known = dataclasses.replace(knowledge, references=None)
   seen, means = (product(part, whiten.T) for part in (seen, means))
   return Prepared(known, whiten, seen, jnp.sum(seen**2, axis=(1, 2)), means)
 
 
+@refuses_divergence
 def score(
   key: jax.Array,
   prepared: Prepared,
@@ -182,7 +185,7 @@ def _outside(
   Args:
     images: [images, places, inputs].
     common: what is no evidence, [rows, inputs]; at most half of the directions are taken out.
-    columns: [inputs, features], finite or not.
+    columns: [inputs, features]; those that are not finite, which LAPACK may not end on, are 0.
   """
   shared, _ = _span(common.T, most=len(columns) // 2)
   columns = jnp.where(jnp.isfinite(columns).all(axis=0), columns, 0)

@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import optax
 
 from mamljax.attacks.labels import infer_labels
-from mamljax.attacks.objectives import objective, simulate
+from mamljax.attacks.objectives import objective, simulate, unit_scale
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.attacks.refusal import refuses_divergence
 from mamljax.checks import Checked, choice, count
 from mamljax.dtypes import like
 from mamljax.images import SSIM_WINDOW, ssim
@@ -94,6 +95,7 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowle
   return knowledge
 
 
+@refuses_divergence
 def score(
   key: jax.Array,
   prepared: Knowledge,
@@ -115,6 +117,7 @@ def score(
     A scalar, at most 1 for SSIM and at most 0 for the other judges, and an `Info`.
   """
   candidate.check()
+  aimed = observation._replace(gradient=unit_scale(observation.gradient))
   sought = {'query': observation.query_labels, 'support': observation.support_labels}
   known = sought[options.target]
   runs = jax.vmap(
@@ -123,7 +126,7 @@ def score(
   best = jax.tree.map(lambda leaf: leaf[jnp.argmin(runs.losses[:, -1])], runs)
 
   def left(found: Info) -> jax.Array:
-    return _mismatch(prepared, observation, found.labels, options, found.images)
+    return _mismatch(prepared, aimed, found.labels, options, found.images)
 
   return JUDGES[options.judge](candidate.image, best, left), best
 
@@ -162,7 +165,8 @@ def _reconstruct(
   # A class that was not inferred has no slot: it gets the first.
   labels = labels.at[slot].set(candidate.label)
   start = start.at[slot].set(candidate.image)
-  mismatch = functools.partial(_mismatch, knowledge, observation, labels, options)
+  aimed = observation._replace(gradient=unit_scale(observation.gradient))
+  mismatch = functools.partial(_mismatch, knowledge, aimed, labels, options)
   images, losses = _descend(mismatch, start, options)
   return Info(images, images[slot], losses, labels)
 

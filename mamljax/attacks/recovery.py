@@ -24,6 +24,7 @@ from mamljax import checks
 from mamljax.attacks.products import product
 from mamljax.attacks.row_space import first_layer, random_start, span_in_noise
 from mamljax.errors import InputError
+from mamljax.finite import is_finite
 from mamljax.types import Params
 
 # Below it a unit column is orthogonal to a normal: one of few columns, one fitted to many.
@@ -31,6 +32,7 @@ _ZERO, _SURE = 1e-4, 1e-5
 _APART = 2e-2  # above it two normals are not the same
 _SHARES = 0.9, 0.8, 0.7, 0.6  # of the columns that an image should be silent in
 _BATCH = 500  # samples at a time
+_READER = 'the recovery of images'
 
 
 class Recovered(NamedTuple):
@@ -71,16 +73,18 @@ def recover_images(
     samples: how many sets of columns are tried.
 
   Returns:
-    `Recovered`. What is found is told by `silent` and `outside`, without the truth.
+    `Recovered`. What is found is told by `silent` and `outside`, without the truth. Of a model
+    or a gradient that is not finite nothing can be said: NaN.
 
   Raises:
-    InputError: if there is no layer with a bias that takes all pixels at once, or it has not
-      more units than there are images.
+    InputError: if the layers cannot be found by name, or there is no layer with a bias that
+      takes all pixels at once, or it has not more units than there are images.
   """
   checks.whole('count', count, least=1)
   checks.whole('samples', samples, least=1)
   height, width, channels = shape
-  matrix, has_bias = first_layer(gradient, height * width * channels)
+  pixels = height * width * channels
+  matrix, has_bias = first_layer(gradient, pixels, reader=_READER)
   if not has_bias or matrix.shape[1] <= count:
     raise InputError(
       f'{count} images are read off a first layer with a bias and more units than images, '
@@ -92,15 +96,18 @@ def recover_images(
   columns, live = _unit_columns(product(basis.T, _even(matrix)))
   normals, counts = _sample(key_samples, columns, live, samples=samples)
   chosen, silent = _choose(normals, counts, columns, live)
-  weights, _ = first_layer(params, height * width * channels)
+  weights, _ = first_layer(params, pixels, reader=_READER)
   reach = product(basis.T, weights), basis[-1]
   chosen, silent = _complete(chosen, silent, columns, live, reach)
   points = product(basis, jnp.linalg.inv(chosen))
-  pixels = (points[:-1] / points[-1]).T
-  lost = ~jnp.isfinite(pixels).all(axis=1)
-  pixels = jnp.where(lost[:, None], 0, pixels)
-  outside = jnp.where(lost, jnp.inf, jnp.max(jnp.abs(pixels - 0.5), axis=1) - 0.5)
-  return Recovered(pixels.reshape(count, *shape), silent, jnp.maximum(outside, 0))
+  found = (points[:-1] / points[-1]).T
+  lost = ~jnp.isfinite(found).all(axis=1)
+  found = jnp.where(lost[:, None], 0, found)
+  outside = jnp.where(lost, jnp.inf, jnp.max(jnp.abs(found - 0.5), axis=1) - 0.5)
+  images, outside = found.reshape(count, *shape), jnp.maximum(outside, 0)
+  told = is_finite((params, gradient))
+  images, outside = (jnp.where(told, part, jnp.nan) for part in (images, outside))
+  return Recovered(images, jnp.where(told, silent, 0), outside)
 
 
 def _even(matrix: jax.Array) -> jax.Array:

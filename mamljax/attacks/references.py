@@ -87,7 +87,8 @@ def learn_references(
   size = short.order.shape[1]
   scatter, means = jax.lax.scan(add, jnp.zeros((size, size)), images)
   covariance = scatter / (images.shape[0] * (images.shape[1] - 1) * ways)
-  whitener = make_whitener(covariance, ridge)
+  freedom = images.shape[0] * (images.shape[1] - 1) * ways
+  whitener = make_whitener(covariance, ridge, freedom=freedom)
   known = dataclasses.replace(knowledge, references=None)
   return Prepared(known, short, whitener, means @ whitener.T)
 
@@ -140,14 +141,25 @@ def _deviation(gradients, images: jax.Array) -> jax.Array:
   return jnp.sqrt(jax.lax.map(variance, images).mean(axis=0))
 
 
-def make_whitener(covariance: jax.Array, ridge: float | jax.Array) -> jax.Array:
+def make_whitener(
+  covariance: jax.Array, ridge: float | jax.Array, *, freedom: int
+) -> jax.Array:
   """What whitens: the inverse of the covariance's Cholesky factor, [size, size].
+
+  Where nothing varies there is nothing to whiten: the identity.
 
   Args:
     covariance: [size, size].
     ridge: added to it, in units of its mean variance.
+    freedom: how many independent samples it is the mean of.
+
+  Raises:
+    InputError: if it is singular for want of samples, and there is no ridge.
   """
   size = len(covariance)
-  ridged = covariance + ridge * jnp.trace(covariance) / size * jnp.eye(size)
+  if freedom < size:
+    checks.above_zero('ridge', ridge)
+  total = jnp.trace(covariance)
+  ridged = covariance + jnp.where(total == 0, 1, ridge * total / size) * jnp.eye(size)
   factor = jnp.linalg.cholesky(ridged)
   return jax.scipy.linalg.solve_triangular(factor, jnp.eye(size), lower=True)

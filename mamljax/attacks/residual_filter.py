@@ -29,8 +29,10 @@ from jax.flatten_util import ravel_pytree
 
 from mamljax import checks
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
+from mamljax.attacks.refusal import refuses_divergence
 from mamljax.attacks.shadows import (
   AT_ONCE,
+  about_mean,
   draw_shadow,
   likelihood_ratio,
   solve_positive,
@@ -38,7 +40,7 @@ from mamljax.attacks.shadows import (
 )
 from mamljax.attacks.sketches import Sketch, make_sketch
 from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
-from mamljax.checks import Checked, choice, count
+from mamljax.checks import Checked, choice, count, positive
 from mamljax.dtypes import like
 from mamljax.errors import InputError
 from mamljax.maml import adapt
@@ -66,7 +68,7 @@ class Options(Checked):
   classes: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
   shadows: int = dataclasses.field(default=100, metadata=count(2))
   sketch: int = dataclasses.field(default=4096, metadata=count(1))
-  shrinkage: float | jax.Array = 0.01
+  shrinkage: float | jax.Array = dataclasses.field(default=0.01, metadata=positive())
 
 
 class Info(NamedTuple):
@@ -109,6 +111,7 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
   return learn_classes(knowledge, options.classes)
 
 
+@refuses_divergence
 def score(
   key: jax.Array,
   prepared: Prepared,
@@ -142,8 +145,8 @@ def score(
   shadow = _Shadow(prepared.knowledge, seen, candidate, options)
   units = _unit_errors(len(seen.query_labels), options.ways)
   slopes, short = _slopes(key_mean, key_sketch, shadow, units, options)
-  received, mean = short(seen.gradient), slopes.mean(axis=0)
-  spread = (slopes - mean).reshape(-1, mean.shape[-1]) / len(slopes) ** 0.5
+  received, (mean, apart) = short(seen.gradient), about_mean(slopes)
+  spread = apart.reshape(-1, mean.shape[-1]) / len(slopes) ** 0.5
   keys = jax.random.split(key_shadows, options.shadows)
 
   def ridge(spread: jax.Array) -> jax.Array:
@@ -156,10 +159,8 @@ def score(
     return jnp.tensordot(share, units, 1)
 
   def refine(errors: jax.Array, _: None) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    pulled = _send(keys, shadow, errors, short)
-    centres = pulled.mean(axis=0)
-    apart = (pulled - centres).reshape(-1, mean.shape[-1])
-    spread = apart / (2 * len(keys) - 2) ** 0.5
+    centres, apart = about_mean(_send(keys, shadow, errors, short))
+    spread = apart.reshape(-1, mean.shape[-1]) / (2 * len(keys) - 2) ** 0.5
     return estimate(spread), (errors, centres, spread)
 
   # What the last round estimates nobody reads; so `_send`, slow to compile, is traced once.
@@ -247,7 +248,8 @@ def _slopes(
 
   first = jax.tree.map(lambda leaf: leaf[:_SCALED_BY], told)
   full = jax.lax.map(lambda one: each(lambda tree: ravel_pytree(tree)[0], one), first)
-  short = make_sketch(key_sketch, full.std(axis=0).mean(axis=0), size=options.sketch)
+  deviation = about_mean(full)[1].std(axis=0).mean(axis=0)
+  short = make_sketch(key_sketch, deviation, size=options.sketch)
   return jax.lax.map(lambda one: each(short, one), told), short
 
 

@@ -15,18 +15,20 @@ noise first, which leaves the span as it is. The noise is then measured where th
 else, in the singular values past the number of images; each direction counts with the squared
 cosine between a measured and a true singular vector (Benaych-Georges and Nadakuditi, 2012;
 Gavish and Donoho, 2017), which falls to 0 where noise alone would give as large a singular
-value. Columns that overflowed are left out; if no other is left, nothing is in the span.
+value. Nothing is said of a gradient that is not finite.
 """
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from mamljax.attacks.names import check_layers, describe
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
 from mamljax.attacks.products import product
+from mamljax.attacks.refusal import refuses_divergence
 from mamljax.checks import Checked, choice
 from mamljax.errors import InputError
 from mamljax.types import Params
@@ -67,15 +69,17 @@ THRESHOLD = -1e-2
 _OVERSAMPLING = 8  # directions beyond those sought (Halko et al., 2011)
 _POWERS = 1
 _SMALLEST = 1e-30  # of what is divided by
+_READER = "attack 'row_space'"
 
 
-def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> None:
+def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Knowledge:
   """Nothing to prepare, but networks that the attack cannot be run on are refused.
 
   Raises:
-    InputError: if there is no layer that takes all pixels at once.
+    InputError: if there is no layer that takes all pixels at once, or layers have no names.
   """
   del key, options
+  check_layers(knowledge.params, _READER)
   for path, leaf in jax.tree_util.tree_leaves_with_path(knowledge.params):
     if leaf.ndim > 2:
       name = '/'.join(str(getattr(part, 'key', part)) for part in path)
@@ -83,11 +87,13 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> None:
         f"attack 'row_space' needs a network whose first layer is fully connected, such as "
         f"'mlp': {name} has the shape {list(leaf.shape)}"
       )
+  return knowledge
 
 
+@refuses_divergence
 def score(
   key: jax.Array,
-  prepared: None,
+  prepared: Knowledge,
   observation: Observation,
   candidate: Candidate,
   *,
@@ -96,11 +102,11 @@ def score(
   """Minus the share of [x; 1] outside the span, as a length: -1 to 0, higher for a member.
 
   It does not depend on the scale of the gradient, nor on the order of images or pixels. A
-  gradient without a finite number in it other than 0 is no evidence: -1.
+  gradient of nothing but 0 is no evidence: -1.
 
   Args:
     key: a random key, for the search of the span.
-    prepared: nothing.
+    prepared: from `prepare`.
     observation: the received gradient and how many images each set has.
     candidate: the image x; its slot does not matter.
     options: the targeted set.
@@ -130,21 +136,28 @@ def score(
   return -jnp.sqrt(remainder), Info(values, noise * unit, doubt)
 
 
-def first_layer(gradient: Params, pixels: int) -> tuple[jax.Array, int]:
+def first_layer(
+  gradient: Params, pixels: int, *, reader: str = _READER
+) -> tuple[jax.Array, int]:
   """The gradient of the layer on the pixels [pixels (+ 1 for a bias), width], and that 1 or 0.
 
-  It is the first layer with a kernel of that shape; its bias is the vector beside it.
+  It is the first layer with a kernel of that shape; its bias is the vector beside it. `reader`
+  is what an error names.
 
   Raises:
     InputError: if there is none.
   """
+  check_layers(gradient, reader)
   for layer in gradient.values():
     parts = layer if isinstance(layer, dict) else {'kernel': layer}
-    kernel = parts.get('kernel')
-    if kernel is not None and kernel.ndim == 2 and kernel.shape[0] == pixels:
+    kernel: Any = parts.get('kernel')
+    if getattr(kernel, 'ndim', 0) == 2 and kernel.shape[0] == pixels:
       bias = [parts['bias'][None]] if 'bias' in parts else []
       return jnp.concatenate([kernel, *bias]), len(bias)
-  raise InputError(f"attack 'row_space': no layer takes all {pixels} pixels at once")
+  raise InputError(
+    f"{reader}: no layer takes all {pixels} pixels at once in a 'kernel', of those named "
+    f'{describe(gradient)}'
+  )
 
 
 def random_start(key: jax.Array, matrix: jax.Array, *, rank: int) -> jax.Array:
@@ -158,7 +171,7 @@ def span_in_noise(
   """What columns span, each of them in units of its noise.
 
   Args:
-    matrix: [rows, columns], finite or not.
+    matrix: [rows, columns]; columns that are not finite, which LAPACK may not end on, are 0.
     start: from `random_start`.
     rank: directions that are sought.
 

@@ -22,9 +22,17 @@ from jax.flatten_util import ravel_pytree
 
 from mamljax.attacks.objectives import simulate
 from mamljax.attacks.observation import Candidate, Knowledge, Observation
-from mamljax.attacks.shadows import AT_ONCE, draw_shadow, likelihood_ratio, solve_ridged
+from mamljax.attacks.refusal import refuses_divergence
+from mamljax.attacks.shadows import (
+  AT_ONCE,
+  about_mean,
+  beyond_rounding,
+  draw_shadow,
+  likelihood_ratio,
+  solve_ridged,
+)
 from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
-from mamljax.checks import Checked, choice, count
+from mamljax.checks import Checked, choice, count, positive
 from mamljax.types import Batch
 
 
@@ -48,7 +56,7 @@ class Options(Checked):
   classes: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
   shadows: int = dataclasses.field(default=300, metadata=count(2))
   swaps: int = dataclasses.field(default=100, metadata=count(1))
-  shrinkage: float | jax.Array = 0.1
+  shrinkage: float | jax.Array = dataclasses.field(default=0.1, metadata=positive())
 
 
 class Info(NamedTuple):
@@ -75,6 +83,7 @@ def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepar
   return learn_classes(knowledge, options.classes)
 
 
+@refuses_divergence
 def score(
   key: jax.Array,
   prepared: Prepared,
@@ -116,10 +125,10 @@ def score(
   at_once = max(1, AT_ONCE // len(labels))
   without = jax.lax.map(gradient, shadows, batch_size=at_once)
   with_it = jax.lax.map(gradient, swapped.set(candidate.image), batch_size=at_once)
-  shift = (with_it - without[: options.swaps]).mean(axis=0)
-  mean = without.mean(axis=0)
+  shift = beyond_rounding(with_it - without[: options.swaps], without).mean(axis=0)
+  mean, apart = about_mean(without)
   received = ravel_pytree(observation.gradient)[0] - mean
-  whitened = whiten_twice(without - mean, shift, options.shrinkage)
+  whitened = whiten_twice(apart, shift, options.shrinkage)
   ratio, *told = likelihood_ratio(whitened, shift, received)
   return ratio, Info(*told, classes=classes)
 

@@ -14,13 +14,35 @@ def likelihood_ratio(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """The log-likelihood ratio in units of its standard deviation, response and energy.
 
+  The ratio is 0 where the signal has no energy: a member would change nothing, or nothing
+  varies that it could be measured by.
+
   Args:
     whitened: C^-1 d, [size].
     signal: d, what a member would add.
     received: g - m.
   """
-  response, energy = whitened @ received, jnp.maximum(whitened @ signal, 1e-30)
-  return (response - energy / 2) / jnp.sqrt(energy), response, energy
+  response, energy = whitened @ received, whitened @ signal
+  some = jnp.maximum(energy, 1e-30)
+  ratio = (response - some / 2) / jnp.sqrt(some)
+  return jnp.where(energy <= 0, 0, ratio), response, some  # NaN is not at most 0
+
+
+def about_mean(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The mean of rows [size], and the rows about it: 0 in a number that does not vary.
+
+  Equal numbers differ from their mean by its rounding, which a covariance would take for a
+  spread and its inverse for a scale.
+  """
+  beyond = beyond_rounding(rows - rows[0], rows)
+  mean = beyond.mean(axis=0)
+  return rows[0] + mean, beyond - mean
+
+
+def beyond_rounding(changes: jax.Array, numbers: jax.Array) -> jax.Array:
+  """Changes of numbers [rows, size]: 0 in a column that none moves by more than rounding."""
+  rounding = 8 * jnp.finfo(numbers.dtype).eps * jnp.abs(numbers).max(axis=0)
+  return jnp.where(jnp.abs(changes).max(axis=0) <= rounding, 0, changes)
 
 
 def slot_references(knowledge: Knowledge, observation: Observation) -> jax.Array:
@@ -64,16 +86,20 @@ def _pixels(pool: Pool, rows: jax.Array) -> jax.Array:
 def solve_ridged(rows: jax.Array, vectors: jax.Array, ridge: float | jax.Array) -> jax.Array:
   """(A'A + diag r)^-1 v: what the covariance A'A, with a ridge, whitens, applied twice.
 
-  Solved among the rows, as if there were fewer than columns (Woodbury's identity).
+  Solved among the rows, as if there were fewer than columns (Woodbury's identity). A column of
+  zeros without a ridge counts for nothing, as in the pseudo-inverse; one of numbers without a
+  ridge, or a ridge that overflowed, makes NaN.
 
   Args:
     rows: A, [rows, size].
     vectors: v, [size], or several of them [..., size].
     ridge: r, positive; one for all columns, or [size].
   """
-  weighed = rows / ridge
+  ridge = jnp.where(jnp.isfinite(ridge), ridge, jnp.nan)  # what is divided by infinity is gone
+  silent = (ridge == 0) & (rows == 0).all(axis=0)
+  weighed, plain = (jnp.where(silent, 0, x / ridge) for x in (rows, vectors))
   system = weighed @ rows.T + jnp.eye(len(rows))
-  return vectors / ridge - solve_positive(system, weighed @ vectors.T).T @ weighed
+  return plain - solve_positive(system, weighed @ vectors.T).T @ weighed
 
 
 @jax.custom_batching.sequential_vmap

@@ -42,7 +42,7 @@ def make_sketch(key: jax.Array, deviation: jax.Array, *, size: int) -> Sketch:
   Args:
     key: a random key.
     deviation: not negative [parameters]; a number that never varies says nothing of who is
-      there, and is left out.
+      there, and is left out. Where one overflowed all of the sketch is NaN.
     size: of the sketch; no more numbers are kept than there are parameters.
   """
   key_signs, key_order = jax.random.split(key)
@@ -50,6 +50,7 @@ def make_sketch(key: jax.Array, deviation: jax.Array, *, size: int) -> Sketch:
   signs = jax.random.rademacher(key_signs, (total,), deviation.dtype)
   least = 1e-6 * deviation.max()  # below it there is only rounding
   scale = jnp.where(deviation > least, signs / jnp.maximum(deviation, least), 0)
+  scale = jnp.where(jnp.isfinite(deviation).all(), scale, jnp.nan)
   size = min(size, total)
   padded = jnp.append(
     jax.random.permutation(key_order, total), jnp.full(-total % size, total, jnp.int32)

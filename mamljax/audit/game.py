@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from mamljax import checks
 from mamljax.attacks.observation import Candidate, Observation
 from mamljax.defences import Defence
-from mamljax.learner import send_gradient
+from mamljax.learner import Sent, send
 from mamljax.maml import InnerLoop
 from mamljax.tasks import check_ways, make_task, sample_rows, take_images
 from mamljax.types import LossFn, Params, Pool, Task
@@ -148,8 +148,21 @@ def observe(
     requires: what the attack declares that it must know: of an observation that can be
       'query_set', 'defence' and 'classes'.
   """
+  sent = send(key, loss_fn, params, task, inner, defence=defence)
+  return show(sent, task, defence=defence, classes=classes, requires=requires)
+
+
+def show(
+  sent: Sent,
+  task: Task,
+  *,
+  defence: Defence,
+  classes: jax.Array | None = None,
+  requires: frozenset[str] = frozenset(),
+) -> Observation:
+  """The observation of a gradient that was sent; the arguments are those of `observe`."""
   return Observation(
-    gradient=send_gradient(key, loss_fn, params, task, inner, defence=defence),
+    gradient=sent.gradient,
     support_labels=task.support.labels,
     query_labels=task.query.labels,
     query_set=task.query if 'query_set' in requires else None,

@@ -33,7 +33,7 @@ import optax
 from mamljax.audit.game import Trial
 from mamljax.checks import Checked, choice
 from mamljax.defences import Defence, Gaussian
-from mamljax.learner import send_gradient
+from mamljax.learner import send
 from mamljax.maml import InnerLoop
 from mamljax.types import Batch, LossFn, Params, Task
 
@@ -89,7 +89,7 @@ def score(
     options: the targeted set.
 
   Returns:
-    A scalar and an `Info`.
+    A scalar, NaN where an adaptation or a gradient diverges, and an `Info`.
   """
   key_told, key_noise = jax.random.split(key)
   with_it, without = hypotheses(trial, target=options.target)
@@ -150,14 +150,14 @@ def _on_sent(
 ) -> jax.Array:
   """The bound of noise on what is sent, or else of its rounding; other noise is told."""
   told = defence._replace(outgoing=None)
-  with_it, without = (
-    send_gradient(key, loss_fn, params, task, inner, defence=told) for task in tasks
-  )
+  sent = [send(key, loss_fn, params, task, inner, defence=told) for task in tasks]
+  with_it, without = (one.gradient for one in sent)
+  fine = jnp.stack([one.is_adapted & one.is_finite for one in sent]).all()
   size = sum(leaf.size for leaf in jax.tree.leaves(params))
   rounding = jnp.finfo(jnp.float32).eps * _length(with_it) / size**0.5
-  return _separation(
-    optax.tree.sub(with_it, without), defence.outgoing or Gaussian(jnp.maximum(rounding, 1e-30))
-  )
+  noise = defence.outgoing or Gaussian(jnp.maximum(rounding, 1e-30))
+  found = _separation(optax.tree.sub(with_it, without), noise)
+  return jnp.where(fine, found, jnp.nan)
 
 
 def _separation(shift: Params, noise: Any) -> jax.Array:

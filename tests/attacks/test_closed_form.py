@@ -86,11 +86,14 @@ def test_the_threshold_is_known_beforehand(module):
 
 
 @pytest.mark.parametrize('module', SCALELESS)
-def test_the_scale_of_the_gradient_does_not_matter(module):
-  """A learner that sends a thousandth of its gradient would look protected."""
+@pytest.mark.parametrize('factor', [1e-3, 1e25, 1e-25])
+def test_the_scale_of_the_gradient_does_not_matter(module, factor):
+  """A learner that sends a thousandth of its gradient would look protected; and one whose
+  adaptation explodes did, where squares overflow, or all but vanish.
+  """
   before, after = (
     played(module, 'query')[0],
-    played(module, 'query', scaled(module, 'query', 1e-3))[0],
+    played(module, 'query', scaled(module, 'query', factor))[0],
   )
   np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-5)
 
@@ -141,17 +144,6 @@ def test_columns_of_any_size_tell_as_much():
   assert -found[MEMBERS].min() < 1e-3
   assert -found[~MEMBERS].max() > 0.15
   assert all(np.isfinite(leaf).all() for leaf in info)
-
-
-def test_columns_that_overflowed_are_left_out():
-  """What is finite still tells; with nothing finite a candidate is outside: no error."""
-  for bad in (jnp.nan, jnp.inf):
-    half = played(row_space, 'query', changed(lambda g, b=bad: g.at[:, 3, ::2].set(b)))[0]
-    assert -half[MEMBERS].min() < 1e-3
-    assert -half[~MEMBERS].max() > 0.15
-    found, info = played(row_space, 'query', changed(lambda g, b=bad: jnp.full_like(g, b)))
-    np.testing.assert_allclose(found, -1, atol=1e-6)
-    assert all(np.isfinite(leaf).all() for leaf in info)
 
 
 def test_first_order_maml_hides_the_support_set_from_the_row_space():

@@ -111,9 +111,11 @@ def test_the_first_guess_follows_its_options():
 
 @pytest.mark.parametrize('target', TARGETS)
 def test_the_scale_of_the_gradient_does_not_matter(target):
-  """A learner that sends half its gradient would look protected. A power of two is exact."""
+  """A learner that sends half its gradient would look protected; and one whose adaptation
+  explodes did, whose squares overflow. A power of two is exact.
+  """
   scores, _ = baseline(target)
-  scaled, _ = attacked(target, with_gradients(target, lambda g: g / 1024))
+  scaled, _ = attacked(target, with_gradients(target, lambda g: g * 2.0**90))
   np.testing.assert_array_equal(scaled, scores)
 
 

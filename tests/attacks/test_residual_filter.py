@@ -102,6 +102,11 @@ def test_the_errors_are_found():
   assert np.median(off) < 0.6
 
 
+def test_without_adaptation_the_support_attack_ended_in_not_finite():
+  """A natural baseline: nothing that a shadow sends depends on its support set."""
+  np.testing.assert_array_equal(scored('support', 0.0)[0], 0)
+
+
 def test_a_member_moves_the_gradient_as_far_as_expected():
   """Else the threshold of zero, half way, would be no threshold."""
   _, info = scored('support', 0.1)

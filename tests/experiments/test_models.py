@@ -8,8 +8,9 @@ import pytest
 
 from experiments import models, results
 from experiments.grid import Cell, Model
+from mamljax import checkpoints
 from mamljax.data import make_dataset
-from mamljax.errors import InputError
+from mamljax.errors import Diverged, InputError
 from tests.experiments.tiny import write_npz
 
 # With the shapes of the other tests, so that a process compiles the training once.
@@ -180,3 +181,35 @@ def test_what_is_too_few_is_named_with_the_copies_that_were_left_out(tmp_path):
   copied = dataclasses.replace(MODEL, dataset=f'npz:{tmp_path}/copied.npz')
   with pytest.raises(InputError, match=r'only 1 classes .*left out: 20, all of class 7'):
     models.splits_of(copied, None)
+
+
+def test_a_model_that_diverged_was_kept_and_attacked(model, tmp_path):
+  """Its gradients are not finite, or all zero: every attack on it finds nothing, as on a model
+  that protects. Neither is it saved, nor used where it was.
+  """
+  wild = dataclasses.replace(model, outer_learning_rate=1e30)
+  with pytest.raises(Diverged, match=r'training diverged in epoch 1, after [12] rounds'):
+    train(wild, [1, 2], tmp_path)
+  assert not list(tmp_path.rglob('*.msgpack'))
+  right = train(model, [1], tmp_path)
+  broken = right[1]._replace(params=jax.tree.map(lambda x: x * np.inf, right[1].params))
+  checkpoints.save(checkpoint(tmp_path, 1), broken)
+  assert equal(train(model, [1], tmp_path)[1], right[1])
+
+
+def test_an_adaptation_that_diverges_in_training_is_noticed(model, tmp_path, monkeypatch):
+  """What the learner sends may be finite, as of first-order MAML where a ReLU stays dead."""
+  lost = jax.numpy.array([1.0, np.nan])
+  monkeypatch.setattr(models, '_train', lambda key, state, *_, rounds: (state, lost))
+  with pytest.raises(Diverged, match='training diverged in epoch 1, after 2 rounds'):
+    train(model, [1], tmp_path)
+
+
+def test_a_diverged_model_was_right_about_class_0(model, monkeypatch):
+  """The argmax of NaN is 0: half of the tasks of two classes were learned, it seemed."""
+  monkeypatch.setattr(models, 'META_TEST_TASKS', 10)
+  splits = models.splits_of(model, None)
+  state = models.initial_state(model, splits)
+  broken = state._replace(params=jax.tree.map(lambda x: x * np.nan, state.params))
+  with pytest.raises(Diverged, match='inner loop diverged in 10 of 10 tasks'):
+    models.measure_learning(model, 3, broken, splits)

@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import compilation, models, stages
+from experiments import compilation, models, playing, preparing, stages
 from experiments.grid import Cell
 from experiments.runner import run_cell
 from mamljax.audit.combination import combine
-from mamljax.errors import InputError
+from mamljax.errors import Diverged, InputError
 from tests.experiments.tiny import CLASSES, write_npz
 
 # The shapes of the tiny sweep's, so that both compile once in a process.
@@ -97,7 +97,7 @@ def test_numbers_are_compiled_in_nowhere(cell, tmp_path, monkeypatch):
   monkeypatch.setattr(compilation, '_COMPILED', compiled)
   found = [compute(cell, tmp_path, **{name: NUMBERS[name]}) for name in NUMBERS]
   stages_compiled = [signature[0] for signature in compiled]
-  assert stages_compiled == [stages.prepare, stages.observe, stages.attack]
+  assert stages_compiled == [preparing.prepare, stages.observe, stages.attack]
   assert len({tuple(result.trials.scores) for result, _, _ in found}) == len(NUMBERS)
 
 
@@ -213,3 +213,30 @@ def test_a_network_that_an_attack_cannot_be_run_on_is_refused_at_once(cell):
   stages.check(dataclasses.replace(cell, attack='row_space'), splits)
   with pytest.raises(InputError, match=r"'row_space' needs .* fully connected, such as 'mlp'"):
     stages.check(dataclasses.replace(cell, attack='row_space', network='conv4'), splits)
+
+
+@pytest.mark.parametrize('attack', ['row_space', 'likelihood_ratio'])
+def test_an_inner_loop_that_diverges_is_told_in_how_many_trials(cell, tmp_path, attack):
+  """Not as an accuracy of one half: a gradient of NaN spans nothing, nor is it a bound's."""
+  wild = {'inner_steps': 3, 'inner_learning_rate': 1e20, 'noise_scale': 1.0}
+  with pytest.raises(Diverged, match=r'of 8 trials'):
+    compute(cell, tmp_path, attack=attack, **wild)
+
+
+def test_trials_that_fill_up_a_block_do_not_count():
+  """Whether a cell has a result must not depend on the number of devices."""
+  health = stages.Health(np.array([True, True, False]), np.array([True, False, True]))
+  playing.check_health(health, 1)
+  said = r'in 2 of 3 trials: adapted parameters are not finite in 1, gradients in 1$'
+  with pytest.raises(Diverged, match=said):
+    playing.check_health(health, 3)
+
+
+def test_what_is_learned_of_public_images_is_finite(cell, monkeypatch):
+  """A covariance that has no inverse made every score NaN, after all trials were played."""
+  monkeypatch.setattr(preparing, '_LAST', {})
+  splits = models.splits_of(cell, None)
+  params = models.initial_state(cell, splits).params
+  broken = jax.tree.map(lambda x: x * np.nan, params)
+  with pytest.raises(Diverged, match="what 'row_space' learns of public images is not finite"):
+    stages.share(dataclasses.replace(cell, attack='row_space'), broken, splits.references)

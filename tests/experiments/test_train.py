@@ -93,6 +93,18 @@ def test_what_a_sweep_trained_is_not_trained_again(npz, tmp_path, monkeypatch):
   assert not (tmp_path / 'learned' / 'checkpoints').exists()
 
 
+@pytest.mark.usefixtures('few_tasks')
+def test_a_training_that_diverges_was_given_an_accuracy(npz, tmp_path, caplog):
+  """That of the argmax of NaN. Epochs before it, and other models, keep theirs."""
+  rates = {'outer_learning_rate': '1e30,0.001', 'inner_learning_rates': 0.1}
+  command = arguments(npz, tmp_path / 'out', **OPTIONS | rates)
+  ended = run(command, main=train.main)
+  assert ended.status == 2
+  assert ended.err.rstrip().endswith('train: 1 epochs have no result, as warned above')
+  assert 'training diverged in epoch 1, after' in caplog.text
+  assert [row['epoch'] for row in table(tmp_path / 'out')] == ['0', '0', '2']
+
+
 def test_dry_run_prints_the_models_and_stops(npz, tmp_path):
   """As the module itself is started, in a process of its own."""
   command = [*arguments(npz, tmp_path / 'out', **OPTIONS), '--dry_run']
