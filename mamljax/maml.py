@@ -160,6 +160,7 @@ def gradient_and_adapted(
   perturb: Perturb | None = None,
 ) -> tuple[Params, Params]:
   """The `meta_gradient`, and the adapted parameters theta, which do not leave the learner."""
+  checks.task(task)
 
   def loss(params: Params) -> tuple[jax.Array, Params]:
     theta = adapt(loss_fn, params, task.support, inner, perturb=perturb)
