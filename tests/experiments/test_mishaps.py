@@ -17,6 +17,18 @@ def test_a_cell_that_diverges_is_named_and_the_others_have_results(finished, tmp
   assert (folder / 'picture.png').exists()
 
 
+def test_images_that_cannot_be_read_off_nan_were_counted_as_protected(finished, tmp_path):
+  """No task was read whole, said the table, of gradients without a finite number."""
+  options = {'attacks': 'row_space', 'trials': 4, 'inner_learning_rates': 1e30, 'samples': 4}
+  options |= {'inner_steps': 3, 'defences': 'none', 'noise_scales': 0}
+  command = arguments(finished.npz, tmp_path / 'out', **options)
+  ended = finish(start(command, module='recovery'))
+  assert ended.status == 2
+  assert 'diverged in 4 of 4 trials' in ended.err
+  assert ended.err.rstrip().endswith('recovery: 1 cells have no result, as warned above')
+  assert not (tmp_path / 'out' / 'recovery.csv').exists()
+
+
 def test_damaged_pictures_are_set_aside(copied):
   """They are for the eye only: a finished table must not fail for them."""
   paths = list((copied.folder / 'examples').iterdir())

@@ -95,6 +95,7 @@ def test_numbers_are_compiled_in_nowhere(cell, tmp_path, monkeypatch):
   """A grid over rates, weights and noises compiles each stage once, not once a cell."""
   compiled = {}
   monkeypatch.setattr(compilation, '_COMPILED', compiled)
+  monkeypatch.setattr(preparing, '_LAST', {})
   found = [compute(cell, tmp_path, **{name: NUMBERS[name]}) for name in NUMBERS]
   stages_compiled = [signature[0] for signature in compiled]
   assert stages_compiled == [preparing.prepare, stages.observe, stages.attack]
