@@ -42,7 +42,7 @@ def claimed(folder, name: str, holder: Holder = ELSEWHERE):
   return path
 
 
-@pytest.mark.parametrize('date', [0, IN_A_YEAR])
+@pytest.mark.parametrize('date', [0, IN_A_YEAR], ids=['1970', 'in a year'])
 def test_a_claim_expires_whatever_its_date_says(tmp_path, clock, date):
   """Dated ahead of the clock it blocked its cell for ever; dated back, it was taken at once."""
   path = claimed(tmp_path, 'cell')
