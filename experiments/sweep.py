@@ -44,8 +44,8 @@ def main(argv: Sequence[str]) -> None:
   sweep = flags.read_keyed()
   for folder in (sweep.output_dir, sweep.store_dir):
     results.check_output_dir(folder)
-  folders.check(sweep.output_dir, sweep.store_dir, sweep.cells)
   checking.check_cells(sweep.cells, sweep.data_dir)
+  folders.check(sweep.output_dir, sweep.store_dir, sweep.cells)
   if sweep.dry_run:
     print(*_dry_run(sweep, how), sep='\n')
     return
