@@ -57,16 +57,11 @@ def listening() -> Iterator[None]:
   """Within it such a signal is only taken down: the work asks whether to stop.
 
   A second Ctrl-C, at least a second later, does not wait for that.
-
-  Raises:
-    Interrupted: at its end, if there was a signal that the work did not ask for any more.
   """
   within = signal.getsignal(signal.SIGTERM) is _raise
   try:
     with _handling(_take_down):
       yield
-    if _received:
-      raise Interrupted
   finally:
     if not within:
       _received.clear()
@@ -82,6 +77,12 @@ def passing_on(send: Callable[[int], Any]) -> Iterator[None]:
 
   with _handling(pass_on):
     yield
+
+
+def heed() -> None:
+  """Raises `Interrupted` if there was a signal, which work that is done did not ask for."""
+  if _received:
+    raise Interrupted
 
 
 def received() -> bool:

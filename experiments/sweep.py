@@ -52,6 +52,7 @@ def main(argv: Sequence[str]) -> None:
   found = collecting.Found(sweep, how)
   with interruption.listening():
     found.compute()
+  interruption.heed()
   if distributed.is_first():
     found.conclude(functools.partial(_conclude, sweep))
     found.explain()

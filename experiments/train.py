@@ -51,6 +51,7 @@ def main(argv: Sequence[str]) -> None:
     for row in bar(learned, total=wanted, unit='epoch'):
       rows.append(row)
       _write(sweep, rows)
+  interruption.heed()
   runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)
   if rows:
     print(csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows]))

@@ -6,8 +6,9 @@
 #
 # Takes the flags of experiments.sweep, and starts it again when it dies (RESTARTS=10 times at
 # most); PROCESSES=2 makes it two processes that compute together. Status 75 says that it was
-# asked to stop (SIGTERM, SIGUSR1) and that the same command goes on from there. Works from any folder; relative paths in the flags
-# are taken from the root of the repository.
+# asked to stop (SIGTERM, SIGUSR1) and that the same command goes on from there, which is true
+# after Ctrl-C, too. Works from any folder; relative paths in the flags are taken from the root
+# of the repository.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

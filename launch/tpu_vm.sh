@@ -19,7 +19,8 @@ for ((start = 1; ; start++)); do
   gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker=all \
     --command="cd ~/mamljax && .venv/bin/python -m experiments.sweep$flags" || status=$?
   case $status in # that of the first worker that failed
-    0 | 2) exit $status ;; # done, or the user must change something
+    0 | 2) exit $status ;;     # done, or the user must change something
+    129 | 130) exit $status ;; # a person stopped it (SIGHUP, SIGINT)
   esac
   if ((start > RESTARTS)); then
     echo "ended with status $status, started $start times" >&2

@@ -61,10 +61,12 @@ def test_a_second_ctrl_c_does_not_wait(monkeypatch):
   assert not interruption.received()
 
 
-def test_work_that_asks_no_more_is_told_at_its_end():
-  """A signal in the last moment was forgotten, and the command went on for minutes."""
-  with pytest.raises(interruption.Interrupted), interruption.listening():
-    send(TERM)
+def test_a_signal_in_the_last_moment_of_the_work_was_forgotten(finished, tmp_path, monkeypatch):
+  """And the command went on for minutes, to draw and to wait for the table."""
+  real = sweep.collecting.Found.compute
+  monkeypatch.setattr(sweep.collecting.Found, 'compute', lambda f: (real(f), send(TERM)))
+  monkeypatch.setattr(sweep, '_conclude', lambda *_: pytest.fail('went on'))
+  assert run(arguments(finished.npz, tmp_path)).status == 75
   assert not interruption.received()
 
 
