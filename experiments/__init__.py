@@ -1,7 +1,7 @@
 """The commands: one cell is one configuration, one grid is one sweep."""
 
-from experiments import output, starting
+from experiments import program, starting
 
 starting.prepare()
-if output.about_to_run():
+if program.about_to_run():
   starting.begin()

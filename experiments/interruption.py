@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from experiments import output
+from experiments import program
 
 STATUS = os.EX_TEMPFAIL if hasattr(os, 'EX_TEMPFAIL') else 75  # sysexits.h: try again later
 _NAMES = ('SIGTERM', 'SIGUSR1', 'SIGINT', 'SIGHUP')
@@ -118,7 +118,7 @@ def _handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
 
 def _end(number: int, frame: Any) -> NoReturn:
   del frame
-  os.write(2, f'{output.program()}: asked to stop\n'.encode())
+  program.say('asked to stop')
   if number == _INT:
     _dying.append(number)
   _die()

@@ -5,13 +5,12 @@ nothing else. Everything printed goes through here: bars, logs and warnings, too
 """
 
 import contextlib
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
+from experiments import program
 from mamljax.errors import escaped, readable
 
 _NUMBERS = {'stdout': 1, 'stderr': 2}  # of their descriptors
@@ -72,7 +71,7 @@ def _shown(text: str) -> str:
 
 def protect() -> None:
   """Makes standard output and error harmless for the rest of the process."""
-  _fill_descriptors()
+  program.fill_descriptors()
   for name, number in _NUMBERS.items():
     stream: Any = getattr(sys, name)
     if stream is None:  # closed before Python started
@@ -98,29 +97,7 @@ def protected() -> Iterator[None]:
       setattr(sys, name, stream)
 
 
-def program() -> str:
-  """The name of the command, also while Python is about to import its module."""
-  return about_to_run() or Path(sys.argv[0]).stem
-
-
-def about_to_run() -> str:
-  """The module of this package that Python looks for, to run it as a command; '' if none."""
-  if sys.argv[:1] != ['-m']:
-    return ''
-  found = (re.fullmatch(r'(?:-\w*m)?experiments\.(\w+)', told) for told in sys.orig_argv)
-  return next((name[1] for name in found if name), '')
-
-
 def complain(message: str) -> None:
   """Says on standard error, in one line, what ends the command."""
   line = readable(' '.join(message.split()))
-  print(f'{program()}: {line}', file=sys.stderr, flush=True)
-
-
-def _fill_descriptors() -> None:
-  """Opens descriptors 0 to 2 where they are closed: a file would get what is printed."""
-  for number in range(3):
-    try:
-      os.fstat(number)
-    except OSError:
-      os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number
+  print(f'{program.name()}: {line}', file=sys.stderr, flush=True)

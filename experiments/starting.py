@@ -3,7 +3,7 @@
 import os
 import sys
 
-from experiments import interruption, output
+from experiments import interruption, program
 
 
 def prepare() -> None:
@@ -18,11 +18,14 @@ def begin() -> None:
 
   That ends the process as a mistake of the user's does: one line, and exit status 2.
   """
-  output.protect()
+  program.fill_descriptors()
   interruption.end_at_once()
   os.environ['MPLBACKEND'] = 'agg'  # pictures are files; a wrong name would be refused
   try:
     import jax  # noqa: F401
   except ValueError as error:  # it names the variable
-    output.complain(str(error))
+    program.say(str(error))
     sys.exit(2)
+  from experiments import output  # not before JAX, which it imports
+
+  output.protect()
