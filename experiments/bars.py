@@ -24,9 +24,9 @@ class _Lines:
     return getattr(self._stream, name)
 
 
-def bar(items: Iterable[Any] | None = None, **options: Any) -> Any:
-  """A `tqdm` of the items on standard error."""
+def bar(*items: Iterable[Any], **options: Any) -> Any:
+  """A `tqdm` on standard error, of the items of an iterable where one is given."""
   if sys.stderr.isatty():
-    return tqdm(items, **options)
+    return tqdm(*items, **options)
   log = {'file': _Lines(sys.stderr), 'position': 0}  # else inner bars move the cursor
-  return tqdm(items, mininterval=LINE_SECONDS, maxinterval=LINE_SECONDS, **log | options)
+  return tqdm(*items, mininterval=LINE_SECONDS, maxinterval=LINE_SECONDS, **log | options)
