@@ -1,0 +1,80 @@
+"""Plays a few trials of attacks, or trains, and prints every bit: `python -m ... LABEL...`."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import command, models, playing, stages
+from experiments.grid import Cell
+from experiments.options import BOUNDS, PLAYED
+from experiments.streams import Stream
+
+TRAINING = 'training'
+ATTACKS = [f'{name} {target}' for name, told in PLAYED.items() for target in told.REQUIRES]
+SMALL: dict[str, Any] = {
+  'ways': 2,
+  'image_size': 14,
+  'filters': 8,
+  'initialization': 'pytorch',
+  'references': 100,
+  'iterations': 5,
+  'shadows': 40,
+  'swaps': 10,
+  'sketch': 256,
+  'directions': 32,
+  'neighbours': 20,
+  'chunk': 2,
+  'trials': 8,
+  'tasks_per_round': 4,
+  'rounds_per_epoch': 10,
+}
+NOISE = {'defence': 'outgoing_gradient_noise', 'noise_scale': 0.01}
+COUNT = 8
+
+
+def cell_of(label: str) -> Cell:
+  """A tiny cell of an attack."""
+  attack, target = label.split()
+  network = 'conv4' if attack == 'patch_space' else 'mlp'
+  options = SMALL | (NOISE if attack in ('noise_filter', *BOUNDS) else {})
+  options |= {'calibration_trials': 0 if attack in BOUNDS else 4}
+  return Cell(attack=attack, target=target, network=network, **options)
+
+
+def scores(label: str) -> list[str]:
+  """The scores of the first trials."""
+  cell = cell_of(label)
+  splits = models.splits_of(cell, None)
+  params = models.initial_state(cell.model, splits).params
+  shared, _ = stages.share(cell, params, splits.references)
+  told = {'stream': Stream.REPORTED, 'count': COUNT, 'advance': lambda _: None}
+  return bits(playing.play(cell, shared, splits.victims, **told).trials.scores)
+
+
+def trained() -> list[str]:
+  """The parameters after an epoch, summed up, and the accuracies on new tasks."""
+  model = Cell(network='conv4', **SMALL).model
+  splits = models.splits_of(model, None)
+  with tempfile.TemporaryDirectory() as folder:
+    states = models.trained_states(model, [1], splits=splits, store_dir=Path(folder))
+    _, state = next(iter(states))
+  leaves = jax.tree.leaves(state.params)
+  return [np.asarray(leaf).tobytes().hex()[:4096] for leaf in leaves]
+
+
+def bits(numbers: Sequence[float]) -> list[str]:
+  """Numbers, so that the last bit shows."""
+  return [float(number).hex() for number in numbers]
+
+
+if __name__ == '__main__':
+  command.use_all_cores()
+  command.cache_compilations()
+  found = {label: trained() if label == TRAINING else scores(label) for label in sys.argv[1:]}
+  print(json.dumps(found))
