@@ -1,7 +1,6 @@
 """Progress bars: drawn over and over on a terminal, a line a minute in a log."""
 
 import sys
-from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
@@ -24,7 +23,7 @@ class _Lines:
     return getattr(self._stream, name)
 
 
-def bar(*items: Iterable[Any], **options: Any) -> Any:
+def bar(*items: Any, **options: Any) -> Any:
   """A `tqdm` on standard error, of the items of an iterable where one is given."""
   if sys.stderr.isatty():
     return tqdm(*items, **options)
