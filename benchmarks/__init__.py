@@ -1,1 +1,1 @@
-"""What mamljax is measured against: nothing here imports it."""
+"""Other implementations that mamljax is timed against; they import nothing of mamljax."""

@@ -39,6 +39,7 @@ class OneLayer(Network):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
+    """The logits [n, ways] of images [n, height, width, channels]."""
     x = images.reshape(len(images), -1)
     return self.dense(self.finish(self.dense(x, self.units)), self.ways)
 

@@ -90,7 +90,7 @@ def _leaves(state: Any) -> dict[str, str]:
 
 
 def _name(path: Any) -> str:
-  """Where a leaf is in a tree."""
+  """The path of a leaf in its pytree, such as 'conv/kernel'."""
   return jax.tree_util.keystr(path, simple=True, separator='/')
 
 

@@ -1,4 +1,4 @@
-"""What every public door asks of numbers and images, in one line that names what is wrong.
+"""Validators of the public functions; each raises an `InputError` that names the value.
 
 Shapes and types are always known. Values are looked at only where they are: within `jit` or
 `vmap` a traced array says nothing of its content, and what cannot be known is let pass.

@@ -52,7 +52,7 @@ def patches(
 
 
 def _span(size: int, extent: int, stride: int, padding: str) -> tuple[int, int, int]:
-  """How far to pad an axis on either side, to whole strides, and how many windows it has."""
+  """The padding before and after an axis, to whole strides, and its number of windows."""
   ((before, after),) = jax.lax.padtype_to_pads((size,), (extent,), (stride,), padding)
   count = (size + before + after - extent) // stride + 1
   whole = stride * (count + (extent - 1) // stride)

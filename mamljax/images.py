@@ -1,4 +1,4 @@
-"""How images are compared and how smooth they are.
+"""Similarity and smoothness of images.
 
 Images are float32 in [0, 1], NHWC, or HWC for a single one.
 """

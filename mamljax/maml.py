@@ -28,7 +28,7 @@ Perturb = Callable[[jax.Array, Params], Params]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class InnerLoop:
-  """How a task-learner adapts.
+  """The inner loop: the gradient descent by which a task-learner adapts.
 
   Attributes:
     steps: gradient steps on the support set; 0 leaves the parameters as they are.
@@ -107,8 +107,9 @@ def _scan(step: Step, theta: Params, steps: int) -> Params:
 
 
 def _rescan(step: Step, theta: Params, steps: int) -> Params:
-  """The same; a backward pass keeps the parameters before each of sqrt(steps) segments and,
-  one segment after another, before each of its steps.
+  """`_scan` in segments of about sqrt(steps) steps, recomputed in a backward pass.
+
+  It keeps the parameters before each segment and, one segment at a time, before each step.
   """
   step = jax.checkpoint(step)
   each = max(1, math.isqrt(steps))
@@ -143,7 +144,7 @@ def meta_gradient(
   *,
   perturb: Perturb | None = None,
 ) -> Params:
-  """What the task-learner sends: the gradient of `task_loss` in `params` (equation 4).
+  """The meta-gradient: the gradient of `task_loss` in `params` (equation 4).
 
   Exact for any number of inner steps if `inner.order` is 2; the gradient of the query
   loss at the adapted parameters (equation 7) if it is 1. `perturb` as in `adapt`.

@@ -31,7 +31,7 @@ _softplus.defjvps(lambda tangent, _, z: nn.sigmoid(5 * z) * tangent)
 
 
 class Initialization(NamedTuple):
-  """How a layer starts.
+  """Initialisers of the weights and biases of a layer.
 
   Attributes:
     kernel: of the weights.
@@ -82,6 +82,7 @@ class Convolution(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
+    """The feature maps [n, out_height, out_width, features]."""
     shape = (self.window, self.window, images.shape[-1], self.features)
     kernel = self.param('kernel', self.initialization.kernel, shape)
     bias_init = self.initialization.bias(math.prod(shape[:-1]))
@@ -100,6 +101,7 @@ class Normalization(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """The normalised activations, of the shape of `x`."""
     if self.kind == 'batch':
       # Only the running averages of nn.BatchNorm are state; MAML never uses them.
       scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
@@ -112,7 +114,7 @@ class Normalization(nn.Module):
 
 
 class Network(nn.Module):
-  """What all networks share.
+  """Base class of the networks, with the options that all of them take.
 
   Attributes:
     ways: number of outputs.
@@ -163,6 +165,7 @@ class Conv4(Network):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
+    """The logits [n, ways] of images [n, height, width, channels]."""
     x = images
     for _ in range(4):
       pool = self.downsampling == 'max_pool' and min(x.shape[1:3]) >= 2
@@ -177,6 +180,7 @@ class MLP(Network):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
+    """The logits [n, ways] of images [n, height, width, channels]."""
     x = images.reshape(images.shape[0], -1)
     for features in (256, 128, 64, 64):
       x = self.finish(self.dense(x, features))
@@ -190,6 +194,7 @@ class LeNet(Network):
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
+    """The logits [n, ways] of images [n, height, width, channels]."""
     if min(images.shape[1:3]) < self.smallest_image:
       raise InputError(f'lenet needs images of 12 x 12 pixels or more, not {images.shape[1:3]}')
     x = max_pool(self.finish(self.convolve(images, 6, 5)))
@@ -253,6 +258,7 @@ class CrossEntropy:
   network: nn.Module
 
   def __call__(self, params: Params, batch: Batch, /) -> jax.Array:
+    """The mean loss of the batch, a scalar."""
     checks.images('images', batch.images)
     logits = predict(self.network, params, batch.images)
     checks.labels('labels', batch.labels, ways=logits.shape[-1])

@@ -52,7 +52,7 @@ class Training(Checked):
 
 
 class State(NamedTuple):
-  """Where a meta-training stands: all that a checkpoint must hold to go on.
+  """The state of a meta-training: all that a checkpoint must hold to continue it.
 
   Attributes:
     params: the meta-knowledge w.

@@ -49,4 +49,6 @@ class Pool(NamedTuple):
 class LossFn(Protocol):
   """A task's loss: the mean over the batch, a scalar."""
 
-  def __call__(self, params: Params, batch: Batch, /) -> jax.Array: ...
+  def __call__(self, params: Params, batch: Batch, /) -> jax.Array:
+    """The mean loss of the batch, a scalar."""
+    ...

@@ -61,15 +61,6 @@ def test_public_functions_are_annotated(path: Path):
 
 
 @pytest.mark.parametrize('path', SOURCES, ids=name)
-def test_modules_and_their_public_names_are_documented(path: Path):
-  """Else a caller must read the body to know what is promised."""
-  tree = ast.parse(path.read_text())
-  classes = [node for node in public_nodes(tree) if isinstance(node, ast.ClassDef)]
-  assert ast.get_docstring(tree)
-  assert not [at(x) for x in (*classes, *public_functions(path)) if not ast.get_docstring(x)]
-
-
-@pytest.mark.parametrize('path', SOURCES, ids=name)
 def test_the_key_comes_first(path: Path):
   """Else a random function is called with its key in a different place each time."""
   functions = public_functions(path)

@@ -1,1 +1,1 @@
-"""The same attacks and the same meta-training in PyTorch (extra `peers`)."""
+"""mamljax's reconstruction attacks and meta-training in PyTorch (extra `peers`)."""

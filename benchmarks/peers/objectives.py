@@ -17,7 +17,7 @@ Gradient = Callable[[Callable[[Weights], torch.Tensor], Weights], Weights]
 
 
 class Attack(NamedTuple):
-  """What the objective of every candidate is made of.
+  """Everything in an attack's objective that is common to all candidates.
 
   Attributes:
     network: of `make_network`.

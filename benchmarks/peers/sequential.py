@@ -47,8 +47,10 @@ def meta_gradient(
   Args:
     network: of `make_network`.
     weights: the meta-knowledge w, which requires gradients.
-    supports, queries: images [tasks, n, channels, height, width] and labels [n].
-    steps, learning_rate: of the inner loop.
+    supports: images [tasks, n, channels, height, width] and labels [n] of the support sets.
+    queries: images and labels of the query sets, of these shapes.
+    steps: inner steps.
+    learning_rate: step size of the inner loop.
   """
   total = [torch.zeros_like(weight) for weight in weights]
   for support, query in zip(supports[0], queries[0], strict=True):

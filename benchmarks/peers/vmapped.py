@@ -17,7 +17,7 @@ def gradient(loss: Callable[[Weights], torch.Tensor], weights: Weights) -> Weigh
 def slopes(
   attack: Attack, images: torch.Tensor, received: torch.Tensor, query: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-  """As `benchmarks.peers.sequential.slopes`, all candidates at once."""
+  """`benchmarks.peers.sequential.slopes` for all candidates at once."""
   one = torch.func.grad_and_value(functools.partial(objective, gradient, attack))
   known = None if query is None else 0
   found, values = torch.func.vmap(one, in_dims=(0, 0, known))(images, received, query)
@@ -32,7 +32,7 @@ def meta_gradient(
   steps: int,
   learning_rate: float,
 ) -> Weights:
-  """As `benchmarks.peers.sequential.meta_gradient`, all tasks at once."""
+  """`benchmarks.peers.sequential.meta_gradient` for all tasks at once."""
 
   def one(weights: Weights, support: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
     sets = (support, supports[1]), (query, queries[1])

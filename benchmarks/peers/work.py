@@ -1,4 +1,4 @@
-"""What a PyTorch contestant does while the clock runs: whole attacks, rounds of training."""
+"""The timed work of a PyTorch contestant: whole attacks, or rounds of meta-training."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ STYLES = {'torch_sequential': sequential, 'torch_func': vmapped}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-  """What is done, and how.
+  """One piece of timed work.
 
   Attributes:
     style: a key of `STYLES`.
@@ -47,7 +47,7 @@ class Settings:
 
 
 def prepare(settings: Settings, problem: Path) -> tuple[Callable[[], Any], dict[str, Any]]:
-  """What is run and timed, and facts about it.
+  """Loads the work to be timed.
 
   oneDNN's convolutions or PyTorch's own, whichever is faster on this work; weights and
   images are stored with their channels last, which is faster with either.
@@ -55,6 +55,9 @@ def prepare(settings: Settings, problem: Path) -> tuple[Callable[[], Any], dict[
   Args:
     settings: what is done.
     problem: the arrays that mamljax drew for the same work, as `numpy.savez` wrote them.
+
+  Returns:
+    A function that does the work once, and facts about it for the results.
   """
   with np.load(problem) as arrays:
     make = {'attack': _attack, 'training': _training}[settings.kind]
@@ -92,7 +95,7 @@ def _weights(arrays: Mapping[str, np.ndarray]) -> list[torch.Tensor]:
 
 
 def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
-  """The same numbers in the layout that is faster to convolve."""
+  """The tensor with its channels last in memory, which is faster to convolve."""
   if tensor.ndim == 5:
     return _channels_last(tensor.flatten(0, 1)).unflatten(0, tensor.shape[:2])
   return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor

@@ -17,7 +17,7 @@ from mamljax.audit.metrics import auc
 
 
 class Combination(NamedTuple):
-  """What makes one score of several.
+  """Weights that combine the scores of several attacks into one.
 
   Attributes:
     centre, spread: of each part's scores on the calibration trials [parts].

@@ -1,4 +1,4 @@
-"""From a score to a decision: 'member' if the score lies above a threshold.
+"""Decisions from scores: 'member' if the score lies above a threshold.
 
 The threshold is chosen on calibration trials, which are never the trials reported.
 """

@@ -1,4 +1,4 @@
-"""The ceiling that no attack can pass: the best test of whoever knows all but the bit.
+"""Upper bound of every attack: the likelihood-ratio test given everything but membership.
 
 The adversary of this bound is told the whole task, both images that may stand in the
 candidate's place, and all noise but one: it knows what a learner would send with the
@@ -51,7 +51,7 @@ class Options(Checked):
 
 
 class Info(NamedTuple):
-  """What the ratio stands on.
+  """Diagnostics of a score.
 
   Attributes:
     separation: d, the distance of the two hypotheses in standard deviations.

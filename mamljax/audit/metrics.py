@@ -1,4 +1,4 @@
-"""How well an attack tells members from non-members: rates and curves, with intervals.
+"""Rates and curves of a membership attack, with confidence intervals.
 
 A trial has a score (higher means 'member'), a truth and the id of the task it was played
 on. What the trials cannot express is None, never a guess.
@@ -23,7 +23,7 @@ class Rate(NamedTuple):
 
 
 class Metrics(NamedTuple):
-  """How an attack did on the reported trials; None where they cannot say.
+  """The measures of one attack on the reported trials.
 
   Attributes:
     accuracy: decisions that are right.

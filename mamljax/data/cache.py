@@ -1,4 +1,4 @@
-"""What took long to decode is kept as .npz, and made again when its source has changed."""
+"""Cache of decoded images: an .npz file, replaced when its source has changed."""
 
 import logging
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def cached(path: Path, *, stamp: str, decode: Callable[[], Labelled]) -> Labelle
 
 
 def _read(path: Path, *, stamp: str) -> Labelled | None:
-  """What the cache holds, if it is whole and of this stamp."""
+  """The cached images and labels, or None if the file is absent, damaged or outdated."""
   if not path.exists():
     return None
   try:

@@ -37,7 +37,7 @@ class Dataset:
 
   @property
   def num_classes(self) -> int:
-    """How many classes there are."""
+    """The number of classes."""
     return len(self.counts)
 
   @property

@@ -31,7 +31,7 @@ _CORE = 'tensorflow_datasets.core'
 
 @contextlib.contextmanager
 def without_tensorflow(builder_module: str) -> Iterator[None]:
-  """Within it, TFDS downloads, extracts and shuffles without TensorFlow.
+  """Lets TFDS download, extract and shuffle without TensorFlow.
 
   Where TensorFlow is installed it is used. A download is given up after 3 attempts, in
   seconds where there is no network, not after TFDS's 10, in minutes.

@@ -65,7 +65,7 @@ def _array(file: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def _hint(path: str | os.PathLike[str]) -> str:
-  """What to do about a file of another kind; '' if it is not known."""
+  """Advice on a file of another kind that is recognised; '' for any other."""
   try:
     with atomic.regular(path).open('rb') as file:
       single = file.read(len(_ARRAY)) == _ARRAY

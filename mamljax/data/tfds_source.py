@@ -29,7 +29,7 @@ _CHUNK = 1024  # records read at once: reading them one by one takes four times 
 
 
 def default_data_dir() -> Path:
-  """TFDS's own: $TFDS_DATA_DIR or ~/tensorflow_datasets."""
+  """The folder that TFDS itself uses: $TFDS_DATA_DIR or ~/tensorflow_datasets."""
   return Path(constants.get_default_data_dir())
 
 
@@ -64,7 +64,7 @@ def find_builder(name: str, *, data_dir: str | os.PathLike[str] | None) -> Any:
 
 @contextlib.contextmanager
 def in_one_line(problem: str) -> Iterator[None]:
-  """Within it TFDS prints nothing on standard output, and its errors become an InputError.
+  """Silences TFDS on standard output, and turns its errors into an `InputError`.
 
   TFDS, its builders, archives and the network fail in more ways than can be listed.
   """
@@ -79,12 +79,12 @@ def in_one_line(problem: str) -> Iterator[None]:
 
 
 def show_bars(shown: bool) -> None:
-  """Whether TFDS draws progress bars: in a log they are lines without end."""
+  """Turns TFDS's progress bars on or off: in a log they are lines without end."""
   tfds.display_progress_bar(shown)
 
 
 def is_prepared(builder: Any) -> bool:
-  """Whether the whole data set is on disk."""
+  """Tests whether the whole data set is on disk."""
   # TFDS logs a warning when the folder is not there.
   return builder.data_path.exists() and builder.is_prepared()
 
@@ -107,14 +107,14 @@ def require_prepared(
 
 
 def fingerprint(builder: Any) -> str:
-  """Changes whenever the prepared files do: a hash of their names, sizes and times."""
+  """A hash of the prepared files' names, sizes and modification times."""
   files = [(p.name, p.stat()) for p in sorted(Path(builder.data_path).iterdir())]
   state = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
   return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
 def cache_path(builder: Any, *, image_size: int | None, channels: int | None) -> Path:
-  """Where the decoded images of a data set are kept."""
+  """The path of the cache file for the decoded images of a data set."""
   size = [f'{image_size}px'] if image_size else []
   depth = [f'{channels}ch'] if channels else []
   name = '-'.join([*builder.info.full_name.split('/'), *size, *depth])
@@ -152,12 +152,12 @@ def read_images(
 
 
 def num_classes(builder: Any) -> int:
-  """How many classes the data set has; 0 if only its preparation can tell."""
+  """The number of classes; 0 if it is known only once the data set is prepared."""
   return builder.info.features[builder.info.supervised_keys[1]].num_classes or 0
 
 
 def count_labels(builder: Any) -> dict[str, np.ndarray]:
-  """How many images of each class each split holds, all splits, counted on disk."""
+  """The number of images of each class in each split, counted on disk."""
   key, classes = builder.info.supervised_keys[1], num_classes(builder)
   return {
     split: np.bincount([x[key] for x in _examples(builder, split)], minlength=classes)
@@ -166,7 +166,7 @@ def count_labels(builder: Any) -> dict[str, np.ndarray]:
 
 
 def _is_image_classification(info: tfds.core.DatasetInfo) -> bool:
-  """Whether an example is a uint8 image and its class."""
+  """Tests whether the examples of a data set are pairs of a uint8 image and a class."""
   match info.supervised_keys:
     case (str(image), str(label)) if isinstance(info.features, tfds.features.FeaturesDict):
       kinds = type(info.features[image]), type(info.features[label])

@@ -1,4 +1,4 @@
-"""What a task-learner does to protect its data, at the paper's four points (section IV-E)."""
+"""Defences: noise that a task-learner adds at any of the paper's four points (section IV-E)."""
 
 from mamljax.defences.defence import Defence, Hook, identity
 from mamljax.defences.gaussian import Gaussian

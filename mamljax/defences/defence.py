@@ -10,7 +10,9 @@ from mamljax.types import Params
 class Hook(Protocol):
   """Changes an array or a gradient before it is used; itself a pytree, so it can be traced."""
 
-  def __call__(self, key: jax.Array, value: Params, /) -> Params: ...
+  def __call__(self, key: jax.Array, value: Params, /) -> Params:
+    """The changed value, a pytree like `value`."""
+    ...
 
 
 @runtime_checkable
@@ -19,11 +21,11 @@ class Noise(Protocol):
 
   @property
   def mean(self) -> Any:
-    """Its mean."""
+    """The mean of the noise."""
 
   @property
   def scale(self) -> Any:
-    """Its standard deviation."""
+    """The standard deviation of the noise."""
 
 
 def identity(key: jax.Array, value: Params, /) -> Params:
@@ -33,7 +35,7 @@ def identity(key: jax.Array, value: Params, /) -> Params:
 
 
 class Defence(NamedTuple):
-  """Where the paper lets a task-learner add noise; all four compose.
+  """A defence: what a task-learner applies at each of four points; all four compose.
 
   A hook is None, for the identity, or a pytree that is also a `Hook`, such as `Gaussian`:
   its numbers may be traced, so that a change of noise scale does not recompile.

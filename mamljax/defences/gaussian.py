@@ -25,6 +25,7 @@ class Gaussian(NamedTuple):
   high: float | jax.Array = jnp.inf
 
   def __call__(self, key: jax.Array, value: Params, /) -> Params:
+    """The value with noise on every number, each leaf in its own type."""
     leaves, structure = jax.tree.flatten(value)
     keys = jax.random.split(key, len(leaves))
     return jax.tree.unflatten(structure, map(self._add, keys, leaves))
