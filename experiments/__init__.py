@@ -1,6 +1,6 @@
 """The commands: one cell is one configuration, one grid is one sweep."""
 
-from experiments import program, starting
+from experiments.process import program, starting
 
 starting.prepare()
 if program.about_to_run():

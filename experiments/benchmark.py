@@ -14,12 +14,16 @@ from typing import Any
 
 from absl import flags
 
-from experiments import arguments, bounds, checking, command, figures, models, results, runs
-from experiments.bars import bar
+from experiments.analysis import figures
+from experiments.analysis.text import csv_text
 from experiments.benchmarking import contest, lines, rows
-from experiments.bounds import Bounds
-from experiments.csv_text import csv_text
-from experiments.grid import Cell
+from experiments.config import bounds
+from experiments.config.bounds import Bounds
+from experiments.config.cell import Cell
+from experiments.engine import checking, models
+from experiments.process import arguments, cli
+from experiments.process.progress_bars import bar
+from experiments.store import cells, runs
 from mamljax import atomic
 from mamljax.errors import unknown
 from mamljax.networks import PRECISIONS
@@ -65,11 +69,11 @@ def main(argv: Sequence[str]) -> None:
   del argv
   names, choices = _read_rows(), _read_choices()
   folder = arguments.folder('output_dir', _OUTPUT_DIR.value)
-  folder = command.quick_folder(folder) if _QUICK.value else folder
+  folder = cli.quick_folder(folder) if _QUICK.value else folder
   for name in names:  # a mistake in the last row stops the first
     cell = rows.cell_of(rows.ROWS[name], choices)
     checking.check_pixels(cell, models.splits_of(cell, None))
-  results.check_output_dir(folder)
+  cells.check_output_dir(folder)
   runs.begin(folder, 'benchmark.csv', 'benchmark.json')
   if _PEERS.value and not choices.peers:
     print("PyTorch is not installed, so mamljax runs alone: pip install -e '.[peers]'")
@@ -87,7 +91,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _read_rows() -> list[str]:
   """The names of the rows, each once."""
-  names = command.chosen('row', _ROWS, rows.ROWS)
+  names = cli.chosen('row', _ROWS, rows.ROWS)
   return names[:1] if _QUICK.value else names
 
 
@@ -126,4 +130,4 @@ def _write(folder: Path, found: dict[str, Any], table: Sequence[lines.Line]) -> 
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

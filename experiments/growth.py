@@ -10,12 +10,15 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import arguments, bounds, command, figures, results, runs
-from experiments.bars import bar
+from experiments.analysis import figures
+from experiments.analysis.text import csv_text
 from experiments.benchmarking import contest, growing
-from experiments.bounds import Bounds
-from experiments.csv_text import csv_text
-from experiments.grid import Cell
+from experiments.config import bounds
+from experiments.config.bounds import Bounds
+from experiments.config.cell import Cell
+from experiments.process import arguments, cli
+from experiments.process.progress_bars import bar
+from experiments.store import cells, runs
 from mamljax import atomic
 
 _AXES = flags.DEFINE_list('axes', list(growing.AXES), f'of {", ".join(growing.AXES)}')
@@ -33,12 +36,12 @@ def main(argv: Sequence[str]) -> None:
   """Measures along each axis, then prints the exponents."""
   del argv
   names, folder = _read_axes(), arguments.folder('output_dir', _OUTPUT_DIR.value)
-  folder = command.quick_folder(folder) if _QUICK.value else folder
+  folder = cli.quick_folder(folder) if _QUICK.value else folder
   common = {'iterations': _ITERATIONS.value, 'network': 'mlp' if _QUICK.value else 'conv4'}
   most = 3 if _QUICK.value else None
   axes = {name: growing.AXES[name] for name in names}
   entries = {name: growing.entries_of(axis, common, points=most) for name, axis in axes.items()}
-  results.check_output_dir(folder)
+  cells.check_output_dir(folder)
   runs.begin(folder, 'growth.csv')
   series: dict[str, list[growing.Point]] = {}
   for name in names:
@@ -50,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _read_axes() -> list[str]:
   """The axes asked for, each once."""
-  names = command.chosen('axis', _AXES, growing.AXES)
+  names = cli.chosen('axis', _AXES, growing.AXES)
   return names[:1] if _QUICK.value else names
 
 
@@ -69,4 +72,4 @@ def _write(folder: Path, series: Mapping[str, Sequence[growing.Point]]) -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

@@ -1,6 +1,6 @@
 """Can other data send the same gradient? `python -m experiments.identifiability`.
 
-Puts Proposition 3.1 to the test (see experiments.proposition) and writes
+Puts Proposition 3.1 to the test (see experiments.studies.identifiability) and writes
 OUT/identifiability.csv and OUT/identifiability.png.
 """
 
@@ -13,10 +13,14 @@ from absl import flags
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import arguments, bounds, command, figures, proposition, results, runs
-from experiments.bounds import Bounds
-from experiments.csv_text import csv_text
-from experiments.proposition import Finding, Told
+from experiments.analysis import figures
+from experiments.analysis.text import csv_text
+from experiments.config import bounds
+from experiments.config.bounds import Bounds
+from experiments.process import arguments, cli
+from experiments.store import cells, runs
+from experiments.studies import identifiability
+from experiments.studies.identifiability import Finding, Told
 from mamljax import atomic
 from mamljax.errors import InputError
 from mamljax.types import Task
@@ -40,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
   """Asks every network, then prints the table."""
   del argv
   units, folder = _read_units(), arguments.folder('output_dir', _OUTPUT_DIR.value)
-  results.check_output_dir(folder)
+  cells.check_output_dir(folder)
   runs.begin(folder, 'identifiability.csv')
   with jax.enable_x64(True):
     findings, figure = _ask(units)
@@ -55,15 +59,17 @@ def _ask(units: Sequence[int]) -> tuple[list[Finding], Figure]:
   """What was found, and its picture."""
   data_dir = arguments.folder('data_dir', _DATA_DIR.value) if _DATA_DIR.value else None
   small, full = (
-    proposition.load_pool(_DATASET.value, data_dir=data_dir, image_size=size)
-    for size in (proposition.SIZE, None)
+    identifiability.load_pool(_DATASET.value, data_dir=data_dir, image_size=size)
+    for size in (identifiability.SIZE, None)
   )
   key = jax.random.key(_SEED.value)
-  task, other = proposition.draw_two_tasks(jax.random.fold_in(key, 0), small)
-  neuron, *neuron_tasks = proposition.match_neuron()
+  task, other = identifiability.draw_two_tasks(jax.random.fold_in(key, 0), small)
+  neuron, *neuron_tasks = identifiability.match_neuron()
   networks = [(n, 'sigmoid') for n in units] + [(units[0], 'relu')]
-  matched = [proposition.match(key, task, other, units=n, activation=a) for n, a in networks]
-  mlp, told = proposition.tell(key, full, tasks=_TASKS.value)
+  matched = [
+    identifiability.match(key, task, other, units=n, activation=a) for n, a in networks
+  ]
+  mlp, told = identifiability.tell(key, full, tasks=_TASKS.value)
   findings = [neuron, *(finding for finding, _ in matched), mlp]
   return findings, draw(findings, neuron_tasks, (task, matched[0][1]), told)
 
@@ -99,7 +105,7 @@ def draw(
 
 def _draw_neuron(axes: Axes, tasks: Sequence[np.ndarray], found: Finding) -> None:
   """Both tasks as points, and the neuron before and after adapting on each."""
-  w, rate = np.array(proposition.NEURON), proposition.INNER.learning_rate
+  w, rate = np.array(identifiability.NEURON), identifiability.INNER.learning_rate
   line = np.linspace(-0.6, 1.1 * np.max(np.array(tasks)[..., 0]), 200)
   axes.plot(line, np.maximum(w[0] * line + w[1], 0), ':', color='black', label='before')
   for name, colour, ((x, y), query) in zip(('D', 'M'), (OURS, OTHERS), tasks, strict=True):
@@ -134,8 +140,8 @@ def _tile(images: jax.Array) -> np.ndarray:
   """The images of a set, a row for each class, with white seams: [channels, height, width]."""
   padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1)
   n, height, width, channels = padded.shape
-  rows = padded.reshape(proposition.WAYS, -1, height, width, channels)
-  tiled = rows.transpose(4, 0, 2, 1, 3).reshape(channels, -1, n // proposition.WAYS * width)
+  rows = padded.reshape(identifiability.WAYS, -1, height, width, channels)
+  tiled = rows.transpose(4, 0, 2, 1, 3).reshape(channels, -1, n // identifiability.WAYS * width)
   return np.pad(tiled, ((0, 0), (2, 2), (2, 2)), constant_values=1)
 
 
@@ -182,5 +188,5 @@ def _cell(value: str | float | None) -> str:
 
 
 if __name__ == '__main__':
-  command.cache_compilations()
-  command.run(main)
+  cli.cache_compilations()
+  cli.run(main)

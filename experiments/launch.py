@@ -10,10 +10,10 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from experiments import children, command, interruption
+from experiments.process import cli, preemption, subprocesses
 from mamljax.errors import InputError
 
-FINAL = (0, 2, *interruption.STOPPED)  # done, to be changed by the user, asked to stop
+FINAL = (0, 2, *preemption.STOPPED)  # done, to be changed by the user, asked to stop
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
   restarts = _setting('RESTARTS', '10', least=0)
   for attempt in range(restarts + 1):
     status = _run(arguments, processes)
-    if status in FINAL or interruption.received():
+    if status in FINAL or preemption.received():
       return status
     follows = f'start {attempt + 2} follows' if attempt < restarts else 'no start is left'
     print(f'launch: ended with status {status}, {follows}', file=sys.stderr)
@@ -44,7 +44,7 @@ def _run(arguments: Sequence[str], count: int) -> int:
   """Starts the processes once; the status of the first that fails, else 0."""
   port = _free_port()
   told = [_environment(own, count, port) for own in range(count)]
-  return children.run(children.command('sweep', arguments), told, patient=FINAL)
+  return subprocesses.run(subprocesses.command('sweep', arguments), told, patient=FINAL)
 
 
 def _environment(own: int, count: int, port: int) -> dict[str, str]:
@@ -64,8 +64,8 @@ def _free_port() -> int:
 
 
 if __name__ == '__main__':
-  with command.guarded(resumes=True):
+  with cli.guarded(resumes=True):
     status = main(sys.argv[1:])
-    if interruption.received() and status not in (0, 2):
-      interruption.leave()
+    if preemption.received() and status not in (0, 2):
+      preemption.leave()
     sys.exit(status if status >= 0 else 128 - status)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import flags
 
-from experiments import arguments, command
+from experiments.process import arguments, cli
 from mamljax.data.preparation import Prepared, prepare
 from mamljax.data.tfds_source import find_builder
 from mamljax.errors import InputError
@@ -59,4 +59,4 @@ def format_counts(name: str, prepared: Prepared) -> str:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

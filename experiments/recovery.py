@@ -18,23 +18,17 @@ import numpy as np
 from absl import logging
 from jax.sharding import AxisType
 
-from experiments import (
-  bounds,
-  command,
-  figures,
-  flags,
-  memory,
-  models,
-  origin,
-  playing,
-  results,
-  runs,
-  stages,
-)
-from experiments.bars import bar
-from experiments.csv_text import csv_text
-from experiments.grid import Cell, Model, describe
-from experiments.streams import Stream, stream_key
+from experiments.analysis import figures
+from experiments.analysis.text import csv_text
+from experiments.config import bounds, flags
+from experiments.config.cell import Cell, Model, describe
+from experiments.config.streams import Stream, stream_key
+from experiments.config.sweep import Sweep
+from experiments.config.workload import good_chunk
+from experiments.engine import memory, models, playing, stages
+from experiments.process import cli, provenance
+from experiments.process.progress_bars import bar
+from experiments.store import cells, runs
 from mamljax import atomic
 from mamljax.attacks.recovery import recover_images
 from mamljax.audit.metrics import proportion
@@ -80,9 +74,9 @@ class Read(NamedTuple):
 def main(argv: Sequence[str]) -> None:
   """Reads the images of each cell's tasks."""
   del argv
-  sweep = flags.read_keyed()
+  sweep = flags.read(keys=models.with_keys)
   for folder in (sweep.output_dir, sweep.store_dir):
-    results.check_output_dir(folder)
+    cells.check_output_dir(folder)
   runs.check_kind(sweep.output_dir)
   for cell in sweep.cells:
     _check(cell, models.splits_of(cell, sweep.data_dir))
@@ -126,7 +120,7 @@ def _check(cell: Cell, splits: Splits) -> None:
   jax.eval_shape(lambda params: recover(jax.random.key(0), params, params), params)
 
 
-def _read(cell: Cell, sweep: flags.Sweep) -> Read:
+def _read(cell: Cell, sweep: Sweep) -> Read:
   """Draws the tasks of a cell, lets their learners send, and reads their images.
 
   Raises:
@@ -168,7 +162,7 @@ def _observe(cell: Cell, splits: Any, params: Params) -> tuple[Params, np.ndarra
   pool = jax.device_put(getattr(splits, cell.pool))
   keys, trials = stages.draw(key, pool, jnp.arange(cell.trials), **rules)
   mesh = jax.make_mesh((1,), ('trials',), axis_types=(AxisType.Auto,))
-  chunk = playing.good_chunk(cell)
+  chunk = good_chunk(cell)
   seen, health = stages.observe(
     keys, trials, shared, attack=cell.attack, chunk=chunk, mesh=mesh
   )
@@ -201,7 +195,7 @@ def _row(cell: Cell, read: Read) -> dict[str, Any]:
     'median_error': float(np.median(read.errors)),
     'samples': _SAMPLES.value,
     'seconds_per_task': read.seconds,
-    'git_revision': origin.git_revision(),
+    'git_revision': provenance.git_revision(),
   }
 
 
@@ -214,5 +208,5 @@ def _draw(read: Read) -> Any:
 
 
 if __name__ == '__main__':
-  command.cache_compilations()
-  command.run(main)
+  cli.cache_compilations()
+  cli.run(main)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from experiments import arguments, command
+from experiments.process import arguments, cli
 from experiments.reporting.writing import write_report
 
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the results are')
@@ -22,4 +22,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
-  command.run(main)
+  cli.run(main)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import arguments, children, command, interruption
+from experiments.process import arguments, cli, preemption, subprocesses
 from mamljax.errors import InputError, unknown
 
 _PARTS = flags.DEFINE_list('parts', [], 'flagfiles to run, without folder and ending')
@@ -27,12 +27,12 @@ def main(argv: Sequence[str]) -> None:
   """Runs the parts; those that fail are named at the end."""
   del argv
   output_dir = arguments.folder('output_dir', _OUTPUT_DIR.value)
-  output_dir = command.quick_folder(output_dir) if _QUICK.value else output_dir
+  output_dir = cli.quick_folder(output_dir) if _QUICK.value else output_dir
   commands = {part: _command(part, output_dir) for part in _PARTS.value}
   if not commands:
     raise InputError('no parts are given: --parts=table1,figure5, or --flagfile=.../all.flags')
   failed = [part for part in commands if not _run(part, commands[part])]
-  report = children.command('report', [f'--output_dir={output_dir}'])
+  report = subprocesses.command('report', [f'--output_dir={output_dir}'])
   if len(failed) < len(commands) and not _run('report', report):
     failed.append('report')
   if failed:
@@ -54,7 +54,7 @@ def _command(part: str, output_dir: Path) -> list[str]:
     options += [f'--data_dir={_DATA_DIR.value}'] if _DATA_DIR.value else []
   if module in SHORT and _QUICK.value:
     options += ['--quick']
-  return children.command(module, options)
+  return subprocesses.command(module, options)
 
 
 def _run(part: str, line: list[str]) -> bool:
@@ -64,11 +64,11 @@ def _run(part: str, line: list[str]) -> bool:
     Interrupted: if it was asked to stop, or this process was.
   """
   print(f'== {part}', flush=True)
-  status = children.run(line, [{}], patient=())
-  if interruption.received() or status in interruption.STOPPED:
-    raise interruption.Interrupted
+  status = subprocesses.run(line, [{}], patient=())
+  if preemption.received() or status in preemption.STOPPED:
+    raise preemption.Interrupted
   return status == 0
 
 
 if __name__ == '__main__':
-  command.run(main, resumes=True)
+  cli.run(main, resumes=True)

@@ -15,23 +15,18 @@ from typing import Any
 import jax
 from absl import flags
 
-from experiments import (
-  arguments,
-  bounds,
-  checking,
-  command,
-  figures,
-  models,
-  playing,
-  results,
-  runs,
-  stages,
-  timing,
-)
-from experiments.bars import bar
-from experiments.bounds import Bounds
-from experiments.csv_text import csv_text
-from experiments.grid import TYPES, Cell
+from experiments.analysis import figures
+from experiments.analysis.text import csv_text
+from experiments.config import bounds
+from experiments.config.bounds import Bounds
+from experiments.config.cell import TYPES, Cell
+from experiments.config.workload import good_chunk
+from experiments.engine import checking, models, playing, stages
+from experiments.process import arguments, cli
+from experiments.process.progress_bars import bar
+from experiments.store import runs
+from experiments.store.cells import check_output_dir
+from experiments.studies import attack_times
 from mamljax import atomic
 from mamljax.errors import InputError, unknown
 
@@ -39,7 +34,7 @@ _TARGET = flags.DEFINE_string('target', 'query', 'query (Table IV) or support (T
 _SIZES = flags.DEFINE_list('sizes', '3x1,5x1,5x2,5x3,5x4', 'tasks, each WAYSxSHOTS')
 _ITERATIONS = flags.DEFINE_list('iterations', '50,100,200', 'steps of the reconstruction')
 _CELL = flags.DEFINE_list(
-  'cell', '', 'other fields of experiments.grid.Cell, such as activation=softplus'
+  'cell', '', 'other fields of experiments.config.cell.Cell, such as activation=softplus'
 )
 _REPEATS = bounds.integer(
   'repeats', 5, Bounds(1, 100_000, 'candidates'), 'candidates that are timed alone'
@@ -71,23 +66,25 @@ def main(argv: Sequence[str]) -> None:
   """Times the attack of every cell, then prints the table."""
   del argv
   cells, folder = _read_cells(), arguments.folder('output_dir', _OUTPUT_DIR.value)
-  folder = command.quick_folder(folder) if _QUICK.value else folder
+  folder = cli.quick_folder(folder) if _QUICK.value else folder
   data_dir = arguments.folder('data_dir', _DATA_DIR.value) if _DATA_DIR.value else None
-  results.check_output_dir(folder)
+  check_output_dir(folder)
   checking.check_cells(cells, data_dir)
   runs.begin(folder, 'runtimes.csv')
-  rows: list[timing.Runtime] = []
+  rows: list[attack_times.Runtime] = []
   for cell in bar(cells, unit='cell'):
     splits = models.splits_of(cell, data_dir)
     params = models.initial_state(cell.model, splits).params
     shared, _ = stages.share(cell, params, splits.references)
     batch = _CANDIDATES.value or playing.CHUNKS_PER_BLOCK * cell.chunk * jax.device_count()
     rows.append(
-      timing.measure(cell, shared, splits.victims, repeats=_REPEATS.value, candidates=batch)
+      attack_times.measure(
+        cell, shared, splits.victims, repeats=_REPEATS.value, candidates=batch
+      )
     )
     _write(folder, rows)
   runs.write_run(folder)
-  print(timing.format_runtimes(rows))
+  print(attack_times.format_runtimes(rows))
 
 
 def _read_cells() -> list[Cell]:
@@ -108,7 +105,7 @@ def _read_cells() -> list[Cell]:
     for ways, shots in sizes
     for steps in iterations
   ]
-  return [dataclasses.replace(c, chunk=_CHUNK.value or playing.good_chunk(c)) for c in cells]
+  return [dataclasses.replace(c, chunk=_CHUNK.value or good_chunk(c)) for c in cells]
 
 
 def _size(item: str) -> tuple[int, int]:
@@ -135,13 +132,13 @@ def _convert(flag: str, kind: Callable[[str], Any], text: str) -> Any:
     raise InputError(f'--{flag}: {text!r} is not {_KINDS[kind]}') from error
 
 
-def _write(folder: Path, rows: Sequence[timing.Runtime]) -> None:
+def _write(folder: Path, rows: Sequence[attack_times.Runtime]) -> None:
   """The times so far, as a table and as a picture."""
-  table = csv_text(timing.Runtime._fields, [row._asdict() for row in rows])
+  table = csv_text(attack_times.Runtime._fields, [row._asdict() for row in rows])
   atomic.write_text(folder / 'runtimes.csv', table)
-  figures.save(timing.draw_runtimes(rows), folder / 'runtimes.png')
+  figures.save(attack_times.draw_runtimes(rows), folder / 'runtimes.png')
 
 
 if __name__ == '__main__':
-  command.use_all_cores()
-  command.run(main)
+  cli.use_all_cores()
+  cli.run(main)

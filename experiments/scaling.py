@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import arguments, bounds, command, figures, results, runs, scheduling, sizes
-from experiments.bounds import LONGEST, SEED, Bounds
-from experiments.csv_text import csv_text
-from experiments.expansion import MOST_CELLS
-from experiments.grid import Cell
+from experiments.analysis import figures
+from experiments.analysis.text import csv_text
+from experiments.config import bounds
+from experiments.config.bounds import LONGEST, SEED, Bounds
+from experiments.config.cell import Cell
+from experiments.config.grid import MOST_CELLS
+from experiments.process import arguments, cli
+from experiments.store import runs
+from experiments.store.cells import check_output_dir
+from experiments.studies import scheduler_simulation, sweep_times
 from mamljax import atomic
 
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out/scaling', 'where the tables go')
@@ -43,24 +48,24 @@ def main(argv: Sequence[str]) -> None:
   del argv
   asked, counts = _asked(), bounds.whole_numbers(_TASKS, Bounds(1, 100_000, 'tasks'))
   folder = arguments.folder('output_dir', _OUTPUT_DIR.value)
-  results.check_output_dir(folder)
+  check_output_dir(folder)
   runs.begin(folder, 'tasks.csv')
-  points = sizes.measure_all(folder, asked)
-  drawn = scheduling.durations(
+  points = sweep_times.measure_all(folder, asked)
+  drawn = scheduler_simulation.durations(
     _SIMULATED.value, mean=_CELL_SECONDS.value, spread=SPREAD, seed=_SEED.value
   )
   tasks = [_simulate(drawn, count) for count in counts]
   atomic.write_text(folder / 'tasks.csv', text := csv_text(tasks[0] if tasks else [], tasks))
-  figures.save(sizes.draw(points, tasks), folder / 'scaling.png')
+  figures.save(sweep_times.draw(points, tasks), folder / 'scaling.png')
   runs.write_run(folder)
-  print(sizes.table(points), text, sep='\n')
+  print(sweep_times.table(points), text, sep='\n')
 
 
 def _asked() -> list[tuple[int, int, int]]:
   """The sizes to measure, small ones first: devices, cells, trials."""
   trials = bounds.whole_numbers(_TRIALS, bounds.of(Cell)['trials'])
   cells = bounds.whole_numbers(_CELLS, Bounds(1, MOST_CELLS, 'cells'))
-  along = [*((1, count) for count in trials), *((count, sizes.FEW) for count in cells)]
+  along = [*((1, count) for count in trials), *((count, sweep_times.FEW) for count in cells)]
   devices = bounds.whole_numbers(_DEVICES, Bounds(1, 1024, 'cores'))
   return [(count, *size) for size in sorted({*along}) for count in devices]
 
@@ -68,7 +73,7 @@ def _asked() -> list[tuple[int, int, int]]:
 def _simulate(seconds: np.ndarray, tasks: int) -> dict[str, Any]:
   """How the sweep goes with this many tasks."""
   told = {'start': START_SECONDS, 'operation': _OPERATION.value}
-  outcome = scheduling.simulate(seconds, tasks, **told)
+  outcome = scheduler_simulation.simulate(seconds, tasks, **told)
   return {
     'tasks': tasks,
     'cells': len(seconds),
@@ -81,4 +86,4 @@ def _simulate(seconds: np.ndarray, tasks: int) -> dict[str, Any]:
 
 
 if __name__ == '__main__':
-  command.run(main, resumes=True)
+  cli.run(main, resumes=True)

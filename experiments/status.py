@@ -9,7 +9,11 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments import arguments, bounds, claims, command, failures, plan, progress, results
+from experiments.config import bounds
+from experiments.process import arguments, cli
+from experiments.store import cells, failures, leases
+from experiments.store.trials import count_trials
+from experiments.sweeping import plan
 
 _SHOWN = 5  # of each kind
 _LOOKED_AT = 10_000  # results that are looked at for their times
@@ -30,7 +34,7 @@ def report(output_dir: Path, *, lease: float) -> list[str]:
   """
   planned = plan.read(output_dir)
   store = output_dir / planned.store
-  finished = results.names(store)
+  finished = cells.finished(store)
   done = [name for name in planned.cells if name in finished]
   open_ = [name for name in planned.cells if name not in finished]
   running = {name: claim.holder for name, claim in _running(store, open_, lease)}
@@ -59,22 +63,22 @@ def report(output_dir: Path, *, lease: float) -> list[str]:
 
 def _running(
   store: Path, names: Sequence[str], lease: float
-) -> Iterator[tuple[str, claims.Claim]]:
+) -> Iterator[tuple[str, leases.Claim]]:
   """The cells that are claimed, and not by who gave no sign of life for a lease."""
   for name in names:
-    path = claims.folder(store) / f'{name}.json'
-    claim = claims.find(path)
-    if claim and not claims.is_silent(path, claim, lease):
+    path = leases.folder(store) / f'{name}.json'
+    claim = leases.find(path)
+    if claim and not leases.is_silent(path, claim, lease):
       yield name, claim
 
 
 def _times(store: Path, names: Sequence[str]) -> dict[str, float]:
   """The device-seconds of finished cells, of some of them if they are very many."""
-  looked_at = ((name, results.glance(store, name)) for name in names[-_LOOKED_AT:])
+  looked_at = ((name, cells.glance(store, name)) for name in names[-_LOOKED_AT:])
   return {name: _device_seconds(found) for name, found in looked_at if found}
 
 
-def _device_seconds(found: results.Summary) -> float:
+def _device_seconds(found: cells.Summary) -> float:
   """What the trials of a finished cell took, on all devices together."""
   cell, timings = found.configuration, found.timings
   counts = [cell.get(name) for name in ('trials', 'calibration_trials')]
@@ -85,7 +89,7 @@ def _device_seconds(found: results.Summary) -> float:
 def _done(planned: plan.Plan, store: Path, name: str) -> float:
   """The part of a cell whose trials are kept."""
   trials = planned.cells[name].trials
-  return min(1.0, progress.count(store, name) / trials) if trials else 0.0
+  return min(1.0, count_trials(store, name) / trials) if trials else 0.0
 
 
 def _remaining(
@@ -105,4 +109,4 @@ def _remaining(
 if __name__ == '__main__':
   flags.DEFINE_string('output_dir', 'out', 'where the results of the sweep go')
   bounds.real('lease_seconds', 120.0, bounds.LEASE, 'as the sweep has it')
-  command.run(main)
+  cli.run(main)

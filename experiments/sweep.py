@@ -9,27 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import (
-  ceiling,
-  checking,
-  collecting,
-  command,
-  cost,
-  curves,
-  distributed,
-  figures,
-  flags,
-  folders,
-  interruption,
-  operation,
-  plan,
-  queueing,
-  results,
-  runs,
-  tables,
-)
-from experiments.examples import read_examples
-from experiments.grid import Cell, describe
+from experiments.analysis import ceiling, curves, figures, tables
+from experiments.config import flags, sharing
+from experiments.config.cell import Cell, describe
+from experiments.config.sweep import Sweep
+from experiments.engine import checking, models
+from experiments.process import cli, distributed, preemption
+from experiments.store import cells as cell_files
+from experiments.store import runs
+from experiments.store.reconstructions import read_examples
+from experiments.sweeping import coordinator, cost, folders, plan, queue
 
 MAX_PAIRED = 6  # cells whose reconstructions fit one picture
 MAX_FITTED = 2000  # finished cells that a dry run learns costs from
@@ -38,27 +27,27 @@ MAX_FITTED = 2000  # finished cells that a dry run learns costs from
 def main(argv: Sequence[str]) -> None:
   """Computes the cells that are not there yet, then prints the table of all of them."""
   del argv
-  how = operation.read()
+  how = sharing.read()
   if not flags.FLAGS.dry_run:
     distributed.start(how.distributed)
-  sweep = flags.read_keyed()
+  sweep = flags.read(keys=models.with_keys)
   for folder in (sweep.output_dir, sweep.store_dir):
-    results.check_output_dir(folder)
+    cell_files.check_output_dir(folder)
   checking.check_cells(sweep.cells, sweep.data_dir)
   folders.check(sweep.output_dir, sweep.store_dir, sweep.cells)
   if sweep.dry_run:
     print(*_dry_run(sweep, how), sep='\n')
     return
-  found = collecting.Found(sweep, how)
-  with interruption.listening():
+  found = coordinator.Found(sweep, how)
+  with preemption.listening():
     found.compute()
-  interruption.heed()
+  preemption.heed()
   if distributed.is_first():
     found.conclude(functools.partial(_conclude, sweep))
     found.explain()
 
 
-def _conclude(sweep: flags.Sweep, found: list[results.Summary]) -> None:
+def _conclude(sweep: Sweep, found: list[cell_files.Summary]) -> None:
   """Writes what made the folder, draws the pictures, and then prints the table."""
   if not found:
     return
@@ -73,21 +62,21 @@ def _conclude(sweep: flags.Sweep, found: list[results.Summary]) -> None:
   print(f'{len(found)} cells in {path}, the first pictured in {picture}')
 
 
-def _dry_run(sweep: flags.Sweep, how: operation.Operation) -> list[str]:
+def _dry_run(sweep: Sweep, how: sharing.Operation) -> list[str]:
   """What this task would compute, and what that is expected to take."""
-  there = results.names(sweep.store_dir)
-  looked_at = (results.glance(sweep.store_dir, name) for name in sorted(there)[:MAX_FITTED])
+  there = cell_files.finished(sweep.store_dir)
+  looked_at = (cell_files.glance(sweep.store_dir, name) for name in sorted(there)[:MAX_FITTED])
   known = [summary for summary in looked_at if summary]
   costs = cost.fit(known)
   share = {'shard': how.shard, 'num_shards': how.num_shards}
-  cells = [cell for cell in sweep.cells if queueing.in_share(cell, **share)]
-  left = [cell for cell in cells if results.cell_hash(cell) not in there]
+  cells = [cell for cell in sweep.cells if queue.in_share(cell, **share)]
+  left = [cell for cell in cells if cell_files.cell_hash(cell) not in there]
   done = [f'finished  {describe(cell)}' for cell in cells if cell not in left]
-  ordered = queueing.in_order(left, costs, **share)
+  ordered = queue.in_order(left, costs, **share)
   return [*done, *plan.lines(ordered, costs, known=len(known), total=len(cells))]
 
 
-def _draw(sweep: flags.Sweep, found: list[results.Summary]) -> tuple[Path, list[Any]]:
+def _draw(sweep: Sweep, found: list[cell_files.Summary]) -> tuple[Path, list[Any]]:
   """Draws the first cell that has a result, and the curves that were asked for.
 
   Returns:
@@ -106,13 +95,13 @@ def _draw(sweep: flags.Sweep, found: list[results.Summary]) -> tuple[Path, list[
   return path, [*curves.trend(found, sweep.x), *areas]
 
 
-def _whole(sweep: flags.Sweep, found: list[results.Summary]) -> list[results.CellResult]:
+def _whole(sweep: Sweep, found: list[cell_files.Summary]) -> list[cell_files.CellResult]:
   """The same results with their trials."""
-  names = [results.configuration_hash(summary.configuration) for summary in found]
-  return results.read_cells(sweep.store_dir, names)
+  names = [cell_files.configuration_hash(summary.configuration) for summary in found]
+  return cell_files.read_cells(sweep.store_dir, names)
 
 
-def _draw_pairs(sweep: flags.Sweep, found: list[results.Summary]) -> None:
+def _draw_pairs(sweep: Sweep, found: list[cell_files.Summary]) -> None:
   """Draws the reconstructions of a few cells, where there are any, below each other."""
   pictured = (
     (result, read_examples(sweep.store_dir, Cell(**result.configuration)))
@@ -124,6 +113,6 @@ def _draw_pairs(sweep: flags.Sweep, found: list[results.Summary]) -> None:
 
 
 if __name__ == '__main__':
-  command.use_all_cores()
-  command.cache_compilations()
-  command.run(main, resumes=True)
+  cli.use_all_cores()
+  cli.cache_compilations()
+  cli.run(main, resumes=True)

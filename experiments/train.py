@@ -12,10 +12,15 @@ from typing import Any
 
 from absl import logging
 
-from experiments import command, figures, flags, interruption, memory, models, results, runs
-from experiments.bars import bar
-from experiments.csv_text import csv_text
-from experiments.grid import Model
+from experiments.analysis import figures
+from experiments.analysis.text import csv_text
+from experiments.config import flags
+from experiments.config.cell import Model
+from experiments.config.sweep import Sweep
+from experiments.engine import memory, models
+from experiments.process import cli, preemption
+from experiments.process.progress_bars import bar
+from experiments.store import cells, runs
 from mamljax import atomic
 from mamljax.errors import Diverged, InputError
 
@@ -31,12 +36,12 @@ REST = tuple(field.name for field in dataclasses.fields(Model) if field.name not
 def main(argv: Sequence[str]) -> None:
   """Trains and tests every model of the grid."""
   del argv
-  sweep = flags.read_keyed()
+  sweep = flags.read(keys=models.with_keys)
   epochs: dict[Model, list[int]] = {}
   for cell in sweep.cells:
     epochs.setdefault(cell.model, []).append(cell.epoch)
-  results.check_output_dir(sweep.output_dir)
-  results.check_output_dir(sweep.store_dir)
+  cells.check_output_dir(sweep.output_dir)
+  cells.check_output_dir(sweep.store_dir)
   runs.check_kind(sweep.output_dir)
   for model in epochs:
     memory.check_training(model, models.splits_of(model, sweep.data_dir))
@@ -47,11 +52,11 @@ def main(argv: Sequence[str]) -> None:
   rows: list[dict[str, Any]] = []
   wanted = sum(len(set(at)) for at in epochs.values())
   learned = itertools.chain(*(_learn(model, at, sweep) for model, at in epochs.items()))
-  with interruption.listening():
+  with preemption.listening():
     for row in bar(learned, total=wanted, unit='epoch'):
       rows.append(row)
       _write(sweep, rows)
-  interruption.heed()
+  preemption.heed()
   runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)
   if rows:
     print(csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows]))
@@ -59,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
     raise InputError(f'{wanted - len(rows)} epochs have no result, as warned above')
 
 
-def _learn(model: Model, epochs: list[int], sweep: flags.Sweep) -> Iterator[dict[str, Any]]:
+def _learn(model: Model, epochs: list[int], sweep: Sweep) -> Iterator[dict[str, Any]]:
   """A row for each epoch, as training reaches it; none from where it diverges on."""
   try:
     yield from _test(model, epochs, sweep)
@@ -68,7 +73,7 @@ def _learn(model: Model, epochs: list[int], sweep: flags.Sweep) -> Iterator[dict
     logging.warning('no result: %s: %s', game, error)
 
 
-def _test(model: Model, epochs: list[int], sweep: flags.Sweep) -> Iterator[dict[str, Any]]:
+def _test(model: Model, epochs: list[int], sweep: Sweep) -> Iterator[dict[str, Any]]:
   """A row for each epoch.
 
   Raises:
@@ -88,13 +93,13 @@ def _test(model: Model, epochs: list[int], sweep: flags.Sweep) -> Iterator[dict[
     } | {name: getattr(model, name) for name in (*COLUMNS, *REST) if hasattr(model, name)}
 
 
-def _write(sweep: flags.Sweep, rows: list[dict[str, Any]]) -> None:
+def _write(sweep: Sweep, rows: list[dict[str, Any]]) -> None:
   """The rows so far, as a table and as a picture."""
   atomic.write_text(sweep.output_dir / 'learning.csv', csv_text((*COLUMNS, *REST), rows))
   figures.save(figures.learning(rows), sweep.output_dir / 'learning.png')
 
 
 if __name__ == '__main__':
-  command.use_all_cores()
-  command.cache_compilations()
-  command.run(main, resumes=True)
+  cli.use_all_cores()
+  cli.cache_compilations()
+  cli.run(main, resumes=True)

@@ -13,7 +13,7 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
 @pytest.fixture(autouse=True, scope='module')
 def room_for_compilations():
   """A worker that runs half of the suite would compile more than a process can hold."""
-  from experiments import compilation  # only now, since it starts JAX
+  from experiments.process import compilation  # only now, since it starts JAX
 
   yield
   compilation.forget_if_full()

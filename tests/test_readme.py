@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from absl.testing import flagsaver
 
-from experiments import checking, flags, models, recovery, sweep, train
+from experiments import recovery, sweep, train
+from experiments.config import flags
+from experiments.engine import checking, models
 from mamljax.data import load_dataset
 from tests.experiments.tiny import run
 

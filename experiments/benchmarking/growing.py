@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from experiments.aligned import aligned
+from experiments.analysis.figures import COLOURS, STYLE
+from experiments.analysis.text import aligned
 from experiments.benchmarking.contest import Entry, Outcome
-from experiments.figures import COLOURS, STYLE
-from experiments.grid import Cell
+from experiments.config.cell import Cell
 
 _DRAWN = {
   'CPU seconds': (('cpu_seconds', '', 1),),

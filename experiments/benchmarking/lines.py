@@ -7,12 +7,12 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import paper
-from experiments.aligned import aligned
+from experiments.analysis import paper
+from experiments.analysis.figures import COLOURS, STYLE
+from experiments.analysis.text import aligned
 from experiments.benchmarking import contest, rows
 from experiments.benchmarking.contest import Outcome
-from experiments.figures import COLOURS, STYLE
-from experiments.grid import Cell
+from experiments.config.cell import Cell
 
 
 class Line(NamedTuple):

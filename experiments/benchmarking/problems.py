@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import playing
-from experiments.grid import Cell
-from experiments.streams import Stream, stream_key
+from experiments.config.cell import Cell
+from experiments.config.streams import Stream, stream_key
+from experiments.engine import playing
 from mamljax import atomic
 from mamljax.tasks import sample_task
 from mamljax.types import Params, Pool

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.benchmarking.contest import Entry
-from experiments.grid import Cell
+from experiments.config.cell import Cell
 
 OURS, PRODUCT, ONE_CORE = 'mamljax', 'product', 'mamljax_one_core'
 PEERS = ('torch_sequential', 'torch_func')

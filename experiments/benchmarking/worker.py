@@ -6,7 +6,7 @@ import sys
 import jax
 
 from experiments.benchmarking import serving, workloads
-from experiments.grid import Cell
+from experiments.config.cell import Cell
 
 if __name__ == '__main__':
   fields = json.loads(sys.argv[1])

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from experiments import models, playing, stages
 from experiments.benchmarking import problems
 from experiments.benchmarking.flops import count_flops
-from experiments.grid import Cell
-from experiments.precision import gradient_error
-from experiments.streams import Stream, stream_key
+from experiments.config.cell import Cell
+from experiments.config.streams import Stream, stream_key
+from experiments.engine import models, playing, stages
+from experiments.engine.precision import gradient_error
 from mamljax import training
 
 SIDE = 1024  # of the matrices whose product stands for the machine's peak

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from experiments.csv_text import csv_text
-from experiments.curves.series import NOISE, find_curves
-from experiments.options import idle_fields
+from experiments.analysis.curves.series import NOISE, find_curves
+from experiments.analysis.results_csv import row
+from experiments.analysis.text import csv_text
+from experiments.config.attacks import idle_fields
 from experiments.reporting import wording
 from experiments.reporting.content import Entry, Group, Table
-from experiments.results import CellResult, Summary
-from experiments.rows import row
+from experiments.store.cells import CellResult, Summary
 
 Record = dict[str, Any]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from experiments import curves
-from experiments.curves.series import NOISE
+from experiments.analysis import curves
+from experiments.analysis.curves.series import NOISE
 from experiments.reporting import wording
-from experiments.results import CellResult
+from experiments.store.cells import CellResult
 
 
 def findings(cells: Sequence[CellResult], x: str) -> list[str]:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.results import CellResult, read_cells
-from experiments.runs import Run
+from experiments.store.cells import CellResult, read_cells
+from experiments.store.runs import Run
 
 _FILES = {'train': 'learning', 'runtime': 'runtimes'}  # others are called as their kind
 

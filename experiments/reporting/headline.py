@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from experiments.analysis.results_csv import row
 from experiments.reporting import wording
 from experiments.reporting.cell_tables import (
   Column,
@@ -16,8 +17,7 @@ from experiments.reporting.cell_tables import (
   tabulate,
 )
 from experiments.reporting.content import Entry, Headline
-from experiments.results import CellResult
-from experiments.rows import row
+from experiments.store.cells import CellResult
 from mamljax.audit.metrics import Rate, proportion
 
 GUESSING = 0.5

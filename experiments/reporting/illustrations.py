@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from experiments.examples import Examples, read_examples
-from experiments.grid import Cell
+from experiments.config.cell import Cell
 from experiments.reporting import pictures, wording
 from experiments.reporting.cell_tables import varying
 from experiments.reporting.content import Figure, Gallery, Image
 from experiments.reporting.found import Found
-from experiments.results import CellResult
+from experiments.store.cells import CellResult
+from experiments.store.reconstructions import Examples, read_examples
 from mamljax.errors import InputError
 
 _SUBJECT = ('dataset', 'target')

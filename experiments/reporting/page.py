@@ -9,7 +9,7 @@ from experiments.reporting.headline import make_headline
 from experiments.reporting.provenance import provenance, versions
 from experiments.reporting.sections import make_section
 from experiments.reporting.titles import position
-from experiments.runs import find_runs
+from experiments.store.runs import find_runs
 from mamljax.errors import InputError
 
 

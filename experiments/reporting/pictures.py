@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image as Pillow
 
-from experiments import figures
-from experiments.examples import Examples
-from experiments.figures import STYLE, roc_points, score_text
+from experiments.analysis import figures
+from experiments.analysis.figures import STYLE, roc_points, score_text
 from experiments.reporting import wording
 from experiments.reporting.content import Entry, Image, Pair
-from experiments.results import CellResult
+from experiments.store.cells import CellResult
+from experiments.store.reconstructions import Examples
 from mamljax.audit.metrics import tpr_at_fpr
 from mamljax.errors import InputError
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from experiments.options import idle_fields
+from experiments.config.attacks import idle_fields
 from experiments.reporting import wording
 from experiments.reporting.cell_tables import cell_tables, record, records_csv, varying
 from experiments.reporting.content import Section, Table
@@ -11,7 +11,7 @@ from experiments.reporting.findings import findings
 from experiments.reporting.found import Found
 from experiments.reporting.illustrations import galleries, glance, lead, roc_curves
 from experiments.reporting.titles import title
-from experiments.results import CellResult
+from experiments.store.cells import CellResult
 
 
 def make_section(found: Found) -> Section:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.options import idle_fields
+from experiments.config.attacks import idle_fields
 
 NOTHING = '\N{EN DASH}'  # where there is no value
 MINUS = '\N{MINUS SIGN}'

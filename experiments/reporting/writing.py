@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jinja2
 
-from experiments.csv_text import text_of
+from experiments.analysis.text import text_of
 from experiments.reporting.content import Image, Page, Table
 from experiments.reporting.page import make_page
 from mamljax import atomic
@@ -38,7 +38,7 @@ def write_report(output_dir: Path, *, title: str) -> Path:
 def render(page: Page) -> str:
   """The page as HTML, its pictures inside."""
   environment = jinja2.Environment(
-    loader=jinja2.PackageLoader('experiments', 'templates'),
+    loader=jinja2.PackageLoader('experiments.reporting', 'templates'),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.covariance import EmpiricalCovariance
 
-from experiments.options import required
+from experiments.config.attacks import required
 from mamljax.attacks import Knowledge, Observation, patch_space
 from mamljax.attacks.layers import layer_gradient, layer_inputs
 from mamljax.attacks.patch_space import _outside

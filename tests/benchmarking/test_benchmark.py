@@ -39,14 +39,15 @@ MISTAKES = {
 SAY = """
 import contextlib, io, json, sys
 from absl.testing import flagsaver
-from experiments import command, benchmark
+from experiments import benchmark
+from experiments.process import cli
 
 def say(typed):
   out, err = io.StringIO(), io.StringIO()
   sys.argv = ['benchmark.py', typed]
   with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
     try:
-      command.run(benchmark.main)
+      cli.run(benchmark.main)
     except SystemExit as ended:
       return ended.code, out.getvalue(), err.getvalue()
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from experiments import models
 from experiments.benchmarking import growing
 from experiments.benchmarking.contest import Outcome, Sample
-from experiments.grid import Cell
+from experiments.config.cell import Cell
+from experiments.engine import models
 
 
 def outcomes(power, sizes=(1, 10, 100, 1000)):

@@ -10,10 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments import command, models, playing, stages
-from experiments.grid import Cell
-from experiments.options import BOUNDS, PLAYED
-from experiments.streams import Stream
+from experiments.config.attacks import BOUNDS, PLAYED
+from experiments.config.cell import Cell
+from experiments.config.streams import Stream
+from experiments.engine import models, playing, stages
+from experiments.process import cli
 
 TRAINING = 'training'
 ATTACKS = [f'{name} {target}' for name, told in PLAYED.items() for target in told.REQUIRES]
@@ -74,7 +75,7 @@ def bits(numbers: Sequence[float]) -> list[str]:
 
 
 if __name__ == '__main__':
-  command.use_all_cores()
-  command.cache_compilations()
+  cli.use_all_cores()
+  cli.cache_compilations()
   found = {label: trained() if label == TRAINING else scores(label) for label in sys.argv[1:]}
   print(json.dumps(found))

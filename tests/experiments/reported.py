@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments import figures, results
-from experiments.examples import make_examples, write_examples
-from experiments.grid import Cell
-from experiments.results import CellResult, Trials
-from experiments.runs import Run
+from experiments.analysis import figures
+from experiments.config.cell import Cell
+from experiments.store.cells import CellResult, Trials, cell_hash, write_cell
+from experiments.store.reconstructions import make_examples, write_examples
+from experiments.store.runs import Run
 from mamljax.audit.metrics import evaluate
 
 REVISION = '0123456789abcdef0123456789abcdef01234567'
@@ -73,8 +73,8 @@ def write_sweep(
   """Writes cells and their run.json, and a picture as the sweep would."""
   cells = [Cell(**result.configuration) for result in found]
   for result in found:
-    results.write_cell(folder / store, result)
-  write_run(folder, 'sweep', cells=[*map(results.cell_hash, cells)], store=store, x=x)
+    write_cell(folder / store, result)
+  write_run(folder, 'sweep', cells=[*map(cell_hash, cells)], store=store, x=x)
   figures.save(Figure(figsize=(9, 3)), folder / ('curves.png' if x else 'picture.png'))
 
 

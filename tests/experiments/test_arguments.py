@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import arguments
+from experiments.process import arguments
 from mamljax.errors import InputError
 from tests.experiments.tiny import refused, run
 

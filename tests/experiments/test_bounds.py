@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from absl import flags as absl_flags
 
-from experiments import bounds, expansion
-from experiments.grid import TYPES, Cell
+from experiments.config import bounds, grid
+from experiments.config.cell import TYPES, Cell
 from mamljax.errors import InputError
 from tests.experiments.test_sharing import how as read_operation
 from tests.experiments.tiny import ROOT, finish, mistaken, refused, start
@@ -61,13 +61,13 @@ def test_a_grid_is_counted_before_it_is_built():
   with pytest.raises(
     InputError, match='a grid of 1,000,000,000,000 cells, and at most 200,000'
   ):
-    expansion.expand(axes, {})
+    grid.expand(axes, {})
 
 
 def test_values_typed_twice_do_not_count():
   """They cost nothing, so they are no reason to refuse."""
   axes = {'ways': [3, 5] * 10**3, 'seed': [0, 1] * 10**3}
-  found = [(cell.ways, cell.seed) for cell in expansion.expand(axes, {})]
+  found = [(cell.ways, cell.seed) for cell in grid.expand(axes, {})]
   assert found == list(itertools.product([3, 5], [0, 1]))
 
 
@@ -83,7 +83,7 @@ def test_values_typed_twice_do_not_count():
 def test_a_value_that_is_not_used_is_checked_all_the_same(axes, message):
   """--noise_scales=nan and --parts=nonsense were taken where nothing read them."""
   with pytest.raises(InputError, match=message):
-    expansion.expand(axes, {})
+    grid.expand(axes, {})
 
 
 def test_commands_with_flags_of_their_own_refuse_them_too(tmp_path):

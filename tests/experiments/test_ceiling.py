@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from experiments import ceiling, curves, rows
-from experiments.results import configuration_hash
+from experiments.analysis import ceiling, curves, results_csv
+from experiments.store.cells import configuration_hash
 from tests.experiments.reported import make_result
 
 NOISY = {'defence': 'query_noise', 'trials': 200}
@@ -51,7 +51,7 @@ def test_each_attack_finds_the_ceiling_of_its_own_game():
 def test_results_name_the_ceiling_and_its_share(tmp_path):
   """Who reads a low AUC must see whether the attack or the game is to blame."""
   found, possible = attack(1.0, noise_scale=0.1), bound(3.0, noise_scale=0.1)
-  with rows.write_csv(tmp_path, [found, possible]).open(newline='') as file:
+  with results_csv.write_csv(tmp_path, [found, possible]).open(newline='') as file:
     line, own = csv.DictReader(file)
   assert float(line['ceiling_auc']) == possible.metrics.auc.value
   assert float(line['ceiling_share']) == ceiling.share(found, possible)

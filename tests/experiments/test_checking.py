@@ -5,8 +5,9 @@ import dataclasses
 import jax
 import pytest
 
-from experiments import checking, memory, models, train
-from experiments.grid import Cell
+from experiments import train
+from experiments.config.cell import Cell
+from experiments.engine import checking, memory, models
 from mamljax import machine
 from mamljax.data import load_dataset
 from mamljax.errors import InputError

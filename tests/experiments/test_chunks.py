@@ -10,8 +10,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.grid import Cell
-from experiments.runner import run_cell
+from experiments.config.cell import Cell
+from experiments.engine.runner import run_cell
 
 PAIRED = Cell(
   ways=2, filters=4, image_size=11, iterations=20, trials=120, calibration_trials=40

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import compilation
-from experiments.compilation import compile_once
+from experiments.process import compilation
+from experiments.process.compilation import compile_once
 
 SHAPES = 20
 ROOM = 80  # for about six of these executables

@@ -9,10 +9,10 @@ from tests.experiments.tiny import ROOT
 SCRIPT = """
 import sys
 from pathlib import Path
-from experiments import command
+from experiments.process import cli
 import jax
 
-command.cache_compilations()
+cli.cache_compilations()
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
 compiled = jax.jit(lambda x: x + 1)
 for cut in (0, 40):

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from experiments import curves
-from experiments.curves import Area, confident_noise_area
+from experiments.analysis import curves
+from experiments.analysis.curves import Area, confident_noise_area
 from mamljax.errors import InputError
 from tests.experiments.test_curves import SCALES, make_line, make_noisy, make_result
 

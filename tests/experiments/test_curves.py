@@ -7,9 +7,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import same_color
 
-from experiments import curves, figures, results
-from experiments.curves.drawing import AREA, ATTACK, LEARNING
-from experiments.grid import Cell
+from experiments.analysis import curves, figures
+from experiments.analysis.curves.drawing import AREA, ATTACK, LEARNING
+from experiments.config.cell import Cell
+from experiments.store.cells import CellResult, Trials
 from mamljax.audit.metrics import Metrics, proportion
 from mamljax.errors import InputError
 
@@ -27,7 +28,7 @@ def make_result(accuracy: float, *, learning: float | None = None, trials=200, *
   """A cell whose attack is right in this part of its trials."""
   right, low, high = round(accuracy * trials), 0.0, 1.0
   said = {'epoch': 9, 'accuracy': learning, 'low': low, 'high': high, 'tasks': 400}
-  return results.CellResult(
+  return CellResult(
     configuration=CONFIGURATION | {'trials': trials} | changes,
     seed=0,
     versions={},
@@ -35,8 +36,8 @@ def make_result(accuracy: float, *, learning: float | None = None, trials=200, *
     device_kind='cpu',
     timings={'seconds_per_trial': 0.5, 'compile_seconds': 12.5},
     metrics=Metrics(proportion(right, trials), None, None, None, None, None, 0.5),
-    trials=results.Trials([0.0] * trials, [True] * trials, [*range(trials)], [True] * trials),
-    calibration=results.Trials([], [], [], []),
+    trials=Trials([0.0] * trials, [True] * trials, [*range(trials)], [True] * trials),
+    calibration=Trials([], [], [], []),
     extra={} if learning is None else {'learning': said},
   )
 

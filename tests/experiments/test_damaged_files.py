@@ -10,21 +10,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from experiments import (
-  claims,
-  cost,
-  examples,
-  failures,
-  plan,
-  progress,
-  results,
-  rows,
-  runs,
-  sizes,
-  status,
-)
-from experiments.grid import Cell
-from experiments.holder import Holder
+from experiments import status
+from experiments.analysis import results_csv
+from experiments.config.cell import Cell
+from experiments.store import cells, failures, leases, reconstructions, runs, trials
+from experiments.store.holder import Holder
+from experiments.studies import sweep_times
+from experiments.sweeping import cost, plan
 from mamljax import atomic
 from mamljax.errors import InputError
 from tests.experiments.reported import make_result, write_pictures, write_run
@@ -32,7 +24,7 @@ from tests.experiments.test_progress import BLOCK
 
 RESULT = make_result(trials=4, calibration_trials=2)
 CELL = Cell(**RESULT.configuration)
-NAME = results.cell_hash(CELL)
+NAME = cells.cell_hash(CELL)
 OPEN = dataclasses.replace(CELL, ways=7)  # of the same plan, not finished
 FEW = 60  # mutants of each kind
 
@@ -101,40 +93,42 @@ def look(folder: Path) -> None:
 
 def claim(folder: Path) -> None:
   look(folder)
-  mine = claims.Claims(folder, lease=60)
-  mine.take(results.cell_hash(OPEN))
-  mine.holders([results.cell_hash(OPEN)])
-  mine.undecided([results.cell_hash(OPEN)])
-  mine.release(results.cell_hash(OPEN))
+  mine = leases.Claims(folder, lease=60)
+  mine.take(cells.cell_hash(OPEN))
+  mine.holders([cells.cell_hash(OPEN)])
+  mine.undecided([cells.cell_hash(OPEN)])
+  mine.release(cells.cell_hash(OPEN))
 
 
 def fail(folder: Path) -> None:
   look(folder)
-  assert failures.record(folder, results.cell_hash(OPEN), 'x', ValueError()).times > 0
+  assert failures.record(folder, cells.cell_hash(OPEN), 'x', ValueError()).times > 0
 
 
 def cell(folder: Path) -> None:
   look(folder)
-  summary = results.glance(folder, NAME)
+  summary = cells.glance(folder, NAME)
   cost.fit([summary] if summary else []).expect(OPEN)
-  results.read_cell(folder, CELL)
+  cells.read_cell(folder, CELL)
 
 
 def pictures(folder: Path) -> None:
-  if found := examples.read_examples(folder, CELL):
+  if found := reconstructions.read_examples(folder, CELL):
     assert found.candidates.shape == found.reconstructions.shape
     assert found.candidates.ndim == 4
 
 
 def kept(folder: Path) -> None:
   look(folder)
-  keeper = progress.Keeper(progress.folder(folder), results.cell_hash(OPEN), 'stamp', every=0)
+  keeper = trials.Keeper(
+    trials.progress_folder(folder), cells.cell_hash(OPEN), 'stamp', every=0
+  )
   for block in keeper.load(5):
     keeper.keep(5, [block, block])
 
 
 def table(folder: Path) -> None:
-  rows.update_csv(folder, [RESULT], [NAME])
+  results_csv.update_csv(folder, [RESULT], [NAME])
 
 
 def made(folder: Path) -> None:
@@ -143,16 +137,16 @@ def made(folder: Path) -> None:
 
 
 READERS = {
-  'claim': Reader(f'claims/{results.cell_hash(OPEN)}.json', claim),
-  'failure': Reader(f'failures/{results.cell_hash(OPEN)}.json', fail),
+  'claim': Reader(f'claims/{cells.cell_hash(OPEN)}.json', claim),
+  'failure': Reader(f'failures/{cells.cell_hash(OPEN)}.json', fail),
   'plan': Reader('plan.json', look),
   'run': Reader('run.json', made),
   'cell': Reader(f'cells/{NAME}.json', cell),
   'signed cell': Reader(f'cells/{NAME}.json', cell, signed),
   'examples': Reader(f'examples/{NAME}.npz', pictures),
-  'progress': Reader(f'progress/{results.cell_hash(OPEN)}_5.npz', kept, sealed),
+  'progress': Reader(f'progress/{cells.cell_hash(OPEN)}_5.npz', kept, sealed),
   'table': Reader('results.csv', table),
-  'growth': Reader('growth.csv', lambda folder: sizes._read(folder / 'growth.csv')),
+  'growth': Reader('growth.csv', lambda folder: sweep_times._read(folder / 'growth.csv')),
 }
 
 
@@ -160,18 +154,20 @@ READERS = {
 def folder(tmp_path) -> Path:
   """An output folder with one of each file."""
   out = tmp_path / 'out'
-  results.write_cell(out, RESULT)
+  cells.write_cell(out, RESULT)
   write_pictures(out, RESULT)
-  rows.write_csv(out, [RESULT])
+  results_csv.write_csv(out, [RESULT])
   write_run(out, 'sweep', cells=[NAME])
   plan.write(out, out, [CELL, OPEN], cost.fit([]))
-  failures.record(out, results.cell_hash(OPEN), 'x', ValueError('why'))
-  keeper = progress.Keeper(progress.folder(out), results.cell_hash(OPEN), 'stamp', every=0)
+  failures.record(out, cells.cell_hash(OPEN), 'x', ValueError('why'))
+  keeper = trials.Keeper(trials.progress_folder(out), cells.cell_hash(OPEN), 'stamp', every=0)
   keeper.keep(5, [BLOCK])
   (out / 'claims').mkdir()
   elsewhere = Holder('host', 'machine', 1, 'born', '')._asdict()
-  (out / 'claims' / f'{results.cell_hash(OPEN)}.json').write_text(json.dumps(elsewhere))
-  atomic.write_text(out / 'growth.csv', sizes.table([sizes.Point(1, 1, 100, 1.5, 1.0, 0.5)]))
+  (out / 'claims' / f'{cells.cell_hash(OPEN)}.json').write_text(json.dumps(elsewhere))
+  atomic.write_text(
+    out / 'growth.csv', sweep_times.table([sweep_times.Point(1, 1, 100, 1.5, 1.0, 0.5)])
+  )
   return out
 
 

@@ -8,7 +8,8 @@ import time
 import jax
 import pytest
 
-from experiments import distributed, interruption, launch
+from experiments import launch
+from experiments.process import distributed, preemption
 from mamljax.errors import InputError
 from tests.experiments.tiny import GRID, arguments, cells, finish, rows, scores, start
 
@@ -93,7 +94,7 @@ def test_ctrl_c_started_the_sweep_again_up_to_eleven_times(monkeypatch):
   """However the sweep ends then."""
   tried = []
   monkeypatch.setattr(launch, '_run', lambda *_: tried.append(1) or 1)
-  monkeypatch.setattr(interruption, 'received', lambda: True)
+  monkeypatch.setattr(preemption, 'received', lambda: True)
   assert launch.main([]) == 1
   assert len(tried) == 1
 

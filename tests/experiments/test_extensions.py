@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments import models
-from experiments.options import NAMES, PLAYED
+from experiments.config.attacks import NAMES, PLAYED
+from experiments.engine import models
 from tests.experiments.tiny import arguments, cells, rows, run, write_npz
 
 TRAINED = {'learning_epochs': 1, 'tasks_per_round': 2, 'rounds_per_epoch': 2}

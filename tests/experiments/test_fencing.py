@@ -6,9 +6,12 @@ import time
 
 import pytest
 
-from experiments import claims, collecting, interruption, rows, working
-from experiments.claims import Claims
-from experiments.holder import Holder
+from experiments.analysis import results_csv
+from experiments.process import preemption
+from experiments.store import leases
+from experiments.store.holder import Holder
+from experiments.store.leases import Claims
+from experiments.sweeping import coordinator, worker
 from mamljax import atomic
 from tests.experiments.test_sharing import work
 from tests.experiments.tiny import rows as lines
@@ -36,7 +39,7 @@ def clock(monkeypatch) -> Clock:
 
 def claimed(folder, name: str, holder: Holder = ELSEWHERE):
   """The claim of a task of another machine, which nobody here can look for."""
-  path = claims.folder(folder) / f'{name}.json'
+  path = leases.folder(folder) / f'{name}.json'
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(json.dumps(holder._asdict()))
   return path
@@ -68,7 +71,7 @@ def test_a_sign_of_life_is_any_change(tmp_path, clock):
 def test_a_claim_is_given_back_by_who_holds_it_alone(tmp_path):
   """A task that was stopped past its lease deleted the claim of the one that took over."""
   mine = Claims(tmp_path, lease=60)
-  claims.folder(tmp_path).mkdir()
+  leases.folder(tmp_path).mkdir()
   assert mine.take('cell')
   path = claimed(tmp_path, 'cell')  # another took over meanwhile
   mine.release('cell')
@@ -91,8 +94,8 @@ def test_signs_of_life_are_given_of_what_is_held_alone(tmp_path):
 
 def test_waiting_for_the_table_says_for_whom(tmp_path, clock, caplog):
   """A sweep that had ended stood there without a word."""
-  claimed(tmp_path, collecting.TABLE)
-  with Claims(tmp_path, lease=60).alone(collecting.TABLE):
+  claimed(tmp_path, coordinator.TABLE)
+  with Claims(tmp_path, lease=60).alone(coordinator.TABLE):
     pass
   assert 'waiting for the table, written by process 7 on elsewhere' in caplog.text
   assert caplog.text.count('waiting') == 1
@@ -102,10 +105,10 @@ def test_nothing_is_written_by_who_has_lost_the_claim(tmp_path):
   """A task stopped past its lease and continued put an old table in the place of the new."""
   path, mine = tmp_path / 'results.csv', Claims(tmp_path, lease=60)
   path.write_text('new')
-  claims.folder(tmp_path).mkdir()
+  leases.folder(tmp_path).mkdir()
   with mine.alone('table'), atomic.fenced(lambda: mine.check('table')):
     claimed(tmp_path, 'table')
-    with pytest.raises(claims.Lost):
+    with pytest.raises(leases.Lost):
       atomic.write_text(path, 'old')
   assert path.read_text() == 'new'
   assert {file.name for file in tmp_path.iterdir()} == {'results.csv', 'claims'}
@@ -113,21 +116,21 @@ def test_nothing_is_written_by_who_has_lost_the_claim(tmp_path):
 
 def test_a_task_that_stood_still_while_it_concluded_begins_again(copied, monkeypatch, caplog):
   """Its view is an old one: it must read what the others made, and then write all of it."""
-  expected, real, stopped = lines(copied.folder), rows.write_csv, []
+  expected, real, stopped = lines(copied.folder), results_csv.write_csv, []
 
   def stand_still(folder, found):
     if not stopped:
-      stopped.append(claimed(folder, collecting.TABLE))
+      stopped.append(claimed(folder, coordinator.TABLE))
     return real(folder, found)
 
-  monkeypatch.setattr(rows, 'write_csv', stand_still)
+  monkeypatch.setattr(results_csv, 'write_csv', stand_still)
   ended = work(copied, copied.folder, '--lease_seconds=1')
   assert ended.status == 0, ended.err
   assert 'another task took the table' in caplog.text
   assert lines(copied.folder) == expected
 
 
-@pytest.mark.parametrize('stop', [interruption.Interrupted, KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize('stop', [preemption.Interrupted, KeyboardInterrupt, RuntimeError])
 def test_a_shard_that_is_stopped_takes_no_rows_from_the_table(copied, monkeypatch, stop):
   """SIGTERM of one of two shards: the table went from 4 rows to 2, with 3 valid cells."""
   expected = lines(copied.folder)
@@ -137,7 +140,7 @@ def test_a_shard_that_is_stopped_takes_no_rows_from_the_table(copied, monkeypatc
   def interrupt(*_, **__):
     raise stop
 
-  monkeypatch.setattr(working, 'run_cell', interrupt)
+  monkeypatch.setattr(worker, 'run_cell', interrupt)
   assert work(copied, copied.folder, '--num_shards=2', '--shard=0').status in (75, 130, 2)
   wanted = {line['hash'] for line in expected} - ({own[0]} if stop is RuntimeError else set())
   assert {line['hash'] for line in lines(copied.folder)} == wanted
@@ -149,14 +152,14 @@ def test_a_table_of_other_columns_is_left_until_all_is_known(copied):
   older = ''.join(f'{i},{line}' for i, line in enumerate(table.read_text().splitlines(True)))
   table.write_text(older)
   names = [line['hash'] for line in lines(copied.folder)]
-  assert rows.update_csv(copied.folder, [], names) is not None
-  assert rows.update_csv(copied.folder, found(copied)[:1], names) is None
+  assert results_csv.update_csv(copied.folder, [], names) is not None
+  assert results_csv.update_csv(copied.folder, found(copied)[:1], names) is None
   assert table.read_text() == older
 
 
 def found(copied):
   names = [line['hash'] for line in lines(copied.folder)]
-  return collecting.results.read_cells(copied.folder, names)
+  return coordinator.cell_files.read_cells(copied.folder, names)
 
 
 def test_one_of_several_tasks_looks_whether_the_others_live(finished, tmp_path, monkeypatch):
@@ -166,7 +169,7 @@ def test_one_of_several_tasks_looks_whether_the_others_live(finished, tmp_path, 
   assert mine.undecided([path.stem])
   os.utime(path, (9, 9))
   assert not mine.undecided([path.stem])
-  monkeypatch.setattr(working, 'WAIT_SECONDS', 0.1)
+  monkeypatch.setattr(worker, 'WAIT_SECONDS', 0.1)
   ended = work(finished, tmp_path, '--num_shards=2', '--shard=0', '--lease_seconds=1')
   assert ended.status == 0, ended.err
   assert lines(tmp_path) == lines(finished.folder)

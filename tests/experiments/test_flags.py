@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from absl.testing import flagsaver
 
-from experiments import flags
-from experiments.grid import Cell
+from experiments.config import flags
+from experiments.config.cell import Cell
+from experiments.config.sweep import Sweep
 from mamljax.errors import InputError
 from tests.experiments.configurations import OTHER
 
@@ -53,7 +54,7 @@ NOISE = ['defences', 'noise_scales', 'noise_means', 'clip_noisy_images']
 FIELDS = ['dataset', 'network', 'ways', 'target', 'order', 'epoch']
 
 
-def read(*argv: str) -> flags.Sweep:
+def read(*argv: str) -> Sweep:
   """What a command line asks for."""
   with flagsaver.flagsaver():
     flags.FLAGS(['sweep', *argv])

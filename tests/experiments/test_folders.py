@@ -5,9 +5,11 @@ import os
 
 import pytest
 
-from experiments import cost, plan, results, runs, status, train, working
-from experiments.grid import Cell
+from experiments import status, train
+from experiments.config.cell import Cell
 from experiments.reporting.found import read_run
+from experiments.store import cells, runs
+from experiments.sweeping import cost, plan, worker
 from mamljax import atomic
 from mamljax.errors import InputError
 from tests.experiments.reported import make_result, tree, write_run
@@ -50,18 +52,18 @@ def test_two_sweeps_at_once_do_not_write_over_each_other(copied, monkeypatch):
   """Each had found an empty folder, and whichever ended last took the table."""
   theirs = (copied.folder / 'results.csv').read_bytes()
   mine = copied.folder.parent / 'mine'
-  begin = working.Worker.work
+  begin = worker.Worker.work
 
   def meanwhile(*arguments):
     (mine / 'results.csv').write_bytes(theirs)
     begin(*arguments)
 
-  monkeypatch.setattr(working.Worker, 'work', meanwhile)
+  monkeypatch.setattr(worker.Worker, 'work', meanwhile)
   ended = run(arguments(copied.npz, mine, tv_weight='0.5', trials=2, calibration_trials=2))
   assert ended.status == 2
   assert ended.err.splitlines()[-1].startswith('sweep: another command, or one of other data')
   assert (mine / 'results.csv').read_bytes() == theirs
-  assert len(results.names(mine)) == 1
+  assert len(cells.finished(mine)) == 1
 
 
 def test_another_command_on_a_folder_is_refused(tmp_path):
@@ -108,7 +110,7 @@ def test_a_store_is_found_from_a_folder_that_is_a_link(tmp_path):
   (tmp_path / 'home').mkdir()
   out, store = tmp_path / 'home' / 'out', tmp_path / 'home' / 'store'
   out.symlink_to(tmp_path / 'disk' / 'deep')
-  results.write_cell(store, RESULT)
+  cells.write_cell(store, RESULT)
   plan.write(out, store, [CELL], cost.fit([]))
   assert status.report(out, lease=60)[0].startswith('1 of 1 cells done')
   made = runs.write_run(out, store_dir=store, cells=[CELL])
@@ -119,7 +121,7 @@ def test_a_store_is_found_from_a_folder_that_is_a_link(tmp_path):
 def test_status_of_cells_that_take_no_time(tmp_path):
   """The seconds of a plan were rounded to 0, and status divided by them."""
   quick = make_result(trials=4, calibration_trials=2, ways=5)
-  results.write_cell(tmp_path, quick)
+  cells.write_cell(tmp_path, quick)
   plan.write(tmp_path, tmp_path, [Cell(**quick.configuration), CELL], cost.fit([]))
   path = tmp_path / 'plan.json'
   planned = json.loads(path.read_text())
@@ -178,7 +180,9 @@ def test_a_file_system_that_becomes_read_only_ends_in_a_line(copied, monkeypatch
   for path in (copied.folder / 'cells').iterdir():
     path.unlink()
   before = tree(copied.folder)
-  monkeypatch.setattr('experiments.working.run_cell', lambda *_, **__: (read_only(), lost())[1])
+  monkeypatch.setattr(
+    'experiments.sweeping.worker.run_cell', lambda *_, **__: (read_only(), lost())[1]
+  )
   ended = run(arguments(copied.npz, copied.folder, **GRID))
   monkeypatch.undo()
   assert ended.status == 2
@@ -199,6 +203,6 @@ def test_the_plan_of_a_link_reads_as_ours(tmp_path):
   """A name of a cell that leads out of the store is none."""
   plan.write(tmp_path, tmp_path, [CELL], cost.fit([]))
   path = tmp_path / 'plan.json'
-  path.write_text(path.read_text().replace(results.cell_hash(CELL), '../../x'))
+  path.write_text(path.read_text().replace(cells.cell_hash(CELL), '../../x'))
   with pytest.raises(InputError, match=r"plan of ours: a name is '../../x'"):
     plan.read(tmp_path)

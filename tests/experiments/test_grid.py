@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from experiments.expansion import expand
-from experiments.grid import Cell, Model, describe
-from experiments.options import make_options
-from experiments.results import cell_hash
+from experiments.config.attacks import make_options
+from experiments.config.cell import Cell, Model, describe
+from experiments.config.grid import expand
+from experiments.store.cells import cell_hash
 from mamljax.attacks import ATTACKS
 from mamljax.defences import DEFENCES
 from mamljax.errors import InputError
@@ -88,7 +88,7 @@ def test_every_field_is_part_of_the_name(name):
 def test_the_name_is_the_same_in_every_process():
   """A hash salted per process would never find a finished cell again."""
   code = (
-    'from experiments.grid import Cell; from experiments.results import cell_hash;'
+    'from experiments.config.cell import Cell; from experiments.store.cells import cell_hash;'
     "print(cell_hash(Cell(epoch=1, defence='support_noise', noise_scale=0.5)))"
   )
   done = subprocess.run(

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from experiments import children, command, interruption, sweep
+from experiments import sweep
+from experiments.process import cli, preemption, subprocesses
 from tests.experiments.tiny import arguments, finish, rows, run, start
 
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
@@ -48,35 +49,35 @@ def test_a_signal_while_concluding_left_the_claim_of_the_table(
 def test_a_second_ctrl_c_does_not_wait(monkeypatch):
   """The first waits for the block of trials, which may be long; a launcher may pass on another
   of the same moment."""
-  with interruption.listening():
+  with preemption.listening():
     send(INT)
     send(INT)
     send(TERM)
-    assert interruption.received()
-    monkeypatch.setattr(interruption, '_TOGETHER', 0.0)
+    assert preemption.received()
+    monkeypatch.setattr(preemption, '_TOGETHER', 0.0)
     send(TERM)
-    with pytest.raises(interruption.Interrupted):
+    with pytest.raises(preemption.Interrupted):
       send(INT)
-    interruption._received.clear()
-  assert not interruption.received()
+    preemption._received.clear()
+  assert not preemption.received()
 
 
 def test_a_signal_in_the_last_moment_of_the_work_was_forgotten(finished, tmp_path, monkeypatch):
   """And the command went on for minutes, to draw and to wait for the table."""
-  real = sweep.collecting.Found.compute
-  monkeypatch.setattr(sweep.collecting.Found, 'compute', lambda f: (real(f), send(TERM)))
+  real = sweep.coordinator.Found.compute
+  monkeypatch.setattr(sweep.coordinator.Found, 'compute', lambda f: (real(f), send(TERM)))
   monkeypatch.setattr(sweep, '_conclude', lambda *_: pytest.fail('went on'))
   assert run(arguments(finished.npz, tmp_path)).status == 75
-  assert not interruption.received()
+  assert not preemption.received()
 
 
 def test_a_signal_that_is_ignored_stays_so(monkeypatch):
   """`nohup` ignores SIGHUP, so that the terminal can be closed."""
   before = signal.signal(HUP, signal.SIG_IGN)
   try:
-    with interruption.handled(), interruption.listening():
+    with preemption.handled(), preemption.listening():
       send(HUP)
-      assert not interruption.received()
+      assert not preemption.received()
   finally:
     signal.signal(HUP, before)
 
@@ -94,18 +95,18 @@ def test_a_command_passes_signals_on_to_those_that_it_runs(tmp_path):
     os.kill(os.getpid(), TERM)
 
   threading.Thread(target=stop).start()
-  with interruption.handled():
-    status = children.run(['bash', '-c', WAITS, str(ready)], [{}], patient=())
-    assert (status, interruption.received()) == (75, True)
+  with preemption.handled():
+    status = subprocesses.run(['bash', '-c', WAITS, str(ready)], [{}], patient=())
+    assert (status, preemption.received()) == (75, True)
 
 
 def test_commands_find_each_other_from_any_folder(tmp_path):
   """`experiments.reproduce` in another folder ran parts without our modules: all failed."""
   told = {'PYTHONPATH': ''}
   line = ['bash', '-c', 'cd "$0" && exec "$@"', str(tmp_path)]
-  line += [sys.executable, '-c', 'import experiments.output']
-  assert children.run(line, [{}], patient=()) == 0
-  assert children.run(line, [told], patient=()) == 1
+  line += [sys.executable, '-c', 'import experiments.process.output']
+  assert subprocesses.run(line, [{}], patient=()) == 0
+  assert subprocesses.run(line, [told], patient=()) == 1
 
 
 def test_a_user_without_a_home_has_no_cache(monkeypatch):
@@ -115,8 +116,8 @@ def test_a_user_without_a_home_has_no_cache(monkeypatch):
     raise RuntimeError('Could not determine home directory.')
 
   monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
-  monkeypatch.setattr(command.Path, 'home', none)
-  assert command._cache_home() is None
+  monkeypatch.setattr(cli.Path, 'home', none)
+  assert cli._cache_home() is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from absl.testing import flagsaver
 
-from experiments import flags, interruption, operation
+from experiments.config import flags, sharing
+from experiments.process import preemption
 from tests.experiments.tiny import ROOT
 
 PATH = ROOT / 'launch' / 'jobset.yaml'
@@ -177,7 +178,7 @@ def test_the_names_and_statuses_fit_each_other(jobset):
   mended, stopped, evicted = spec['podFailurePolicy']['rules']
   codes = [rule['onExitCodes'] for rule in (mended, stopped)]
   assert {rule['containerName'] for rule in codes} == {container['name']}
-  assert [rule['values'] for rule in codes] == [[2], [interruption.STATUS]]
+  assert [rule['values'] for rule in codes] == [[2], [preemption.STATUS]]
   assert [rule['action'] for rule in (mended, stopped, evicted)] == ['FailJob', *['Ignore'] * 2]
   (rule,) = jobset['spec']['failurePolicy']['rules']
   assert rule['onJobFailureReasons'] == ['PodFailurePolicy']  # how FailJob ends a job
@@ -213,7 +214,7 @@ def test_a_pod_starts_its_share_with_its_peers(jobset, tmp_path, replica, index)
   assert module == 'experiments.sweep'
   with flagsaver.flagsaver():
     flags.FLAGS(['sweep', *arguments])
-    assert operation.read()[:2] == (job(jobset)['replicas'], replica)
+    assert sharing.read()[:2] == (job(jobset)['replicas'], replica)
 
 
 def _start(container: dict[str, Any], told: dict[str, str], folder: Path) -> str:

@@ -9,10 +9,12 @@ import types
 import numpy as np
 import pytest
 
-from experiments import command, compilation_cache, figures, output, progress
-from experiments.csv_text import csv_text
+from experiments.analysis import figures
+from experiments.analysis.text import csv_text
+from experiments.process import cli, compilation_cache, output
 from experiments.reporting.writing import write_report
-from experiments.stages import Played
+from experiments.store import trials
+from experiments.store.trials import Played
 from tests.experiments.reported import Opened, make_result, write_pictures, write_sweep
 
 
@@ -89,8 +91,8 @@ def test_private_images_were_for_everybody(tmp_path):
   write_sweep(tmp_path, [found])
   write_pictures(tmp_path, found)
   played = Played(np.zeros(2), np.ones(2, bool), np.zeros((2, 1, 1, 1)), None)
-  block = progress.Block(played, np.zeros((2, 1, 1, 1)), 1.0, 1.0)
-  progress.Keeper(tmp_path / 'progress', 'name', 'stamp', every=0).keep(0, [block])
+  block = trials.Block(played, np.zeros((2, 1, 1, 1)), 1.0, 1.0)
+  trials.Keeper(tmp_path / 'progress', 'name', 'stamp', every=0).keep(0, [block])
   figures.save(figures.picture(found, None), tmp_path / 'private.png', private=True)
   (examples,), (kept,) = (tmp_path.glob(f'{name}/*.npz') for name in ('examples', 'progress'))
   assert [mode(path) for path in (examples, kept, tmp_path / 'private.png')] == [0o600] * 3
@@ -145,8 +147,8 @@ def test_the_cache_of_the_commands_is_made_so(tmp_path, monkeypatch):
   config = types.SimpleNamespace(
     values={'jax_compilation_cache_dir': None}, update=told.__setitem__
   )
-  monkeypatch.setattr(command.jax, 'config', config)
+  monkeypatch.setattr(cli.jax, 'config', config)
   monkeypatch.setattr(compilation_cache, 'mend', lambda: None)
-  command.cache_compilations()
+  cli.cache_compilations()
   assert told['jax_compilation_cache_dir'] == str(tmp_path / 'mamljax' / 'xla')
   assert mode(tmp_path / 'mamljax' / 'xla') == 0o700

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import models, results
-from experiments.grid import Cell, Model
+from experiments.config.cell import Cell, Model
+from experiments.engine import models
+from experiments.store import cells
 from mamljax import checkpoints
 from mamljax.data import make_dataset
 from mamljax.errors import Diverged, InputError
@@ -119,7 +120,7 @@ def test_models_do_not_share_checkpoints(model, tmp_path):
 def test_a_model_of_other_code_is_trained_anew(model, tmp_path, rounds, monkeypatch):
   """It was attacked as the present code's, and reported under the present revision."""
   train(model, [1], tmp_path)
-  monkeypatch.setattr('experiments.origin.code_key', lambda: 'another')
+  monkeypatch.setattr('experiments.process.provenance.code_key', lambda: 'another')
   train(model, [1], tmp_path)
   assert len(rounds) == 2
   assert len(list(tmp_path.glob('checkpoints/*/epoch_1.msgpack'))) == 2
@@ -136,7 +137,7 @@ def test_the_images_of_another_data_dir_are_other_data(monkeypatch, tmp_path):
   monkeypatch.setattr(models, 'load_dataset', load)
   found = [[*models.with_keys([Cell()], tmp_path / name)] for name in 'aba']
   assert found[0] == found[2] != found[1]
-  assert results.cell_hash(found[0][0]) != results.cell_hash(found[1][0])
+  assert cells.cell_hash(found[0][0]) != cells.cell_hash(found[1][0])
   with pytest.raises(InputError, match='mnist_sample has changed since the sweep began'):
     models.splits_of(found[0][0].model, tmp_path / 'b')
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from experiments import output
+from experiments.process import output
 from experiments.reporting.writing import write_report
 from mamljax import atomic
 from tests.experiments.tiny import arguments, run, write_npz

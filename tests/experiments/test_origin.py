@@ -3,14 +3,14 @@
 import jax
 import pytest
 
-from experiments import origin
+from experiments.process import provenance
 
 SOURCES = {
   'mamljax/__init__.py': '',
   'mamljax/attacks/loss.py': 'def score(x):\n  return x\n',
   'experiments/__init__.py': '',
-  'experiments/runner.py': '"""Plays."""\nfrom experiments import stages\nX = 1\n',
-  'experiments/stages.py': 'from experiments.deeper.rules import RULE\n',
+  'experiments/engine/runner.py': '"""It."""\nfrom experiments.engine import stages\nX = 1\n',
+  'experiments/engine/stages.py': 'from experiments.deeper.rules import RULE\n',
   'experiments/deeper/rules.py': 'RULE = 2\n',
   'experiments/report.py': 'TITLE = "a page"\n',
 }
@@ -30,26 +30,32 @@ def write_tree(folder, **changes: str):
   [
     ('mamljax/attacks/loss', 'def score(x):\n  return 2 * x\n', False),
     ('mamljax/attacks/another', 'X = 1\n', False),
-    ('experiments/runner', 'from experiments import stages\nX = 2\n', False),
+    ('experiments/engine/runner', 'from experiments.engine import stages\nX = 2\n', False),
     ('experiments/deeper/rules', 'RULE = 3\n', False),
     ('experiments/report', 'TITLE = "another page"\n', True),
     ('mamljax/attacks/loss', 'def score(x):\n  """Says x."""\n\n  return x  # so\n', True),
-    ('experiments/runner', '"""Other words."""\nfrom experiments import stages\nX = 1', True),
+    (
+      'experiments/engine/runner',
+      '"""Other words."""\nfrom experiments.engine import stages\nX = 1',
+      True,
+    ),
   ],
 )
 def test_an_edit_of_what_computes_makes_another_key(tmp_path, name, text, same):
   """104 trials of the old code and 1,896 of the new made one cell, in a tree without git."""
-  before = origin.source_key(root=write_tree(tmp_path / 'before'))
+  before = provenance.source_key(root=write_tree(tmp_path / 'before'))
   assert (
-    origin.source_key(root=write_tree(tmp_path / 'after', **{name: text})) == before
+    provenance.source_key(root=write_tree(tmp_path / 'after', **{name: text})) == before
   ) == same
 
 
 def test_the_runner_is_among_the_sources_that_count(monkeypatch, tmp_path):
   """A module that a move of files leaves out would be edited unseen."""
-  found = {path.name for path in origin._reached(origin.ROOT, 'experiments.runner')}
-  assert found >= {'runner.py', 'phases.py', 'playing.py', 'stages.py', 'models.py', 'grid.py'}
-  assert not found & {'sweep.py', 'report.py', 'status.py', 'claims.py'}
+  found = {
+    path.name for path in provenance._reached(provenance.ROOT, 'experiments.engine.runner')
+  }
+  assert found >= {'runner.py', 'phases.py', 'playing.py', 'stages.py', 'models.py', 'cell.py'}
+  assert not found & {'sweep.py', 'report.py', 'status.py', 'leases.py'}
 
 
 @pytest.mark.parametrize(
@@ -66,10 +72,10 @@ def test_the_runner_is_among_the_sources_that_count(monkeypatch, tmp_path):
 )
 def test_a_setting_that_moves_numbers_makes_another_key(name, value):
   """JAX_ENABLE_X64=1 gave other scores in the same file; half and half after a stop."""
-  key, before = origin.code_key(), jax.config.values[name]
+  key, before = provenance.code_key(), jax.config.values[name]
   try:
     jax.config.update(name, value)
-    assert origin.code_key() != key
+    assert provenance.code_key() != key
   finally:
     jax.config.update(name, before)
 
@@ -85,13 +91,13 @@ def test_a_setting_that_moves_numbers_makes_another_key(name, value):
 def test_flags_of_compilers_count_if_they_move_numbers(monkeypatch, name, value, same):
   """Fast mathematics is other mathematics; the number of devices must change nothing."""
   monkeypatch.delenv(name, raising=False)
-  key = origin.code_key()
+  key = provenance.code_key()
   monkeypatch.setenv(name, value)
-  assert (origin.code_key() == key) == same
+  assert (provenance.code_key() == key) == same
 
 
 def test_what_is_kept_and_where_it_runs_makes_no_other_key():
   """Else each machine with a cache of its own would compute everything anew."""
   silent = {'jax_compilation_cache_dir', 'jax_num_cpu_devices', 'jax_platforms'}
   assert silent <= set(jax.config.values)
-  assert not silent & set(origin.numeric_settings())
+  assert not silent & set(provenance.numeric_settings())

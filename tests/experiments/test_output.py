@@ -10,7 +10,9 @@ import sys
 
 import pytest
 
-from experiments import output, sweep, working
+from experiments import sweep
+from experiments.process import output
+from experiments.sweeping import worker
 from tests.experiments.tiny import ROOT, arguments, cells, rows, run
 
 
@@ -34,7 +36,7 @@ def test_trouble_with_what_is_printed_was_taken_for_a_failed_cell(
 ):
   """A cell of hours was thrown away for its line a minute, and the third time left alone."""
   clock = itertools.count(0, 100)
-  monkeypatch.setattr(working.time, 'monotonic', lambda: next(clock))
+  monkeypatch.setattr(worker.time, 'monotonic', lambda: next(clock))
   stream = Broken(error) if error else None
   ended = run(arguments(finished.npz, tmp_path), main=main_with(stream, monkeypatch))
   assert ended.status == 0
@@ -92,7 +94,7 @@ def test_files_are_written_before_anything_is_said(finished, tmp_path, monkeypat
 def test_lines_for_machines_stood_on_the_line_of_the_bar(finished, tmp_path, monkeypatch):
   """In a log of both streams no program could read them, line by line."""
   clock = itertools.count(0, 100)
-  monkeypatch.setattr(working.time, 'monotonic', lambda: next(clock))
+  monkeypatch.setattr(worker.time, 'monotonic', lambda: next(clock))
   log = io.StringIO()
   ended = run(arguments(finished.npz, tmp_path), main=main_with(log, monkeypatch))
   assert ended.status == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import paper
+from experiments.analysis import paper
 
 PRINTED = """
 support mnist 3 2 0.68 0.74 0.66

@@ -6,9 +6,10 @@ import signal
 import numpy as np
 import pytest
 
-from experiments import interruption, playing
-from experiments.grid import Cell
-from experiments.runner import run_cell
+from experiments.config.cell import Cell
+from experiments.engine import playing
+from experiments.engine.runner import run_cell
+from experiments.process import preemption
 from mamljax.audit.combination import combine
 from mamljax.errors import InputError
 from tests.experiments.tiny import arguments as typed
@@ -105,7 +106,7 @@ def test_an_interrupted_cell_goes_on_in_its_round(cell, tmp_path, monkeypatch):
 
   monkeypatch.setattr(playing, 'play_block', play_and_stop)
   for _ in range(2):
-    with pytest.raises(interruption.Interrupted), interruption.listening():
+    with pytest.raises(preemption.Interrupted), preemption.listening():
       compute(cell, tmp_path / 'parts', **told)
   done = compute(cell, tmp_path / 'parts', **told)
   assert (done.trials, done.calibration) == (whole.trials, whole.calibration)

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import models, precision
-from experiments.grid import Model
+from experiments.config.cell import Model
+from experiments.engine import models, precision
 
 MODEL = Model(dataset='mnist_sample', network='mlp', ways=2, precision='default')
 

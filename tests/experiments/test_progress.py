@@ -9,10 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import distributed, interruption, models, playing, progress
-from experiments.grid import Cell
-from experiments.runner import run_cell
-from experiments.stages import Played
+from experiments.config.cell import Cell
+from experiments.engine import models, playing
+from experiments.engine.runner import run_cell
+from experiments.process import distributed, preemption
+from experiments.store.trials import Block, Keeper, Played, join
 from mamljax import atomic, checkpoints
 from tests.experiments.test_runner import CELL
 from tests.experiments.tiny import arguments, finish, start, write_npz
@@ -62,9 +63,9 @@ def test_an_interrupted_cell_goes_on_and_ends_the_same(cell, tmp_path):
 def attempt(cell, folder):
   """What comes of a cell that is asked to stop at its second block; None if it stops."""
   try:
-    with interruption.listening():
+    with preemption.listening():
       return compute(cell, folder, stop_at(2))
-  except interruption.Interrupted:
+  except preemption.Interrupted:
     return None
 
 
@@ -88,8 +89,8 @@ def test_what_other_code_kept_is_played_again(
   Seen in a tree with an uncommitted change, which another one did not make any dirtier.
   """
   compute(cell, tmp_path)
-  monkeypatch.setattr(progress.Keeper, 'load', spy := Spy(progress.Keeper.load))
-  monkeypatch.setattr(f'experiments.origin.{name}', lambda: changed)
+  monkeypatch.setattr(Keeper, 'load', spy := Spy(Keeper.load))
+  monkeypatch.setattr(f'experiments.process.provenance.{name}', lambda: changed)
   compute(cell, tmp_path)
   assert spy.returned == [[], []]
   assert 'is of other code or devices' in caplog.text
@@ -110,7 +111,7 @@ class Spy:
     return call
 
 
-BLOCK = progress.Block(
+BLOCK = Block(
   Played(np.array([0.1, -1.5]), np.array([True, False]), None, np.array([1, 0.5])),
   np.zeros((2, 1, 1, 1), np.float32),
   0.25,
@@ -118,8 +119,8 @@ BLOCK = progress.Block(
 )
 
 
-def keeper(folder) -> progress.Keeper:
-  return progress.Keeper(folder, 'cell', 'stamp', every=0)
+def keeper(folder) -> Keeper:
+  return Keeper(folder, 'cell', 'stamp', every=0)
 
 
 def test_a_block_comes_back_bit_for_bit(tmp_path):
@@ -151,7 +152,7 @@ def test_pictures_of_the_first_trials_alone_are_kept():
   """Those of 10^5 trials do not fit the memory."""
   images = np.arange(6, dtype=np.float32).reshape(6, 1, 1, 1)
   block = BLOCK._replace(candidates=images, played=BLOCK.played._replace(pictures=images))
-  joined = progress.join([block, block, block])
+  joined = join([block, block, block])
   for kept in (joined.candidates, joined.played.pictures):
     assert kept.ravel().tolist() == [0, 1, 2, 3, 4, 5, 0, 1]
   assert len(joined.played.scores) == 6
@@ -164,7 +165,7 @@ def test_training_is_interrupted_between_epochs(cell, tmp_path, monkeypatch):
   ((_, whole),) = models.trained_states(model, [3], store_dir=tmp_path / 'whole', **told)
   asked = iter([False, True, False])
   monkeypatch.setattr(distributed, 'asked_to_stop', lambda: next(asked))
-  with pytest.raises(interruption.Interrupted):
+  with pytest.raises(preemption.Interrupted):
     list(models.trained_states(model, [3], store_dir=tmp_path / 'parts', **told))
   (kept,) = tmp_path.glob('parts/checkpoints/*/epoch_2.msgpack')
   ((_, after),) = models.trained_states(model, [3], store_dir=tmp_path / 'parts', **told)
@@ -184,7 +185,7 @@ def assert_same(one, other):
 STATUSES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: -2, signal.SIGHUP: 129}
 
 
-@pytest.mark.parametrize('number', interruption.SIGNALS)
+@pytest.mark.parametrize('number', preemption.SIGNALS)
 def test_a_sweep_that_is_asked_to_stop_saves_and_says_run_me_again(tmp_path, number):
   """SLURM's pre-emption: the requeued job must find what this one did, by the status. Ctrl-C
   lost the trials since the last saving, and printed 52 lines of traceback.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from experiments import examples, progress, records, results
+from experiments.store import cells, reconstructions, records, trials
 from mamljax import atomic
 from tests.experiments.test_damaged_files import CELL, NAME, RESULT
 from tests.experiments.test_progress import BLOCK
@@ -59,30 +59,30 @@ def test_an_array_of_another_kind_or_shape_is_no_picture(tmp_path):
     path = tmp_path / 'examples' / f'{NAME}.npz'
     path.parent.mkdir(exist_ok=True)
     np.savez(path, candidates=images, reconstructions=other)
-    assert examples.read_examples(tmp_path, CELL) is None, name
+    assert reconstructions.read_examples(tmp_path, CELL) is None, name
     assert path.with_name(f'{path.name}.damaged').exists()
     path.with_name(f'{path.name}.damaged').unlink()
 
 
 def test_progress_of_an_older_schema_is_played_again(tmp_path, caplog):
   """A field that was added since stopped the sweep with a KeyError, at every start."""
-  keeper = progress.Keeper(tmp_path, 'cell', 'stamp', every=0)
+  keeper = trials.Keeper(tmp_path, 'cell', 'stamp', every=0)
   keeper.keep(5, [BLOCK])
   (path,) = tmp_path.glob('*.npz')
-  fields = records.load_arrays(atomic.read_sealed(path), progress._KEPT)
+  fields = records.load_arrays(atomic.read_sealed(path), trials._KEPT)
   older = {k: v for k, v in fields.items() if v is not None and k != 'memory_bytes'}
   np.savez(tmp_path / 'older.npz', **older)  # pyright: ignore[reportArgumentType]
   atomic.write_sealed(path, (tmp_path / 'older.npz').read_bytes())
   assert keeper.load(5) == []
   assert 'of another version' in caplog.text
-  assert progress.count(tmp_path.parent, 'cell') == 0
+  assert trials.count_trials(tmp_path.parent, 'cell') == 0
 
 
 def test_a_foreign_cell_in_the_store_does_not_end_a_dry_run(tmp_path):
   """It learns costs from whatever lies there, of another version of the grid, too."""
   npz = write_npz(tmp_path / 'tiny.npz')
   strange = RESULT.configuration | {'of_the_future': 1}
-  results.write_cell(tmp_path / 'out', dataclasses.replace(RESULT, configuration=strange))
+  cells.write_cell(tmp_path / 'out', dataclasses.replace(RESULT, configuration=strange))
   ended = run([*arguments(npz, tmp_path / 'out'), '--dry_run'])
   assert ended.status == 0, ended.err
   assert '1 cells: ' in ended.out

@@ -7,7 +7,8 @@ import time
 import jax
 import pytest
 
-from experiments import results, working
+from experiments.store.cells import finished, read_cells, write_cell
+from experiments.sweeping import worker
 from tests.experiments.tiny import (
   GRID,
   arguments,
@@ -25,13 +26,13 @@ from tests.experiments.tiny import (
 @pytest.fixture
 def computed(monkeypatch) -> list[str]:
   """The noise scale and TV weight of each cell that is computed, in order."""
-  seen, real = [], working.run_cell
+  seen, real = [], worker.run_cell
 
   def spy(cell, **options):
     seen.append(cell)
     return real(cell, **options)
 
-  monkeypatch.setattr(working, 'run_cell', spy)
+  monkeypatch.setattr(worker, 'run_cell', spy)
   return seen
 
 
@@ -108,7 +109,7 @@ def test_another_grid_on_the_same_store_computes_only_what_is_new(copied, comput
 
 def test_an_interrupted_sweep_keeps_what_is_finished(finished, tmp_path, monkeypatch):
   """After Ctrl-C the cells done so far are in results.csv, and only the rest is to do."""
-  folder, real, done = tmp_path / 'out', working.run_cell, []
+  folder, real, done = tmp_path / 'out', worker.run_cell, []
 
   def interrupt(cell, **options):
     if len(done) == 2:
@@ -117,7 +118,7 @@ def test_an_interrupted_sweep_keeps_what_is_finished(finished, tmp_path, monkeyp
     return real(cell, **options)
 
   with monkeypatch.context() as patch:
-    patch.setattr(working, 'run_cell', interrupt)
+    patch.setattr(worker, 'run_cell', interrupt)
     assert run(arguments(finished.npz, folder, **GRID)).status == 130
   assert rows(folder) == rows(finished.folder)[:2]
   again(finished._replace(folder=folder))
@@ -132,7 +133,7 @@ def test_a_failing_cell_leaves_no_result_of_itself(finished, tmp_path, monkeypat
   def fail(*_, **__):
     raise RuntimeError('lost the device')
 
-  monkeypatch.setattr(working, 'run_cell', fail)
+  monkeypatch.setattr(worker, 'run_cell', fail)
   ended = run(arguments(finished.npz, folder, **GRID))
   assert ended.status == 2
   kept = {path.parent.name for path in folder.rglob('*') if path.is_file()}
@@ -163,9 +164,9 @@ def test_a_killed_sweep_resumes_on_other_devices(finished, tmp_path):
 def test_cells_from_before_there_were_judges_are_not_computed_again(copied, computed):
   """They were judged by SSIM, and stand in one table with those that are not."""
   expected = rows(copied.folder)
-  for result in results.read_cells(copied.folder, results.names(copied.folder)):
+  for result in read_cells(copied.folder, finished(copied.folder)):
     older = {name: v for name, v in result.configuration.items() if name != 'judge'}
-    results.write_cell(copied.folder, dataclasses.replace(result, configuration=older))
+    write_cell(copied.folder, dataclasses.replace(result, configuration=older))
   again(copied)
   assert computed == []
   assert rows(copied.folder) == expected
@@ -223,7 +224,7 @@ def test_trials_do_not_depend_on_the_environments_generator(copied, computed, na
 def test_cells_of_other_code_are_computed_anew_and_kept(copied, computed, monkeypatch):
   """An edit between two runs must not give out old scores as new ones, nor lose them."""
   before = cells(copied.folder)
-  monkeypatch.setattr('experiments.origin.source_key', lambda: 'edited')
+  monkeypatch.setattr('experiments.process.provenance.source_key', lambda: 'edited')
   other = copied._replace(folder=copied.folder.parent / 'other')
   one = {'tv_weight': 0.001, 'noise_scales': 0.1, 'inner_learning_rates': 0.1}
   again(other, store_dir=copied.folder, **one)

@@ -5,8 +5,9 @@ import dataclasses
 
 import pytest
 
-from experiments import results, rows
-from experiments.grid import Cell
+from experiments.analysis import results_csv
+from experiments.config.cell import Cell
+from experiments.store import cells
 from mamljax.audit.metrics import Metrics, Rate
 from mamljax.errors import InputError
 from tests.experiments.reported import make_result
@@ -16,7 +17,7 @@ METRICS = Metrics(
 )
 
 
-def configured(**changes) -> results.CellResult:
+def configured(**changes) -> cells.CellResult:
   """A result whose configuration was changed, to what no cell of today can be too."""
   result = make_result(dataset='mnist')
   return dataclasses.replace(result, configuration=result.configuration | changes)
@@ -29,7 +30,7 @@ def read_csv(path) -> list[dict[str, str]]:
 
 def test_csv_has_the_promised_columns_in_order(tmp_path):
   """Scripts rely on these names and on their order."""
-  header = rows.write_csv(tmp_path, []).read_text().splitlines()[0]
+  header = results_csv.write_csv(tmp_path, []).read_text().splitlines()[0]
   assert header.startswith(
     'dataset,network,ways,shots,target,attack,order,inner_steps,inner_learning_rate,epoch,'
     'defence,noise_scale,iterations,trials,accuracy,accuracy_low,accuracy_high,recall,'
@@ -41,9 +42,9 @@ def test_csv_has_the_promised_columns_in_order(tmp_path):
 
 def test_the_rest_of_the_configuration_follows():
   """Else two cells that differ in it would stand in the table as one."""
-  columns = [*rows.row(make_result())]
-  rest = [f.name for f in dataclasses.fields(Cell) if f.name not in rows.COLUMNS]
-  assert columns == [*rows.COLUMNS, *rest]
+  columns = [*results_csv.row(make_result())]
+  rest = [f.name for f in dataclasses.fields(Cell) if f.name not in results_csv.COLUMNS]
+  assert columns == [*results_csv.COLUMNS, *rest]
 
 
 def test_csv_says_what_the_cell_says(tmp_path):
@@ -53,7 +54,7 @@ def test_csv_says_what_the_cell_says(tmp_path):
     metrics=METRICS,
     timings={'seconds_per_trial': 0.1 + 0.2, 'compile_seconds': 1},
   )
-  (line,) = read_csv(rows.write_csv(tmp_path, [result]))
+  (line,) = read_csv(results_csv.write_csv(tmp_path, [result]))
   assert float(line['accuracy']) == 0.95
   assert (line['auc_low'], line['auc_high']) == ('0.98', '1.0')
   assert (line['precision'], line['precision_low'], line['tpr_at_fpr_0.1pct']) == ('', '', '')
@@ -61,14 +62,14 @@ def test_csv_says_what_the_cell_says(tmp_path):
   assert float(line['threshold']) == 1 / 3
   assert float(line['seconds_per_trial']) == 0.1 + 0.2
   assert (line['paper_accuracy'], line['paper_recall']) == ('0.92', '0.98')
-  assert line['hash'] == results.configuration_hash(result.configuration)
+  assert line['hash'] == cells.configuration_hash(result.configuration)
 
 
 def test_what_was_measured_besides_has_its_columns(tmp_path):
   """Learning and labels, where they were measured; empty where they were not."""
   learning = {'epoch': 3, 'accuracy': 0.8, 'low': 0.7, 'high': 0.9, 'tasks': 400}
   extra = {'learning': learning, 'label_accuracy': 0.75}
-  found = read_csv(rows.write_csv(tmp_path, [make_result(extra=extra), make_result()]))
+  found = read_csv(results_csv.write_csv(tmp_path, [make_result(extra=extra), make_result()]))
   names = ('learning_accuracy', 'learning_low', 'learning_high', 'label_accuracy')
   assert [[line[name] for name in names] for line in found] == [
     ['0.8', '0.7', '0.9', '0.75'],
@@ -79,9 +80,9 @@ def test_what_was_measured_besides_has_its_columns(tmp_path):
 def test_no_number_takes_the_place_of_what_was_asked(tmp_path):
   """The precision of matrix products was lost under the metric of that name."""
   result = dataclasses.replace(configured(precision='high'), metrics=METRICS)
-  line = rows.row(result)
+  line = results_csv.row(result)
   assert (line['matmul_precision'], line['precision']) == ('high', None)
-  idle = rows.idle_in(result.configuration)
+  idle = results_csv.idle_in(result.configuration)
   said = {k: v for k, v in result.configuration.items() if k not in idle | {'precision'}}
   assert {name: line[name] for name in said} == said
 
@@ -90,7 +91,7 @@ def test_csv_rows_keep_the_order_given(tmp_path):
   """Rows stand in grid order, whichever cell finished first."""
   ways = [7, 3, 5]
   found = [make_result(ways=way) for way in ways]
-  lines = read_csv(rows.write_csv(tmp_path, found))
+  lines = read_csv(results_csv.write_csv(tmp_path, found))
   assert [int(line['ways']) for line in lines] == ways
 
 
@@ -116,7 +117,7 @@ def test_csv_rows_keep_the_order_given(tmp_path):
 )
 def test_the_papers_number_stands_only_beside_its_own_experiment(change, shown):
   """Beside another attack, another game or a defended model it would compare unlike things."""
-  value = rows.row(configured(**change))['paper_accuracy']
+  value = results_csv.row(configured(**change))['paper_accuracy']
   assert value == (0.92 if shown else None)
 
 
@@ -126,6 +127,6 @@ def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path, folder):
   (tmp_path / 'file').write_text('kept')
   (tmp_path / 'occupied' / 'results.csv').mkdir(parents=True)
   with pytest.raises(InputError, match=str(tmp_path / folder)) as caught:
-    rows.write_csv(tmp_path / folder, [make_result()])
+    results_csv.write_csv(tmp_path / folder, [make_result()])
   assert '\n' not in str(caught.value)
   assert not list(tmp_path.rglob('*.tmp'))

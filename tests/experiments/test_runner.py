@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import compilation, models, playing, preparing, stages
-from experiments.grid import Cell
-from experiments.runner import run_cell
+from experiments.config.cell import Cell
+from experiments.engine import models, playing, preparing, stages
+from experiments.engine.runner import run_cell
+from experiments.process import compilation
 from mamljax.audit.combination import combine
 from mamljax.errors import Diverged, InputError
 from tests.experiments.tiny import CLASSES, write_npz

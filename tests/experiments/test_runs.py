@@ -5,7 +5,8 @@ import shlex
 
 import pytest
 
-from experiments import origin, runs
+from experiments.process import provenance
+from experiments.store import runs
 from mamljax.errors import InputError
 from tests.experiments.tiny import GRID, arguments, rows, run
 
@@ -28,7 +29,7 @@ def test_a_sweep_says_what_it_was(finished):
   assert shlex.split(said.command) == ['python', '-m', 'experiments.sweep', *typed]
   assert (said.kind, said.store, said.x) == ('sweep', '.', '')
   assert said.cells == [row['hash'] for row in rows(finished.folder)]
-  assert said.versions == origin.versions()
+  assert said.versions == provenance.versions()
   assert (said.device_kind, said.devices >= 1) == ('cpu', True)
   assert said.seconds > 0
 

@@ -11,8 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import figures, paper, playing, results, stages, timing
-from experiments.grid import Cell
+from experiments.analysis import figures, paper
+from experiments.config.cell import Cell
+from experiments.engine import playing, stages
+from experiments.store import cells
+from experiments.store.trials import Played
+from experiments.studies import attack_times
 from mamljax.types import Pool
 from tests.experiments.tiny import ROOT, finish, start, write_npz
 
@@ -53,14 +57,15 @@ MISTAKES = {
 READ_FLAGS = """
 import contextlib, io, json, sys
 from absl.testing import flagsaver
-from experiments import command, runtime
+from experiments import runtime
+from experiments.process import cli
 
 def say(typed):
   out, err = io.StringIO(), io.StringIO()
   sys.argv = ['runtime.py', '--chunk=2', typed]
   with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
     try:
-      command.run(runtime.main)
+      cli.run(runtime.main)
     except SystemExit as ended:
       return ended.code, out.getvalue(), err.getvalue()
 
@@ -135,13 +140,13 @@ def played(monkeypatch):
     del key, pool, shared
     notes.append((cell.chunk, indices.tolist(), mesh.size))
     compiling = 5.0 if len(notes) == 1 else 0.0
-    outcome = stages.Played(jnp.zeros(1), jnp.ones(1), None, None)
+    outcome = Played(jnp.zeros(1), jnp.ones(1), None, None)
     return playing.Block(outcome, np.zeros(1), next(seconds), compiling)
 
   def play(cell, shared, pool, *, stream, count, advance):
     del shared, pool, stream, advance
     notes.append((cell.chunk, count))
-    return playing.Scored(results.Trials([], [], [], []), None, None, 12.0, 3.0)
+    return playing.Scored(cells.Trials([], [], [], []), None, None, 12.0, 3.0)
 
   monkeypatch.setattr(playing, 'play_block', play_block)
   monkeypatch.setattr(playing, 'play', play)
@@ -151,7 +156,7 @@ def played(monkeypatch):
 def test_a_candidate_alone_is_alone_and_a_batch_is_shared_out(played):
   """Timed in a chunk, 'one candidate' would be no latency; cold, it would be compilation."""
   pool = Pool(*jnp.zeros((3, 2)))
-  row = timing.measure(CELL, cast(stages.Shared, ()), pool, repeats=3, candidates=24)
+  row = attack_times.measure(CELL, cast(stages.Shared, ()), pool, repeats=3, candidates=24)
   assert played == [(1, [0], 1), (1, [1], 1), (1, [2], 1), (1, [3], 1), (4, 24)]
   assert (row.seconds_one_low, row.seconds_one, row.seconds_one_high) == (1, 2, 6)
   assert (row.seconds_amortised, row.compile_seconds) == (0.5, 5)
@@ -185,14 +190,16 @@ def test_nothing_is_printed_for_other_sizes(data_size, iterations):
 
 def make_row(**changes):
   ours, theirs = (2.0, 1.0, 4.0, 0.5, 12.5), (8.0, 4.0, 16.0)
-  row = timing.Runtime('query', 3, 3, 1, 50, *ours, *theirs, 'cpu', 2, 0)
+  row = attack_times.Runtime('query', 3, 3, 1, 50, *ours, *theirs, 'cpu', 2, 0)
   return row._replace(**changes)
 
 
 def test_the_table_says_what_the_rows_say():
   """'-' where the paper has nothing, columns aligned."""
   bare = dict.fromkeys(('paper_seconds', 'paper_over_one', 'paper_over_amortised'))
-  header, first, second = timing.format_runtimes([make_row(), make_row(**bare)]).split('\n')
+  header, first, second = attack_times.format_runtimes([make_row(), make_row(**bare)]).split(
+    '\n'
+  )
   assert first.split() == ['query', '3', '50', '2', '[1,', '4]', '0.5', '12.5', '8', '4', '16']
   assert second.split()[-4:] == ['12.5', '-', '-', '-']
   assert len(header) == len(first) == len(second)
@@ -205,7 +212,7 @@ def test_the_picture_has_a_line_for_each_kind_of_time(tmp_path):
     for steps in (100, 50)
     for n in (10, 5)
   ]
-  figure = timing.draw_runtimes(rows)
+  figure = attack_times.draw_runtimes(rows)
   (axes,) = figure.axes
   lines = [np.asarray(line.get_xydata()).tolist() for line in axes.get_lines()]
   drawn = [line for line in lines if line]

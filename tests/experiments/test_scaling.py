@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from experiments import sizes
+from experiments.studies import sweep_times
 from tests.experiments.tiny import finish, mistaken, refused, start
 
 SIZES = [(1, 1, 100), (1, 4, 100), (1, 1, 1000)]
@@ -17,17 +17,17 @@ def test_every_size_is_measured_and_none_twice(tmp_path, monkeypatch):
 
   def measure(out, devices, cells, trials):
     measured.append((devices, cells, trials))
-    return sizes.Point(devices, cells, trials, 1.0, 0.5, 0.25)
+    return sweep_times.Point(devices, cells, trials, 1.0, 0.5, 0.25)
 
-  monkeypatch.setattr(sizes, 'measure', measure)
-  first = sizes.measure_all(tmp_path, SIZES)
-  assert sizes.measure_all(tmp_path, MORE) == [*first, (2, 1, 100, 1.0, 0.5, 0.25)]
+  monkeypatch.setattr(sweep_times, 'measure', measure)
+  first = sweep_times.measure_all(tmp_path, SIZES)
+  assert sweep_times.measure_all(tmp_path, MORE) == [*first, (2, 1, 100, 1.0, 0.5, 0.25)]
   assert measured == MORE
 
 
 def test_a_sweep_is_measured_from_start_to_end(tmp_path):
   """The real thing, at its smallest."""
-  point = sizes.measure(tmp_path / 'out', 1, 2, 4)
+  point = sweep_times.measure(tmp_path / 'out', 1, 2, 4)
   assert point[:3] == (1, 2, 4)
   assert 0 < point.trial_seconds < point.wall_seconds
   assert list(tmp_path.iterdir()) == []
@@ -71,14 +71,14 @@ def test_a_mistake_is_one_line(said, typed):
   refused(said[typed], MISTAKES[typed], program='scaling')
 
 
-@pytest.mark.parametrize('known', [[], [sizes.Point(1, 1, 100, 9.0, 1.0, 2.0)]])
+@pytest.mark.parametrize('known', [[], [sweep_times.Point(1, 1, 100, 9.0, 1.0, 2.0)]])
 def test_without_devices_it_only_simulates(tmp_path, known):
   """The scheduler of another cluster, say, in a second; what was measured stays."""
-  (tmp_path / 'growth.csv').write_text(sizes.table(known))
+  (tmp_path / 'growth.csv').write_text(sweep_times.table(known))
   typed = ['--devices=', '--tasks=8,16', '--simulated_cells=200', f'--output_dir={tmp_path}']
   ended = finish(start(typed, module='scaling'))
   assert ended.status == 0, ended.err
   with (tmp_path / 'tasks.csv').open(newline='') as file:
     assert [line['tasks'] for line in csv.DictReader(file)] == ['8', '16']
-  assert (tmp_path / 'growth.csv').read_text() == sizes.table(known)
+  assert (tmp_path / 'growth.csv').read_text() == sweep_times.table(known)
   assert (tmp_path / 'scaling.png').exists()

@@ -6,38 +6,41 @@ import math
 import numpy as np
 import pytest
 
-from experiments import cost, scheduling
-from experiments.grid import Cell
+from experiments.config.cell import Cell
+from experiments.studies import scheduler_simulation
+from experiments.sweeping import cost
 from tests.experiments.reported import make_result
 
 
 @pytest.mark.parametrize('tasks', [1, 3, 40, 700])
 def test_no_schedule_beats_the_work_and_none_is_far_behind(tasks):
   """Below the ideal work would be lost; far above it tasks would idle beside work."""
-  seconds = scheduling.durations(2000, mean=10, spread=1, seed=0)
-  outcome = scheduling.simulate(seconds, tasks, start=1, operation=0)
+  seconds = scheduler_simulation.durations(2000, mean=10, spread=1, seed=0)
+  outcome = scheduler_simulation.simulate(seconds, tasks, start=1, operation=0)
   assert outcome.ideal - 1e-6 <= outcome.makespan <= outcome.ideal + seconds.max()
 
 
 def test_one_task_takes_the_sum():
   """By hand."""
-  outcome = scheduling.simulate([3.0, 1.0, 2.0], 1, start=5, operation=0.5)
+  outcome = scheduler_simulation.simulate([3.0, 1.0, 2.0], 1, start=5, operation=0.5)
   assert outcome.makespan == pytest.approx(5 + 6 + 3 * 25 * 0.5)
 
 
 def test_a_slow_file_server_is_what_ends_the_growth():
   """Where the server is busy all the time more tasks must not help."""
-  seconds = scheduling.durations(3000, mean=1, spread=0.5, seed=0)
-  few, many = (scheduling.simulate(seconds, n, start=0, operation=0.01) for n in (100, 1000))
+  seconds = scheduler_simulation.durations(3000, mean=1, spread=0.5, seed=0)
+  few, many = (
+    scheduler_simulation.simulate(seconds, n, start=0, operation=0.01) for n in (100, 1000)
+  )
   assert many.makespan > 0.8 * few.makespan
   assert many.busy > 0.9
 
 
 def test_cells_have_the_mean_that_was_asked_for():
   """Else the simulated hours are another sweep's."""
-  assert scheduling.durations(10**5, mean=60, spread=1, seed=0).mean() == pytest.approx(
-    60, 0.02
-  )
+  assert scheduler_simulation.durations(
+    10**5, mean=60, spread=1, seed=0
+  ).mean() == pytest.approx(60, 0.02)
 
 
 def measured(cell: Cell, seconds: float, memory: float):

@@ -9,8 +9,12 @@ import pytest
 from absl import flags as absl_flags
 from absl.testing import flagsaver
 
-from experiments import claims, failures, flags, operation, queueing, results, status, working
-from experiments.grid import Cell
+from experiments import status
+from experiments.config import flags, sharing
+from experiments.config.cell import Cell
+from experiments.store import failures, leases
+from experiments.store.cells import cell_hash
+from experiments.sweeping import queue, worker
 from mamljax.errors import InputError
 from tests.experiments.tiny import GRID, arguments, cells, finish, rows, run, scores, start
 
@@ -34,7 +38,7 @@ def test_two_shards_share_the_cells_and_the_last_completes_the_table(finished, t
 def test_what_another_task_computes_is_left_to_it(finished, tmp_path, monkeypatch):
   """Else a hundred tasks would do the same cell a hundred times."""
   folder, taken = tmp_path / 'out', rows(finished.folder)[3]['hash']
-  with claims.Claims(folder, lease=60) as others:
+  with leases.Claims(folder, lease=60) as others:
     assert others.take(taken)
     ended = work(finished, folder, '--num_shards=2', '--shard=0')
   assert ended.status == 0
@@ -46,9 +50,9 @@ def test_what_another_task_computes_is_left_to_it(finished, tmp_path, monkeypatc
 def test_a_task_that_is_alone_waits_for_the_others(finished, tmp_path, monkeypatch, caplog):
   """Two sweeps at once on one folder: both must end with the whole table."""
   folder, taken = tmp_path / 'out', rows(finished.folder)[0]['hash']
-  with claims.Claims(folder, lease=60) as others:
+  with leases.Claims(folder, lease=60) as others:
     assert others.take(taken)
-    monkeypatch.setattr(working.time, 'sleep', lambda _: others.release(taken))
+    monkeypatch.setattr(worker.time, 'sleep', lambda _: others.release(taken))
     ended = work(finished, folder)
   assert ended.status == 0
   assert f'waiting for 1 cells, computed by process {os.getpid()} on' in caplog.text
@@ -58,10 +62,10 @@ def test_a_task_that_is_alone_waits_for_the_others(finished, tmp_path, monkeypat
 @pytest.mark.parametrize('text', ['', '{"host": "gone"}', None])
 def test_a_claim_without_a_sign_of_life_expires(tmp_path, monkeypatch, text):
   """A machine that lost its power must not keep its cell forever."""
-  with claims.Claims(tmp_path, lease=60) as gone, claims.Claims(tmp_path, lease=60) as mine:
+  with leases.Claims(tmp_path, lease=60) as gone, leases.Claims(tmp_path, lease=60) as mine:
     assert gone.take('cell')
     assert not mine.take('cell')
-    path = claims.folder(tmp_path) / 'cell.json'
+    path = leases.folder(tmp_path) / 'cell.json'
     elsewhere = json.loads(path.read_text()) | {'machine': 'another'}
     path.write_text(json.dumps(elsewhere) if text is None else text)
     assert not mine.take('cell')
@@ -77,7 +81,7 @@ def test_the_claim_of_a_dead_process_of_this_machine_expires_at_once(finished, t
   while not list(tmp_path.glob('claims/*.json')) and process.poll() is None:
     time.sleep(0.01)
   (path,) = tmp_path.glob('claims/*.json')
-  with claims.Claims(tmp_path, lease=10**6) as mine:
+  with leases.Claims(tmp_path, lease=10**6) as mine:
     time.sleep(0.1)
     assert not mine.take(path.stem)
     process.kill()
@@ -87,20 +91,20 @@ def test_the_claim_of_a_dead_process_of_this_machine_expires_at_once(finished, t
 
 def test_a_claim_lives_while_its_task_does(tmp_path):
   """A cell of hours is longer than any lease."""
-  with claims.Claims(tmp_path, lease=0.2) as held:
+  with leases.Claims(tmp_path, lease=0.2) as held:
     assert held.take('cell')
     time.sleep(0.5)
-    found = claims.find(claims.folder(tmp_path) / 'cell.json')
+    found = leases.find(leases.folder(tmp_path) / 'cell.json')
     assert found is not None
-    assert not claims.is_silent(claims.folder(tmp_path) / 'cell.json', found, 0.2)
-  assert claims.find(claims.folder(tmp_path) / 'cell.json') is None
+    assert not leases.is_silent(leases.folder(tmp_path) / 'cell.json', found, 0.2)
+  assert leases.find(leases.folder(tmp_path) / 'cell.json') is None
 
 
 def test_of_many_that_clear_an_expired_claim_one_gets_it(tmp_path, monkeypatch):
   """Renaming is the decision, and it is made once."""
-  tasks = [claims.Claims(tmp_path, lease=60) for _ in range(8)]
+  tasks = [leases.Claims(tmp_path, lease=60) for _ in range(8)]
   with tasks[0]:
-    path = claims.folder(tmp_path) / 'cell.json'
+    path = leases.folder(tmp_path) / 'cell.json'
     path.write_text('')
     assert not any(task.take('cell') for task in tasks)
     now = time.monotonic()
@@ -114,7 +118,7 @@ def test_shares_are_stable_and_cover_all_cells():
   grid = [Cell(seed=seed) for seed in range(200)]
   for count in (1, 3, 7):
     shares = [
-      {c for c in grid if queueing.in_share(c, shard=shard, num_shards=count)}
+      {c for c in grid if queue.in_share(c, shard=shard, num_shards=count)}
       for shard in range(count)
     ]
     assert sum(map(len, shares)) == len(set.union(*shares)) == 200
@@ -152,10 +156,10 @@ def test_an_array_that_cannot_be_was_a_traceback(monkeypatch, name, value):
     how()
 
 
-def how(*typed) -> operation.Operation:
+def how(*typed) -> sharing.Operation:
   with flagsaver.flagsaver():
     flags.FLAGS(['sweep', *typed])
-    return operation.read()
+    return sharing.read()
 
 
 @pytest.mark.parametrize(
@@ -170,17 +174,17 @@ def test_a_share_that_cannot_be_is_refused(typed):
 
 def test_failures_are_kept_and_tried_again_and_then_left_alone(finished, tmp_path, monkeypatch):
   """A night's sweep must say in the morning what failed, and must not fail at it forever."""
-  folder, real = tmp_path / 'out', working.run_cell
+  folder, real = tmp_path / 'out', worker.run_cell
   bad = rows(finished.folder)[2]
   tried = []
 
   def fail(cell, **options):
-    if results.cell_hash(cell) != bad['hash']:
+    if cell_hash(cell) != bad['hash']:
       return real(cell, **options)
     tried.append(cell)
     raise RuntimeError('lost\nthe device')
 
-  monkeypatch.setattr(working, 'run_cell', fail)
+  monkeypatch.setattr(worker, 'run_cell', fail)
   for times in (1, 2, 2):
     ended = work(finished, folder, '--max_failures=2')
     assert ended.status == 2
@@ -192,7 +196,7 @@ def test_failures_are_kept_and_tried_again_and_then_left_alone(finished, tmp_pat
   told = '\n'.join(status.report(folder, lease=60))
   assert '7 of 8 cells done, 0 running, 1 failed, 0 waiting' in told
   assert 'RuntimeError: lost the device' in told
-  monkeypatch.setattr(working, 'run_cell', real)
+  monkeypatch.setattr(worker, 'run_cell', real)
   assert work(finished, folder, '--max_failures=3').status == 0
   assert failures.find(folder, bad['hash']) is None
   assert rows(folder) == rows(finished.folder)
@@ -202,14 +206,14 @@ def test_without_memory_the_chunk_is_halved_and_the_row_says_so(
   finished, tmp_path, monkeypatch
 ):
   """The numbers must be those of the chunk that was run, and be called so."""
-  real = working.run_cell
+  real = worker.run_cell
 
   def small(cell, **options):
     if cell.chunk > 2:
       raise MemoryError
     return real(cell, **options)
 
-  monkeypatch.setattr(working, 'run_cell', small)
+  monkeypatch.setattr(worker, 'run_cell', small)
   assert work(finished, tmp_path, chunk=8).status == 0
   assert [row['chunk'] for row in rows(tmp_path)] == ['8'] * 8
   assert [row['chunk_run'] for row in rows(tmp_path)] == ['2'] * 8
@@ -238,7 +242,7 @@ def test_out_of_memory_in_other_words_was_a_failed_cell(words):
     raise InterruptedError
 
   with pytest.raises(InterruptedError):
-    working.within_memory(Cell(chunk=4), small)
+    worker.within_memory(Cell(chunk=4), small)
   assert tried == [4, 2]
 
 
@@ -253,15 +257,15 @@ def test_a_failed_cell_is_no_failure_of_a_task_while_others_work(
 ):
   """Kubernetes and SLURM may end all tasks where one fails; the last of them says it."""
   folder, table = tmp_path / 'out', rows(finished.folder)
-  real = working.run_cell
+  real = worker.run_cell
 
   def fail(cell, **options):
-    if results.cell_hash(cell) == table[2]['hash']:
+    if cell_hash(cell) == table[2]['hash']:
       raise FloatingPointError
     return real(cell, **options)
 
-  monkeypatch.setattr(working, 'run_cell', fail)
-  with claims.Claims(folder, lease=60) as others:
+  monkeypatch.setattr(worker, 'run_cell', fail)
+  with leases.Claims(folder, lease=60) as others:
     assert others.take(table[0]['hash'])
     early = work(finished, folder, '--num_shards=2', '--shard=0')
   last = work(finished, folder, '--num_shards=2', '--shard=1')

@@ -2,8 +2,10 @@
 
 import pytest
 
-from experiments import models, runs, working
-from experiments.results import read_cells
+from experiments.engine import models
+from experiments.store import runs
+from experiments.store.cells import read_cells
+from experiments.sweeping import worker
 from tests.experiments.tiny import arguments, rows, run, write_npz
 
 OPTIONS = {'epochs': 1, 'tasks_per_round': 2, 'rounds_per_epoch': 2}
@@ -41,7 +43,7 @@ def test_the_store_holds_what_is_shared_and_the_folder_what_is_its_own(first):
 
 def test_another_sweep_takes_finished_cells_from_the_store(first, monkeypatch):
   """The undefended cell stands in every noise figure, and must be computed for one only."""
-  monkeypatch.setattr(working, 'run_cell', lambda *_, **__: pytest.fail('computed again'))
+  monkeypatch.setattr(worker, 'run_cell', lambda *_, **__: pytest.fail('computed again'))
   ended = into(first, 'second')
   assert ended.status == 0, ended.err
   assert rows(first / 'second') == rows(first / 'first')

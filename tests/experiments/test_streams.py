@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.streams import Stream, TrialStream, stream_key
+from experiments.config.streams import Stream, TrialStream, stream_key
 
 SOURCES = Path(__file__).parents[2] / 'experiments'
 

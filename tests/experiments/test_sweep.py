@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from experiments import origin
+from experiments.process import provenance
 from tests.experiments.tiny import GRID, OPTIONS, arguments, cells, rows, run, write_npz
 
 # As later work reads them: issue 2, "Interfaces".
@@ -45,8 +45,8 @@ def test_a_cell_file_says_how_its_numbers_came_about(finished):
     assert content['configuration']['dataset'] == f'npz:{finished.npz}'
     assert content['configuration']['trials'] == OPTIONS['trials']
     assert content['seed'] == content['configuration']['seed'] == 0
-    assert content['versions'] == origin.versions()
-    if origin.git_revision():
+    assert content['versions'] == provenance.versions()
+    if provenance.git_revision():
       assert re.fullmatch(r'[0-9a-f]{40}(-dirty)?', content['git_revision'])
     assert content['device_kind'] == 'cpu'
     assert content['timings']['seconds_per_trial'] > 0

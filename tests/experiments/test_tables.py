@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from experiments.grid import Cell
-from experiments.results import CellResult, Trials
-from experiments.tables import format_table
+from experiments.analysis.tables import format_table
+from experiments.config.cell import Cell
+from experiments.store.cells import CellResult, Trials
 from mamljax.audit.metrics import Metrics, Rate
 
 CELL = dataclasses.asdict(Cell(ways=5, trials=100))

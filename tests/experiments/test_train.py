@@ -5,8 +5,10 @@ import dataclasses
 
 import pytest
 
-from experiments import models, runs, train
-from experiments.grid import Model
+from experiments import train
+from experiments.config.cell import Model
+from experiments.engine import models
+from experiments.store import runs
 from tests.experiments.tiny import arguments, finish, run, start, write_npz
 
 OPTIONS = {

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import claims, progress, status, working
-from experiments.stages import Played
+from experiments import status
+from experiments.store import leases, trials
+from experiments.store.trials import Played
+from experiments.sweeping import worker
 from mamljax.errors import InputError
 from tests.experiments.test_sharing import work
 from tests.experiments.tiny import finish, rows, start
@@ -22,9 +24,11 @@ def test_status_says_what_runs_and_what_is_slow(copied):
   for name in names[:3]:
     (copied.folder / 'cells' / f'{name}.json').unlink()
   kept = Played(np.zeros(3), np.ones(3, bool), None, None)
-  block = progress.Block(kept, np.zeros((3, 1, 1, 1)), 1.0, 1.0)
-  progress.Keeper(progress.folder(copied.folder), names[0], 'stamp', every=0).keep(5, [block])
-  with claims.Claims(copied.folder, lease=60) as held:
+  block = trials.Block(kept, np.zeros((3, 1, 1, 1)), 1.0, 1.0)
+  trials.Keeper(trials.progress_folder(copied.folder), names[0], 'stamp', every=0).keep(
+    5, [block]
+  )
+  with leases.Claims(copied.folder, lease=60) as held:
     held.take(names[0])
     lines = status.report(copied.folder, lease=60)
   assert lines[0] == '5 of 8 cells done, 1 running, 0 failed, 2 waiting'
@@ -47,7 +51,7 @@ def test_status_says_that_a_guess_is_one(copied):
 def test_the_bar_is_about_the_share_and_what_is_taken_beyond(finished, tmp_path, monkeypatch):
   """Else the bar of a task of many would end at a part, and tell a time for all cells."""
   bars = []
-  monkeypatch.setattr(working, 'bar', lambda **told: bars.append(Bar(**told)) or bars[-1])
+  monkeypatch.setattr(worker, 'bar', lambda **told: bars.append(Bar(**told)) or bars[-1])
   first = {row['hash'] for row in rows(finished.folder) if int(row['hash'], 16) % 2 == 0}
   assert work(finished, tmp_path, '--num_shards=2', '--shard=0').status == 0
   (bar,) = bars
@@ -96,7 +100,7 @@ def test_status_names_the_folder_that_was_meant(tmp_path, typed):
 def test_a_machine_is_told_a_line_a_minute(finished, tmp_path, monkeypatch):
   """A progress bar is for a person; a log is read by programs."""
   clock = itertools.count(0, 100)
-  monkeypatch.setattr(working.time, 'monotonic', lambda: next(clock))
+  monkeypatch.setattr(worker.time, 'monotonic', lambda: next(clock))
   ended = work(finished, tmp_path, '--shard=0')
   told = [json.loads(line) for line in ended.out.splitlines() if line.startswith('{')]
   assert len(told) >= 16

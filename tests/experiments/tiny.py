@@ -16,7 +16,8 @@ from unittest import mock
 import numpy as np
 from absl.testing import flagsaver
 
-from experiments import command, sweep
+from experiments import sweep
+from experiments.process import cli
 
 ROOT = Path(__file__).parents[2]
 CLASSES, PER_CLASS = 4, 20
@@ -84,7 +85,7 @@ def run(argv: Sequence[str], *, main: Callable[[Sequence[str]], None] = sweep.ma
     contextlib.redirect_stderr(err),
   ):
     try:
-      command.run(main)
+      cli.run(main)
     except SystemExit as ended:
       return Ended(int(ended.code or 0), out.getvalue(), err.getvalue())
   raise AssertionError('a command ends by exiting')
@@ -94,14 +95,14 @@ def run(argv: Sequence[str], *, main: Callable[[Sequence[str]], None] = sweep.ma
 _SAY = """
 import contextlib, importlib, io, json, sys
 from absl.testing import flagsaver
-from experiments import command
+from experiments.process import cli
 
 def say(argv):
   out, err = io.StringIO(), io.StringIO()
   sys.argv = [f'{name}.py', *argv]
   with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
     try:
-      command.run(module.main)
+      cli.run(module.main)
     except SystemExit as ended:
       return ended.code, out.getvalue(), err.getvalue()
 

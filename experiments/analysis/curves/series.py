@@ -1,0 +1,162 @@
+"""Finished cells as curves: what agrees in everything but one field, x, by rising x."""
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from experiments.config.attacks import idle_in
+from experiments.store.cells import Summary
+from mamljax.audit.metrics import Rate
+from mamljax.defences import parse_defence
+from mamljax.errors import InputError, unknown
+
+NOISE = 'noise_scale'
+
+_POINTS = {
+  'support_noise': 'support data',
+  'inner_gradient_noise': 'adaptation gradient',
+  'query_noise': 'query data',
+  'outgoing_gradient_noise': 'validation gradient',
+}
+_FIRST = ('dataset', 'target', 'attack')  # where these tell curves apart, values suffice
+# From ways and shots, and from whether the threshold is known: sets no curve apart.
+_FOLLOWS = ('chunk', 'calibration_trials')
+_OF_NOISE = ('defence', NOISE, 'noise_mean', 'clip_noisy_images')
+
+
+class Curve(NamedTuple):
+  """Cells that agree in everything but x.
+
+  Attributes:
+    noise: where noise is added, in the paper's words; '' unless x is the noise scale.
+    label: what sets the curve apart from the others; '' if nothing does.
+    xs: rising; along the noise scale, the standard deviation that is added.
+    cells: one for each of `xs`.
+    undefended: the cell that a curve along the noise scale starts from, if there is one.
+  """
+
+  noise: str
+  label: str
+  xs: tuple[float, ...]
+  cells: tuple[Summary, ...]
+  undefended: Summary | None
+
+
+def find_curves(results: Sequence[Summary], x: str) -> list[Curve]:
+  """The curves along `x`, in the order in which their first cells are given.
+
+  Raises:
+    InputError: if there is no cell, none with noise along 'noise_scale', or `x` is not a
+      field of cells that holds numbers.
+  """
+  if not results:
+    raise InputError(f'no finished cell to draw against {x!r}')
+  fields = results[0].configuration
+  numbers = [name for name, value in fields.items() if type(value) in (int, float)]
+  if x not in numbers:
+    raise unknown('field to draw against', x, numbers)
+  if x == NOISE:
+    return _noise_curves(results)
+  points = [(cell.configuration[x], cell) for cell in results]
+  return [_curve('', label, group) for label, group in _split(points, (x,)).items()]
+
+
+def attack_accuracy(cell: Summary) -> Rate:
+  """The accuracy of the attack, NaN without trials."""
+  return cell.metrics.accuracy or Rate(math.nan, math.nan, math.nan)
+
+
+def learning_accuracy(cell: Summary) -> Rate:
+  """The accuracy of learning, NaN where it was not measured."""
+  found = cell.extra.get('learning', {})
+  return Rate(*(found.get(name, math.nan) for name in ('accuracy', 'low', 'high')))
+
+
+def is_local(cell: Summary) -> bool:
+  """Whether one task-learner is attacked, so that guessing is right half of the time."""
+  return cell.configuration.get('learners', 1) == 1
+
+
+def _noise_curves(results: Sequence[Summary]) -> list[Curve]:
+  """The curves of each defence, over the standard deviation that it adds.
+
+  A mean without a deviation has no place among these, and is left out.
+  """
+  panels: dict[str, list[tuple[float, Summary]]] = {}
+  undefended = {}
+  for cell in results:
+    if cell.configuration['defence'] == 'none':
+      undefended[_key(cell, _OF_NOISE)] = cell
+    elif cell.configuration[NOISE]:
+      noise, scale = _added(cell.configuration)
+      panels.setdefault(noise, []).append((scale, cell))
+  if not panels:
+    raise InputError('no finished cell has noise to draw against')
+  return [
+    _curve(noise, label, points, undefended.get(_key(points[0][1], _OF_NOISE)))
+    for noise, panel in panels.items()
+    for label, points in _split(panel, ('defence', NOISE)).items()
+  ]
+
+
+def _added(configuration: dict[str, Any]) -> tuple[str, float]:
+  """Where a defence adds noise, and the standard deviation at the first of these places."""
+  factors = parse_defence(configuration['defence'])
+  first = next(iter(factors.values()))
+  places = (
+    f'{"" if factor == first else f"{factor / first:g} x "}{_POINTS.get(part, part)}'
+    for part, factor in factors.items()
+  )
+  # 12 digits: 0.1 x 3 is no other scale than 0.3.
+  return ' + '.join(places), float(f'{first * configuration[NOISE]:.12g}')
+
+
+def _split(
+  points: Sequence[tuple[float, Summary]], apart: Collection[str]
+) -> dict[str, list[tuple[float, Summary]]]:
+  """The points of each curve, by label: cells that agree in all fields but `apart`."""
+  groups: dict[tuple[Any, ...], list[tuple[float, Summary]]] = {}
+  for point in points:
+    groups.setdefault(_key(point[1], apart), []).append(point)
+  return dict(zip(_labels(list(map(dict, groups))), groups.values(), strict=True))
+
+
+def _key(cell: Summary, apart: Collection[str]) -> tuple[tuple[str, Any], ...]:
+  """The fields that set a cell apart from others, with their values."""
+  fields = cell.configuration.items()
+  return tuple(pair for pair in fields if pair[0] not in {*apart, *_FOLLOWS})
+
+
+def _labels(groups: Sequence[dict[str, Any]]) -> list[str]:
+  """Short names: the fewest fields, in order of their interest, that tell all apart.
+
+  A field that an attack does not read is left out of its names: attack and target, which say
+  so, come first.
+  """
+  telling: list[str] = []
+  for name in sorted(groups[0], key=lambda name: name not in _FIRST):
+    if _distinct(groups, [*telling, name]) > _distinct(groups, telling):
+      telling.append(name)
+  return [
+    ', '.join(_say(name, group[name]) for name in telling if name not in idle_in(group))
+    for group in groups
+  ]
+
+
+def _distinct(groups: Sequence[dict[str, Any]], names: Sequence[str]) -> int:
+  return len({tuple(group[name] for name in names) for group in groups})
+
+
+def _say(name: str, value: Any) -> str:
+  return str(value) if name in _FIRST else f'{name}={value}'
+
+
+def _curve(
+  noise: str,
+  label: str,
+  points: Sequence[tuple[float, Summary]],
+  undefended: Summary | None = None,
+) -> Curve:
+  """A curve from points in any order."""
+  xs, cells = zip(*sorted(points, key=lambda point: point[0]), strict=True)
+  return Curve(noise, label, xs, cells, undefended)

@@ -1,0 +1,1 @@
+"""From flags to frozen configurations: what one cell, and a grid of cells, is."""

@@ -1,0 +1,1 @@
+"""One cell computed: model, preparation, trials in blocks, calibration, result."""

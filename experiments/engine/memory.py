@@ -1,0 +1,127 @@
+"""The memory that a cell cannot do without, counted before anything is compiled.
+
+XLA needs more: what is counted are arrays that must be there at the same time, so that a cell
+that is refused could not have been computed. How much it takes,
+`experiments.sweeping.cost` guesses.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from experiments.config.attacks import make_options
+from experiments.config.cell import Cell, Model
+from experiments.engine import models
+from experiments.engine.playing import CHUNKS_PER_BLOCK
+from mamljax import machine
+from mamljax.data import Splits
+from mamljax.errors import InputError
+from mamljax.networks import init_params
+
+_NUMBER = 4  # bytes of a float32
+
+
+def check(cell: Cell, splits: Splits) -> None:
+  """Refuses a cell that the machine cannot hold.
+
+  A CPU's devices share its memory, and what they ask for beyond it ends the process. An
+  accelerator says so, and smaller chunks are tried: there one trial at a time decides.
+
+  Raises:
+    InputError: if its arrays are larger than the memory.
+  """
+  if jax.default_backend() != 'cpu':
+    cell = dataclasses.replace(cell, chunk=1)
+  numbers = max(least_numbers(part, splits) for part in cell.alone)
+  require(f'{cell.attack} on {cell.network}', _devices() * numbers)
+  if max(cell.epoch, cell.learning_epoch) > 0:
+    check_training(cell, splits)
+
+
+def check_training(model: Model, splits: Splits) -> None:
+  """Refuses a training whose gradients of a round the machine cannot hold.
+
+  Raises:
+    InputError: as `check` does.
+  """
+  require(f'training {model.network}', model.tasks_per_round * _network(model, splits)[0])
+
+
+def require(told: str, numbers: int) -> None:
+  """Refuses what keeps more float32 numbers at once than fit the memory."""
+  least, known = _NUMBER * numbers, _memory()
+  if known is not None and least > known:
+    raise InputError(
+      f'{told} needs {least / 2**30:,.1f} GiB at the least, and there are '
+      f'{known / 2**30:,.1f}: give smaller numbers, such as --chunk, --filters, --image_size, '
+      f'--trials, --sketch, --shadows, --restarts or --tasks_per_round'
+    )
+
+
+def sent_numbers(model: Model, splits: Splits) -> int:
+  """The numbers of a task's images and of the gradient that its learner sends."""
+  pixels = math.prod(splits.victims.images.shape[1:])
+  return 2 * model.ways * model.shots * pixels + _network(model, splits)[0]
+
+
+def least_numbers(cell: Cell, splits: Splits) -> int:
+  """The numbers that a device holds at once of a cell of one attack on one gradient."""
+  pixels = math.prod(splits.victims.images.shape[1:])
+  parameters, layers = _network(cell, splits)
+  block = CHUNKS_PER_BLOCK * cell.chunk * cell.learners * sent_numbers(cell, splits)
+  if cell.attack != 'reconstruction':
+    return block + _learned(cell, parameters)
+  images = cell.chunk * cell.learners * cell.restarts * cell.ways * cell.shots
+  return block + images * (pixels + layers)
+
+
+def _learned(cell: Cell, parameters: int) -> int:
+  """The numbers of what an attack makes of public images: shadows, or a covariance."""
+  options: Any = make_options(cell)
+  kept = min(getattr(options, 'sketch', parameters), parameters)
+  shadows = getattr(options, 'shadows', None)
+  if shadows is not None:
+    return shadows * kept
+  return kept**2 if hasattr(options, 'sketch') else 0
+
+
+def _network(model: Model, splits: Splits) -> tuple[int, int]:
+  """How many parameters a network has, and numbers between its layers for one image."""
+  return _count(_plain(model), splits.victims.images.shape[1:])
+
+
+def _plain(model: Model) -> Model:
+  """The model but for what its network's size does not depend on."""
+  names = ('network', 'filters', 'ways', 'normalization', 'downsampling')
+  return Model(**{name: getattr(model, name) for name in names})
+
+
+@functools.lru_cache(maxsize=256)
+def _count(model: Model, shape: tuple[int, int, int]) -> tuple[int, int]:
+  network: Any = models.describe_training(model).loss_fn.network
+  params = jax.eval_shape(lambda: init_params(jax.random.key(0), network, shape))
+
+  def apply(params: Any, images: jax.Array) -> Any:
+    return network.apply({'params': params}, images, capture_intermediates=True)[1]
+
+  image = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+  return _size(params), _size(jax.eval_shape(apply, params, image))
+
+
+def _size(tree: Any) -> int:
+  return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+
+def _memory() -> float | None:
+  """The bytes that there are, if they are known."""
+  stats = jax.local_devices()[0].memory_stats() or {}
+  return stats.get('bytes_limit', machine.memory_bytes())
+
+
+def _devices() -> int:
+  """How many devices share the memory."""
+  return jax.local_device_count() if jax.default_backend() == 'cpu' else 1

@@ -1,0 +1,47 @@
+"""What matrix products of less precision than float32's cost a gradient, on this device."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from experiments.config.cell import Model
+from experiments.config.streams import Stream, stream_key
+from experiments.engine import models
+from mamljax.errors import Diverged
+from mamljax.finite import is_finite
+from mamljax.maml import meta_gradient
+from mamljax.tasks import sample_task
+from mamljax.types import Params, Pool
+
+
+def gradient_error(model: Model, params: Params, pool: Pool) -> float:
+  """How far a task's meta-gradient is from that of float32's products, in units of its norm.
+
+  Zero where the model's precision is 'highest', and on a CPU, which knows no other.
+
+  Raises:
+    Diverged: if one of them is not finite.
+  """
+  if model.precision == 'highest':
+    return 0.0
+  exact = dataclasses.replace(model, precision='highest')
+  found, wanted = (_gradient(which, params, pool) for which in (model, exact))
+  if not is_finite((found, wanted)):
+    raise Diverged('a gradient is not finite, so that the cost of a lower precision is unknown')
+  return float(jnp.linalg.norm(found - wanted) / jnp.linalg.norm(wanted))
+
+
+def _gradient(model: Model, params: Params, pool: Pool) -> jax.Array:
+  """The meta-gradient of the first task that the model's seed draws, in one vector."""
+  described = models.describe_training(model)
+  draw = functools.partial(sample_task, ways=model.ways, shots=model.shots)
+
+  @jax.jit
+  def send(pool: Pool, params: Params) -> jax.Array:
+    task = draw(stream_key(model.seed, Stream.GRADIENT_ERROR), pool)
+    return ravel_pytree(meta_gradient(described.loss_fn, params, task, described.inner))[0]
+
+  return send(jax.device_put(pool), params)

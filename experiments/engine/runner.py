@@ -1,0 +1,128 @@
+"""One cell: a model, calibration trials and reported trials, and what they add up to."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import logging
+
+from experiments.config.cell import Cell
+from experiments.engine import models, playing
+from experiments.engine.phases import choose, play_all, sum_up
+from experiments.engine.precision import gradient_error
+from experiments.process import provenance
+from experiments.store import cells
+from experiments.store.reconstructions import Examples
+from experiments.store.trials import Keeper, progress_folder
+from mamljax import training
+from mamljax.audit.metrics import Metrics, evaluate
+from mamljax.data import Splits
+
+
+def run_cell(
+  cell: Cell,
+  *,
+  data_dir: Path | None,
+  store_dir: Path,
+  advance: Callable[[int], Any],
+  save_seconds: float = 30.0,
+) -> tuple[cells.CellResult, Examples | None]:
+  """Computes a cell.
+
+  Args:
+    cell: what to compute.
+    data_dir: where prepared data sets are.
+    store_dir: where checkpoints, and trials of unfinished cells, are kept.
+    advance: called with the number of trials done since it was last called.
+    save_seconds: how often they are.
+
+  Returns:
+    The result, on trials that are apart from those that chose the threshold, unless it is
+    known beforehand; and the first reconstructions, if the attack makes any.
+  """
+  revision, splits = _revision(), models.splits_of(cell, data_dir)
+  kept: dict[str, Any] = {'store_dir': store_dir, 'save_seconds': save_seconds}
+  learned = max(cell.epoch, cell.learning_epoch)
+  epochs = [*(part.epoch for part in cell.alone), learned]
+  states = dict(models.trained_states(cell.model, epochs, splits=splits, **kept))
+  phases = play_all(
+    cell,
+    {epoch: state.params for epoch, state in states.items()},
+    splits,
+    advance=advance,
+    keeper=_keeper(cell, **kept),
+  )
+  report, calibrate, _ = phases
+  result = cells.CellResult(
+    configuration=dataclasses.asdict(cell),
+    seed=cell.seed,
+    versions=provenance.versions(),
+    git_revision=revision,
+    device_kind=jax.devices()[0].device_kind,
+    timings=sum_up(phases),
+    metrics=_judge(cell, report.trials, choose(cell, calibrate)),
+    trials=report.trials,
+    calibration=calibrate.trials,
+    extra=_learning(cell, learned, states[learned], splits)
+    | _labels(report)
+    | _known(cell)
+    | _error(cell, states[cell.epoch], splits),
+  )
+  return result, report.examples
+
+
+def _judge(cell: Cell, trials: cells.Trials, threshold: float) -> Metrics:
+  """What the scores of the reported trials add up to."""
+  return evaluate(
+    trials.scores,
+    trials.members,
+    threshold=threshold,
+    tasks=trials.tasks,
+    located=trials.located,
+    seed=cell.seed,
+  )
+
+
+def _keeper(cell: Cell, store_dir: Path, save_seconds: float) -> Keeper:
+  """What keeps the trials of a cell: for the same code on the same kind of device only."""
+  stamp = [provenance.versions(), provenance.code_key(), jax.devices()[0].device_kind]
+  return Keeper(
+    progress_folder(store_dir), cells.cell_hash(cell), json.dumps(stamp), every=save_seconds
+  )
+
+
+@functools.cache
+def _revision() -> str | None:
+  """The revision that this process runs: files that were edited since are not in it."""
+  return provenance.git_revision()
+
+
+def _learning(cell: Cell, epoch: int, state: training.State, splits: Splits) -> dict[str, Any]:
+  """How well the model had learned, or goes on to learn, where that is asked for."""
+  if not epoch and cell.learning_epoch < 0:
+    return {}
+  return {'learning': models.measure_learning(cell.model, epoch, state, splits)._asdict()}
+
+
+def _labels(report: playing.Scored) -> dict[str, Any]:
+  """How many labels were inferred rightly, where they were."""
+  inferred = report.label_accuracy
+  return {} if inferred is None else {'label_accuracy': inferred}
+
+
+def _known(cell: Cell) -> dict[str, Any]:
+  """That the threshold was not chosen on trials, where it was not."""
+  return {} if cell.threshold is None else {'threshold': 'known beforehand'}
+
+
+def _error(cell: Cell, state: training.State, splits: Splits) -> dict[str, Any]:
+  """What a lower precision than float32's cost a gradient here, where one was chosen."""
+  if cell.precision == 'highest':
+    return {}
+  error = gradient_error(cell.model, state.params, splits.calibration)
+  logging.info('precision=%s moves a gradient by %.1e of its norm', cell.precision, error)
+  return {'gradient_error': error}

@@ -1,0 +1,263 @@
+"""The stages of a trial, each jitted over a block of them: draw, observe, attack.
+
+What the trials of a cell share is passed, not closed over, so that cells of one shape share
+one compilation. Chunks of trials run under one `vmap`, shared out over the devices of a mesh.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec as P
+
+from experiments.config.attacks import BOUNDS, make_options, required
+from experiments.config.cell import Cell
+from experiments.config.streams import Stream, TrialStream, stream_key
+from experiments.engine import models
+from experiments.engine.preparing import prepare_once
+from experiments.store.trials import Played
+from mamljax.attacks import ATTACKS, Knowledge, Observation
+from mamljax.audit import game
+from mamljax.audit.game import Trial
+from mamljax.data import Splits
+from mamljax.defences import Defence
+from mamljax.learner import Sent, send
+from mamljax.maml import InnerLoop
+from mamljax.types import Params, Pool, Task
+
+
+class Shared(NamedTuple):
+  """What the trials of a cell share.
+
+  Attributes:
+    knowledge: what the adversary knows beforehand.
+    prepared: what the attack made of it.
+    inner, defence: what the learners do.
+    options: of the attack.
+  """
+
+  knowledge: Knowledge
+  prepared: Any
+  inner: InnerLoop
+  defence: Defence
+  options: Any
+
+
+class Health(NamedTuple):
+  """What stayed finite in trials, of all their learners; no adversary is told.
+
+  Attributes:
+    adapted: the adapted parameters [n].
+    gradient: what is sent [n].
+  """
+
+  adapted: jax.Array | np.ndarray
+  gradient: jax.Array | np.ndarray
+
+
+def is_member(indices: Any) -> Any:
+  """Members and non-members take turns, as in the paper half of the trials are of each."""
+  return indices % 2 == 0
+
+
+@functools.partial(
+  jax.jit, static_argnames=('ways', 'shots', 'target', 'learners', 'non_members')
+)
+def draw(
+  key: jax.Array, pool: Pool, indices: jax.Array, **rules: Any
+) -> tuple[jax.Array, Trial]:
+  """The keys and the draws of some trials; trial t depends on `fold_in(key, t)` alone."""
+
+  def one(index: jax.Array) -> tuple[jax.Array, Trial]:
+    key_draw, key_play = jax.random.split(jax.random.fold_in(key, index))
+    return key_play, game.draw_trial(key_draw, pool, is_member(index), **rules)
+
+  return jax.vmap(one)(indices)
+
+
+def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[str, float]]:
+  """What the trials of a cell share, and the seconds that preparing and compiling it took.
+
+  A bound, which is no adversary's, prepares nothing.
+
+  Args:
+    cell: what is played.
+    params: the meta-knowledge w.
+    references: public images; the attack gets as many of each class as the cell says, or as
+      the smallest class has, if it requires any.
+
+  Raises:
+    Diverged: if what is prepared is not finite.
+  """
+  described, options = models.describe_training(cell), make_options(cell)
+  knowledge = _know(cell, params, references, required(cell.attack, options))
+  if cell.attack in BOUNDS:
+    seconds = {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
+    return Shared(knowledge, None, described.inner, described.defence, options), seconds
+  key = stream_key(cell.seed, Stream.PREPARATION)
+  told = jax.tree.map(jnp.asarray, (key, knowledge, options))
+  prepared, seconds = prepare_once(cell.attack, *told)
+  return Shared(knowledge, prepared, described.inner, described.defence, options), seconds
+
+
+def check(cell: Cell, splits: Splits) -> None:
+  """Refuses, before anything is computed, an attack that cannot be run on a cell's network.
+
+  Raises:
+    InputError: as the attack's `prepare` does.
+  """
+
+  def prepare_one(part: Cell) -> Any:
+    options = make_options(part)
+    params = models.initial_state(part.model, splits).params
+    needs = required(part.attack, options)
+    knowledge = _know(part, params, splits.references, needs)
+    return ATTACKS[part.attack].prepare(jax.random.key(0), knowledge, options=options)
+
+  for part in cell.alone:
+    if part.attack not in BOUNDS:
+      jax.eval_shape(functools.partial(prepare_one, part))
+
+
+def _know(cell: Cell, params: Params, references: Pool, needs: frozenset[str]) -> Knowledge:
+  """What the adversary knows beforehand, and believes of the inner loop: what it requires."""
+  described = models.describe_training(cell)
+  inner = described.inner
+  assumed = dataclasses.replace(inner, order=cell.assumed_order or inner.order)
+  return Knowledge(
+    described.loss_fn,
+    params,
+    inner=assumed if 'inner_loop' in needs else None,
+    references=first_of_each(references, cell.references) if 'references' in needs else None,
+    defence=described.defence if 'defence' in needs else None,
+  )
+
+
+def first_of_each(pool: Pool, count: int) -> Pool:
+  """The first images of each class, equally many: `count`, or what the smallest class has."""
+  count = min(count, int(np.min(pool.counts)))
+  rows = (np.asarray(pool.starts)[:, None] + np.arange(count)).ravel()
+  counts = np.full(len(pool.counts), count, np.int32)
+  starts = np.arange(len(counts), dtype=np.int32) * count
+  return Pool(*map(jnp.asarray, (pool.images[rows], starts, counts)))
+
+
+@functools.partial(jax.jit, static_argnames=('attack', 'chunk', 'mesh'))
+def observe(
+  keys: jax.Array,
+  trials: Trial,
+  shared: Shared,
+  *,
+  attack: str,
+  chunk: int,
+  mesh: jax.sharding.Mesh,
+) -> tuple[Observation, Health]:
+  """What the adversary sees of each learner, [trials, learners], and the trials' health."""
+  requires = required(attack, shared.options)
+
+  def see(
+    shared: Shared, key: jax.Array, task: Task, classes: jax.Array
+  ) -> tuple[Observation, Sent]:
+    known, defence = shared.knowledge, shared.defence
+    sent = send(key, known.loss_fn, known.params, task, shared.inner, defence=defence)
+    told = {'classes': classes, 'requires': requires}
+    return game.show(sent, task, defence=defence, **told), sent
+
+  def see_learners(
+    shared: Shared, keyed: tuple[jax.Array, Trial]
+  ) -> tuple[Observation, Health]:
+    key, trial = keyed
+    see_all = jax.vmap(functools.partial(see, shared))
+    keys = _learner_keys(key, TrialStream.SEND, trial)
+    seen, sent = see_all(keys, trial.tasks, trial.classes)
+    return seen, Health(sent.is_adapted.all(), sent.is_finite.all())
+
+  return _share_out(see_learners, shared, (keys, trials), chunk=chunk, mesh=mesh)
+
+
+@functools.partial(jax.jit, static_argnames=('attack', 'chunk', 'mesh'))
+def attack(
+  keys: jax.Array,
+  trials: Trial,
+  seen: Observation,
+  shared: Shared,
+  *,
+  attack: str,
+  chunk: int,
+  mesh: jax.sharding.Mesh,
+) -> Played:
+  """Scores some trials."""
+
+  def play(shared: Shared, keyed: tuple[jax.Array, Trial, Observation]) -> Played:
+    key, trial, observations = keyed
+    score = functools.partial(ATTACKS[attack].score, options=shared.options)
+    score_all = jax.vmap(lambda *told: score(told[0], shared.prepared, *told[1:]))
+    key_scores = _learner_keys(key, TrialStream.SCORE, trial)
+    scores, info = score_all(key_scores, observations, trial.candidates)
+    best = scores.argmax()
+    info = jax.tree.map(lambda leaf: leaf[best], info)
+    right = None
+    if getattr(shared.options, 'labels', 'known') == 'inferred':
+      truth = getattr(trial.tasks, shared.options.target).labels[best]
+      counts = (
+        jnp.bincount(labels, length=shared.options.ways) for labels in (info.labels, truth)
+      )
+      right = jnp.minimum(*counts).sum() / len(truth)
+    located = best == trial.learner
+    return Played(scores[best], located, getattr(info, 'reconstruction', None), right)
+
+  return _share_out(play, shared, (keys, trials, seen), chunk=chunk, mesh=mesh)
+
+
+@functools.partial(jax.jit, static_argnames=('attack', 'chunk', 'mesh'))
+def bound(
+  keys: jax.Array,
+  trials: Trial,
+  shared: Shared,
+  *,
+  attack: str,
+  chunk: int,
+  mesh: jax.sharding.Mesh,
+) -> Played:
+  """Scores some trials as nobody can who is not told the truth."""
+
+  def play(shared: Shared, keyed: tuple[jax.Array, Trial]) -> Played:
+    key, trial = keyed
+    score, _ = BOUNDS[attack].score(
+      jax.random.fold_in(key, TrialStream.SCORE),
+      shared.knowledge.loss_fn,
+      shared.knowledge.params,
+      trial,
+      shared.inner,
+      defence=shared.defence,
+      options=shared.options,
+    )
+    return Played(score, jnp.array(True), None, None)
+
+  return _share_out(play, shared, (keys, trials), chunk=chunk, mesh=mesh)
+
+
+def _learner_keys(key: jax.Array, stream: TrialStream, trial: Trial) -> jax.Array:
+  """A key for each learner of a trial."""
+  return jax.random.split(jax.random.fold_in(key, stream), len(trial.candidates.label))
+
+
+def _share_out(
+  function: Any, shared: Shared, trials: Any, *, chunk: int, mesh: jax.sharding.Mesh
+) -> Any:
+  """Maps over trials, shared out over the devices of `mesh`, a chunk at a time.
+
+  What they share is passed: an array from outside `shard_map` cannot be indexed within.
+  """
+
+  def map_chunks(shared: Shared, trials: Any) -> Any:
+    return jax.lax.map(functools.partial(function, shared), trials, batch_size=chunk)
+
+  split = P('trials')
+  shared_out = jax.shard_map(
+    map_chunks, mesh=mesh, in_specs=(P(), split), out_specs=split, check_vma=False
+  )
+  return shared_out(shared, trials)

@@ -1,0 +1,1 @@
+"""This operating-system process: command line, signals, several processes as one, JAX."""

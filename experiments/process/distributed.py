@@ -1,0 +1,164 @@
+"""Several processes as one: JAX's multi-controller runtime, and what goes between processes.
+
+Every process computes the same; each holds the trials of its own devices. What is read from
+a folder is read by the first process and told to the others, and the first alone writes.
+"""
+
+import os
+import sys
+import traceback
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding
+
+from experiments.process import preemption
+from mamljax.errors import InputError
+
+SILENCE = 30  # seconds without a sign of life, after which the others count as lost
+MODES = ('auto', 'on', 'off')
+
+
+def start(mode: str) -> None:
+  """Joins the other processes, where there are any; must come before JAX is used.
+
+  Args:
+    mode: 'on', 'off', or 'auto': on if a launcher says that it started several processes.
+      JAX itself then finds out which, from SLURM, Open MPI, a TPU slice, or
+      $JAX_COORDINATOR_ADDRESS, $JAX_NUM_PROCESSES and $JAX_PROCESS_ID.
+
+  Raises:
+    InputError: if it runs in a SLURM job but was not started by srun, or the others cannot be
+      reached.
+  """
+  if mode == 'off':
+    return
+  _check_srun()
+  if mode == 'auto' and _launched() < 2:
+    return
+  told = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
+  address, count, own = (os.environ.get(name) for name in told)
+  try:
+    jax.distributed.initialize(
+      address,
+      num_processes=int(count) if count else None,
+      process_id=int(own) if own else None,
+      heartbeat_timeout_seconds=SILENCE,
+    )
+  except (RuntimeError, ValueError) as error:
+    reason = (str(error) or 'no reason given').splitlines()[0]
+    raise InputError(f'cannot join the other processes: {reason}') from error
+
+
+def abandon(error: BaseException) -> NoReturn:
+  """Ends a process of several at once, the others with it: they would wait for each other.
+
+  Whoever launched them starts all of them again.
+  """
+  traceback.print_exception(error)
+  print('a process of several failed, or lost the others: start them again', file=sys.stderr)
+  sys.stderr.flush()
+  os._exit(1)
+
+
+def is_first() -> bool:
+  """Whether this is the process that writes."""
+  return jax.process_index() == 0
+
+
+def any_process(flag: bool) -> bool:
+  """Whether it is true in any process."""
+  if jax.process_count() == 1:
+    return flag
+  return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def asked_to_stop() -> bool:
+  """Whether any of the processes that compute together was asked to stop.
+
+  All of them must call it equally often: they stop at the same block, or would wait for each
+  other forever.
+  """
+  return any_process(preemption.received())
+
+
+def from_first(data: bytes | None) -> bytes | None:
+  """What the first process holds, in all of them; what the others hold is not looked at."""
+  if jax.process_count() == 1:
+    return data
+  held = -1 if data is None else len(data)
+  size = int(multihost_utils.broadcast_one_to_all(np.array(held, np.int32)))
+  if size < 0:
+    return None
+  own = np.frombuffer(data, np.uint8) if is_first() and data else np.zeros(size, np.uint8)
+  return np.asarray(multihost_utils.broadcast_one_to_all(own)).tobytes() if size else b''
+
+
+def same(tree: Any) -> Any:
+  """A pytree of arrays as the first process holds it, in all of them."""
+  if jax.process_count() == 1:
+    return tree
+  return jax.tree.map(jnp.asarray, multihost_utils.broadcast_one_to_all(tree))
+
+
+def own_rows(rows: jax.Array, sharding: NamedSharding) -> jax.Array:
+  """Those of some rows that are on this process's devices: all, if there is one process."""
+  if jax.process_count() == 1:
+    return rows
+  slices = sharding.addressable_devices_indices_map(rows.shape).values()
+  starts = sorted((part[0].start or 0, part[0].stop) for part in slices if part)
+  return jnp.concatenate([rows[start:stop] for start, stop in starts])
+
+
+def own_copy(tree: Any) -> Any:
+  """What was spread to all devices, on the first of this process."""
+  if jax.process_count() == 1:
+    return tree
+  return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+
+
+def spread(tree: Any, sharding: NamedSharding) -> Any:
+  """Puts arrays on the devices of a mesh; each process holds the rows that are its own."""
+  if jax.process_count() == 1:
+    return jax.device_put(tree, sharding)
+  return jax.tree.map(lambda leaf: _spread(jnp.asarray(leaf), sharding), tree)
+
+
+def gather(tree: Any) -> Any:
+  """Whole arrays as NumPy's, in every process."""
+  if jax.process_count() == 1:
+    return jax.device_get(tree)
+  return multihost_utils.process_allgather(tree, tiled=True)
+
+
+def _spread(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+  """One array, which may be of random keys."""
+  if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    data = _spread(jax.random.key_data(leaf), sharding)
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+  return jax.make_array_from_process_local_data(sharding, np.asarray(leaf))
+
+
+def _launched() -> int:
+  """How many processes a launcher says that it started."""
+  names = ('JAX_NUM_PROCESSES', 'OMPI_COMM_WORLD_SIZE')
+  counts = [os.environ.get(name, '') for name in names]
+  if 'SLURM_STEP_ID' in os.environ:
+    counts.append(os.environ.get('SLURM_STEP_NUM_TASKS', ''))
+  workers = os.environ.get('TPU_WORKER_HOSTNAMES', '').split(',')
+  counts += [os.environ.get('MEGASCALE_NUM_SLICES', ''), str(len(workers))]
+  return max(int(count) for count in counts if count.isdecimal())
+
+
+def _check_srun() -> None:
+  """Refuses to run beside SLURM's steps: signals and the other processes would not reach it."""
+  job = os.environ.get('SLURM_JOB_ID')
+  if job and 'SLURM_STEP_ID' not in os.environ:
+    raise InputError(
+      f'this is SLURM job {job}, but srun did not start this process: its signals and its '
+      'other tasks would be missed; write srun before python (launch/slurm.sbatch does), or '
+      'give --distributed=off to run one process as it is'
+    )

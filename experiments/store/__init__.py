@@ -1,0 +1,1 @@
+"""Everything on disk: finished cells, kept trials, leases, failures, runs."""

@@ -1,0 +1,1 @@
+"""Experiments that are no sweep of cells: identifiability, recovery, times."""

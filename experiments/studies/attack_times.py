@@ -1,0 +1,170 @@
+"""How long an attack takes: one candidate alone, and its share of a batch on all cores."""
+
+import dataclasses
+import itertools
+import statistics
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import matplotlib as mpl
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from experiments.analysis import paper
+from experiments.analysis.figures import COLOURS, STYLE
+from experiments.analysis.text import aligned
+from experiments.config.cell import Cell
+from experiments.config.streams import Stream, stream_key
+from experiments.engine import playing, stages
+from mamljax.types import Pool
+
+_LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
+  'one candidate alone': ('seconds_one', {'marker': 'o', 'linestyle': '-'}),
+  'one of a batch': ('seconds_amortised', {'marker': 's', 'linestyle': '--'}),
+  'one in the paper': ('paper_seconds', {'marker': 'D', 'linestyle': ':', 'mfc': 'none'}),
+}
+
+
+class Runtime(NamedTuple):
+  """A line of runtimes.csv; times in seconds, after compilation unless said otherwise.
+
+  Attributes:
+    target: the attacked set.
+    data_size: images in it, ways x shots.
+    ways, shots, iterations: of the attack.
+    seconds_one: one candidate alone on one device, the median of several.
+    seconds_one_low, seconds_one_high: the fastest and the slowest of them.
+    seconds_amortised: for each of a batch of candidates, shared out over all devices.
+    compile_seconds: before the first candidate alone.
+    paper_seconds: what the paper prints for one; None if nothing.
+    paper_over_one, paper_over_amortised: how many times as long.
+    device_kind, devices: what it ran on, as jax names it, and how many shared the batch.
+    seed: of the tasks and candidates.
+  """
+
+  target: str
+  data_size: int
+  ways: int
+  shots: int
+  iterations: int
+  seconds_one: float
+  seconds_one_low: float
+  seconds_one_high: float
+  seconds_amortised: float
+  compile_seconds: float
+  paper_seconds: float | None
+  paper_over_one: float | None
+  paper_over_amortised: float | None
+  device_kind: str
+  devices: int
+  seed: int
+
+
+def measure(
+  cell: Cell, shared: stages.Shared, pool: Pool, *, repeats: int, candidates: int
+) -> Runtime:
+  """Times the attack of a cell.
+
+  Args:
+    cell: the attack; its `chunk` candidates are computed together in the batch.
+    shared: what its trials share; see `stages.share`.
+    pool: the images that tasks and candidates are drawn from.
+    repeats: how many candidates are timed alone, after one that is not timed.
+    candidates: how many the batch has.
+  """
+  alone = _play_alone(cell, shared, pool, count=1 + repeats)
+  seconds = [block.seconds for block in alone[1:]]
+  batch = playing.play(
+    cell, shared, pool, stream=Stream.REPORTED, count=candidates, advance=lambda _: None
+  )
+  size = cell.ways * cell.shots
+  one, amortised = statistics.median(seconds), batch.seconds / candidates
+  theirs = paper.printed_seconds(cell.target, size, cell.iterations)
+  return Runtime(
+    target=cell.target,
+    data_size=size,
+    ways=cell.ways,
+    shots=cell.shots,
+    iterations=cell.iterations,
+    seconds_one=one,
+    seconds_one_low=min(seconds),
+    seconds_one_high=max(seconds),
+    seconds_amortised=amortised,
+    compile_seconds=sum(block.compile_seconds for block in alone),
+    paper_seconds=theirs,
+    paper_over_one=theirs and theirs / one,
+    paper_over_amortised=theirs and theirs / amortised,
+    device_kind=jax.devices()[0].device_kind,
+    devices=jax.device_count(),
+    seed=cell.seed,
+  )
+
+
+def format_runtimes(runtimes: Sequence[Runtime]) -> str:
+  """A table for a person: seconds, and how many times as long the paper's attack takes."""
+  header = ('set', 'size', 'steps', 'one [fastest, slowest]', 'in a batch', 'compiling')
+  rows = [(*header, 'paper', 'paper / one', 'paper / batch'), *map(_format, runtimes)]
+  return aligned(rows)
+
+
+def draw_runtimes(runtimes: Sequence[Runtime]) -> Figure:
+  """Seconds against data size, a colour for each number of iterations, for one target.
+
+  A candidate alone has a bar from the fastest to the slowest. What the paper does not print
+  is left out.
+  """
+  with mpl.rc_context(STYLE):
+    figure = Figure(figsize=(5, 4.4), layout='constrained')
+    axes = figure.subplots()
+    rows = sorted(runtimes, key=lambda row: (row.iterations, row.data_size))
+    groups = itertools.groupby(rows, key=lambda row: row.iterations)
+    for color, (iterations, group) in zip(itertools.cycle(COLOURS), groups, strict=False):
+      _draw_line(axes, list(group), color, f'{iterations} iterations')
+    for name, (_, look) in _LOOKS.items():
+      axes.plot([], [], color='black', label=name, **look)
+    axes.set(xlabel='data size: ways x shots', ylabel='seconds', yscale='log')
+    axes.set_title(f'attack on the {rows[0].target} set')
+    axes.set_xticks(sorted({row.data_size for row in rows}))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    figure.legend(loc='outside lower center', ncols=2, frameon=False)
+  return figure
+
+
+def _play_alone(
+  cell: Cell, shared: stages.Shared, pool: Pool, *, count: int
+) -> list[playing.Block]:
+  """Candidates one after another, each by itself on the first device."""
+  first = jax.devices()[:1]
+  mesh = jax.make_mesh((1,), ('trials',), axis_types=(AxisType.Auto,), devices=first)
+  cell = dataclasses.replace(cell, chunk=1)
+  key = stream_key(cell.seed, Stream.REPORTED)
+  pool, shared = jax.device_put((pool, shared), NamedSharding(mesh, P()))
+  return [
+    playing.play_block(key, cell, pool, shared, jnp.arange(index, index + 1), mesh)
+    for index in range(count)
+  ]
+
+
+def _format(row: Runtime) -> tuple[str, ...]:
+  """A line of the table."""
+  alone = f'{row.seconds_one:.3g} [{row.seconds_one_low:.3g}, {row.seconds_one_high:.3g}]'
+  sizes = (row.target, str(row.data_size), str(row.iterations))
+  seconds = (f'{row.seconds_amortised:.3g}', f'{row.compile_seconds:.3g}')
+  theirs = (row.paper_seconds, row.paper_over_one, row.paper_over_amortised)
+  return (*sizes, alone, *seconds, *('-' if x is None else f'{x:.3g}' for x in theirs))
+
+
+def _draw_line(axes: Axes, rows: Sequence[Runtime], color: str, label: str) -> None:
+  """The times of one number of iterations."""
+  sizes = [row.data_size for row in rows]
+  axes.plot([], [], color=color, label=label, linewidth=4)
+  for field, look in _LOOKS.values():
+    axes.plot(sizes, [getattr(row, field) or np.nan for row in rows], color=color, **look)
+  ends = ([row.seconds_one_low for row in rows], [row.seconds_one_high for row in rows])
+  axes.vlines(sizes, *ends, color=color)

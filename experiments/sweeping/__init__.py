@@ -1,0 +1,1 @@
+"""Many cells computed by many tasks: queue, worker, coordinator, expected cost."""

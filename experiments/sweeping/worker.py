@@ -1,0 +1,209 @@
+"""One task of a sweep: it takes cells, computes them, and keeps results and failures."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from absl import logging
+
+from experiments.config.cell import Cell, describe
+from experiments.config.sharing import Operation
+from experiments.config.sweep import Sweep
+from experiments.config.workload import steps_of, work_of
+from experiments.engine.runner import run_cell
+from experiments.process import distributed, preemption
+from experiments.process.progress_bars import LINE_SECONDS, bar
+from experiments.store import failures
+from experiments.store.cells import CellResult, cell_hash, write_cell
+from experiments.store.leases import Claims
+from experiments.store.reconstructions import Examples, write_examples
+from experiments.store.trials import forget_trials
+from experiments.sweeping.queue import Queue, in_share
+from mamljax.errors import InputError
+
+WAIT_SECONDS = 1.0  # between two looks at what others compute
+# What a narrow terminal cuts off is the end.
+BAR = '{percentage:3.0f}% |{bar:10}| {elapsed}<{remaining}  {desc}'
+
+Result = CellResult
+
+
+class Worker:
+  """A task at work: what it is to do and how, and how far it is.
+
+  Attributes:
+    finished: called with each result, once it is kept.
+  """
+
+  def __init__(self, sweep: Sweep, how: Operation, finished: Callable[[Cell, Result], Any]):
+    self.sweep, self.how, self.finished = sweep, how, finished
+    self._bar: Any = None
+    self._own: dict[str, int] = {}
+    self._trials = self._done = self._failed = 0
+    self._said = time.monotonic()
+    self._waiting_for: set[str] = set()
+
+  def work(self, queue: Queue, claims: Claims | None) -> None:
+    """Computes what is free; a task that is alone also waits for what others have claimed.
+
+    One of several tasks leaves that to them, once it has seen that they are at work.
+
+    The bar is that of the first process, about the share of this task and what it takes
+    beyond.
+
+    Raises:
+      Interrupted: if the process was asked to stop.
+    """
+    share = {'shard': self.how.shard, 'num_shards': self.how.num_shards}
+    cells = queue.left.items()
+    self._own = {name: work_of(cell) for name, cell in cells if in_share(cell, **share)}
+    hidden = not (distributed.is_first() and queue.left)
+    with bar(total=sum(self._own.values()), disable=hidden, bar_format=BAR) as self._bar:
+      self._take_all(queue, claims)
+      while self._waits(queue, claims):
+        time.sleep(WAIT_SECONDS)
+        self._take_all(queue, claims)
+
+  def _take_all(self, queue: Queue, claims: Claims | None) -> None:
+    while (cell := queue.take()) is not None:
+      self._expect(cell, queue)
+      with claims.held(cell_hash(cell)) if claims else contextlib.nullcontext():
+        self._compute(cell)
+
+  def _expect(self, cell: Cell, queue: Queue) -> None:
+    """Has the bar end with this cell and what is left of the share: others may have helped."""
+    left = sum(work for name, work in self._own.items() if name in queue.left)
+    self._bar.total = self._bar.n + work_of(cell) + left
+    task = f'task {self.how.shard + 1} of {self.how.num_shards}: '
+    self._bar.set_description_str((task if self.how.num_shards > 1 else '') + describe(cell))
+
+  def _waits(self, queue: Queue, claims: Claims | None) -> bool:
+    """Whether to wait for others, which the first of several processes decides."""
+    waits = distributed.any_process(bool(claims and queue.left and self._others(queue, claims)))
+    if waits and distributed.asked_to_stop():
+      raise preemption.Interrupted
+    return waits
+
+  def _others(self, queue: Queue, claims: Claims) -> bool:
+    """Whether there are others to wait for; says who they are."""
+    several = self.how.num_shards > 1 or jax.process_count() > 1
+    if several and not claims.undecided(list(queue.left)):
+      return False
+    if self._waiting_for != set(queue.left):
+      self._waiting_for = set(queue.left)
+      others = ', '.join(claims.holders(list(queue.left))) or 'others'
+      logging.warning('waiting for %d cells, computed by %s', len(queue.left), others)
+    return True
+
+  def _compute(self, cell: Cell) -> None:
+    """Computes a cell and keeps it, or how it failed."""
+    self._trials = 0
+    try:
+      result, examples = within_memory(cell, self._run)
+    except (InputError, preemption.Interrupted):
+      raise
+    except Exception as error:
+      self._fail(cell, error)
+      return
+    self._done += 1
+    if distributed.is_first():
+      self._keep(cell, result, examples)
+      self.finished(cell, result)
+
+  def _run(self, cell: Cell) -> tuple[Result, Examples | None]:
+    return run_cell(
+      cell,
+      data_dir=self.sweep.data_dir,
+      store_dir=self.sweep.store_dir,
+      advance=functools.partial(self._advance, cell),
+      save_seconds=self.how.save_seconds,
+    )
+
+  def _keep(self, cell: Cell, result: Result, examples: Examples | None) -> None:
+    store, name = self.sweep.store_dir, cell_hash(cell)
+    if examples:
+      write_examples(store, cell, examples)
+    write_cell(store, result)  # last: it marks the cell as finished
+    forget_trials(store, name)
+    failures.forget(store, name)
+
+  def _fail(self, cell: Cell, error: Exception) -> None:
+    """Records it and goes on; of several processes the others may not have failed."""
+    if jax.process_count() > 1 and not isinstance(error, FloatingPointError):
+      distributed.abandon(error)
+    self._failed += 1
+    if distributed.is_first():
+      name = cell_hash(cell)
+      failures.record(self.sweep.store_dir, name, describe(cell), error)
+    if isinstance(error, FloatingPointError):  # all processes see the same scores
+      logging.warning('no result: %s: %s', describe(cell), error)
+      return
+    logging.warning('no result: %s: %s', describe(cell), error, exc_info=error)
+
+  def _advance(self, cell: Cell, trials: int) -> None:
+    """Moves the bar, and now and then says the same to a machine, unless a person looks."""
+    if not self._bar.n:
+      self._bar.unpause()  # compiling the first cell tells nothing of the time left
+    self._trials += trials
+    self._bar.update(trials * steps_of(cell))
+    if time.monotonic() - self._said >= LINE_SECONDS:
+      self._said = time.monotonic()
+      if distributed.is_first() and not sys.stdout.isatty():
+        print(json.dumps(self._line(cell)), flush=True)
+
+  def _line(self, cell: Cell) -> dict[str, Any]:
+    bar = self._bar.format_dict
+    left = (bar['total'] - bar['n']) / bar['rate'] if bar['rate'] else None
+    return {
+      'time': round(time.time()),
+      'task': f'{socket.gethostname()}:{os.getpid()}',
+      'shard': self.how.shard,
+      'num_shards': self.how.num_shards,
+      'cells_done': self._done,
+      'cells_failed': self._failed,
+      'cell': cell_hash(cell),
+      'trials_done': self._trials,
+      'trials': cell.trials + cell.calibration_trials,
+      'seconds_left': None if left is None else round(left),
+    }
+
+
+def within_memory(
+  cell: Cell, run: Callable[[Cell], tuple[Result, Examples | None]]
+) -> tuple[Result, Examples | None]:
+  """Runs a cell; where the memory does not suffice, again in chunks half as large.
+
+  The result is named by the cell as it was asked for, and says in `extra['chunk_run']` in
+  which chunks it was computed: its numbers are, bit for bit, those of that chunk.
+  """
+  try:
+    return run(cell)
+  except (jax.errors.JaxRuntimeError, MemoryError) as error:
+    if not _is_exhausted(error) or cell.chunk == 1 or jax.process_count() > 1:
+      raise
+  smaller = dataclasses.replace(cell, chunk=cell.chunk // 2)
+  logging.warning('%s: out of memory, now in chunks of %d', describe(cell), smaller.chunk)
+  result, examples = within_memory(smaller, run)
+  extra = {'chunk_run': smaller.chunk} | result.extra
+  asked = dataclasses.asdict(cell)
+  return dataclasses.replace(result, configuration=asked, extra=extra), examples
+
+
+# XLA's words for it differ with the allocator: 'INTERNAL: ... Out of memory allocating',
+# 'Failed to allocate', CUDA_ERROR_OUT_OF_MEMORY, CUBLAS_STATUS_ALLOC_FAILED.
+_EXHAUSTED = re.compile(
+  'RESOURCE_EXHAUSTED|out.of.memory|failed to allocate|ALLOC_FAILED', re.IGNORECASE
+)
+
+
+def _is_exhausted(error: Exception) -> bool:
+  return isinstance(error, MemoryError) or bool(_EXHAUSTED.search(str(error)))
