@@ -33,13 +33,24 @@ def prepare_once(attack: str, *told: Any) -> tuple[Any, dict[str, float]]:
   start = time.perf_counter()
   prepared = jax.block_until_ready(run(*told))
   seconds = time.perf_counter() - start
-  if not is_finite(prepared):
+  if not is_finite(_learned(prepared)):
     raise Diverged(
       f'what {attack!r} learns of public images is not finite: the model diverged, or a '
       f'covariance is singular and needs a larger --ridge'
     )
   _LAST[attack] = signature, prepared
   return prepared, {'prepare_seconds': seconds, 'compile_seconds': compile_seconds}
+
+
+def _learned(prepared: Any) -> Any:
+  """The part of what is prepared that was computed.
+
+  The adversary's knowledge, which comes with it, may hold infinite numbers that mean
+  something: the bounds of a defence that clips nothing.
+  """
+  if isinstance(prepared, Knowledge):
+    return None
+  return prepared._replace(knowledge=None) if hasattr(prepared, 'knowledge') else prepared
 
 
 def _bytes(leaf: jax.Array) -> bytes:
