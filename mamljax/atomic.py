@@ -1,4 +1,8 @@
-"""Files that are whole or absent, whatever interrupts their writing; damaged ones kept."""
+"""Atomic files: whole or absent, however their writing is interrupted.
+
+A sealed file also carries its own SHA-256, so that later damage is noticed. Damaged files are
+renamed, never deleted.
+"""
 
 import contextlib
 import contextvars
@@ -13,14 +17,13 @@ from pathlib import Path
 from mamljax.errors import InputError
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
-_OURS = b'mamljax\n'  # what a sealed file begins with
-
+_SIGNATURE = b'mamljax\n'  # the first bytes of a sealed file
 
 _FENCE = contextvars.ContextVar[Callable[[], object]]('_FENCE', default=lambda: None)
 
 
 class DamagedFile(InputError):
-  """A file whose content is not what was written; the message names the file."""
+  """A file whose content differs from what was written; the message names the file."""
 
 
 class ForeignFile(DamagedFile):
@@ -28,30 +31,33 @@ class ForeignFile(DamagedFile):
 
 
 def regular(path: str | os.PathLike[str], *, kind: str = '') -> Path:
-  """The path, if it is a regular file's: a pipe keeps its reader waiting, a device never ends.
+  """The path of a regular file, checked before it is opened.
+
+  To read a pipe would wait for a writer, and a device may never end.
 
   Args:
-    path: of what is to be read.
-    kind: what it is to be read as, such as '.npz', for the message.
+    path: the path to check.
+    kind: the format to read, such as '.npz', for the message.
 
   Raises:
-    InputError: if it is that of something else.
+    InputError: if there is a folder, a pipe or a device at the path.
     OSError: if there is nothing.
   """
   path = Path(path)
   mode = path.stat().st_mode
   if not stat.S_ISREG(mode):
-    found = 'a folder' if stat.S_ISDIR(mode) else 'a pipe or a device'
-    told = f' as {kind}' if kind else ''
-    raise InputError(f'cannot read {path}{told}: it is {found}, not a file')
+    actual = 'a folder' if stat.S_ISDIR(mode) else 'a pipe or a device'
+    purpose = f' as {kind}' if kind else ''
+    raise InputError(f'cannot read {path}{purpose}: it is {actual}, not a file')
   return path
 
 
 @contextlib.contextmanager
 def fenced(check: Callable[[], object]) -> Iterator[None]:
-  """Has `check` called before each file is put in its place, for as long as it lasts.
+  """Calls `check` before each file written inside the context replaces an earlier one.
 
-  What it raises leaves the earlier file: nothing is written by who has lost the right to.
+  If `check` raises, the earlier file stays: a process whose lease has passed to another one
+  cannot overwrite the other's work.
   """
   token = _FENCE.set(check)
   try:
@@ -61,18 +67,19 @@ def fenced(check: Callable[[], object]) -> Iterator[None]:
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, private: bool = False) -> None:
-  """Writes `data` to `path` so that a reader finds the old file or the new, never a part.
+  """Writes `data` to `path` so that a reader finds the old file or the new one, never a part.
 
-  The data go to a temporary file in the same folder, which is made if need be; the file is
-  synced and then renamed. On failure no part of it is left, and an earlier file stays.
+  The data go to a temporary file in the same folder, which is made if need be; the temporary
+  file is synced to disk and then renamed. On failure it is deleted, and an earlier file stays.
 
   Args:
     path: the file.
-    data: its content.
-    private: whether its user alone may read it, whatever the umask: for private images.
+    data: the new content.
+    private: make the file readable by its owner alone, whatever the umask: for private
+      images.
 
   Raises:
-    InputError: if the folder cannot be written; it names the folder and the reason.
+    InputError: if the folder cannot be written; the message names it and the reason.
   """
   path = Path(path)
   temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}.tmp')
@@ -90,62 +97,62 @@ def write_bytes(path: str | os.PathLike[str], data: bytes, *, private: bool = Fa
     ) from error
   finally:
     with contextlib.suppress(OSError):
-      temporary.unlink()  # still there only on failure
+      temporary.unlink()  # exists only after a failure
   _sync_folder(path.parent)
 
 
 def write_sealed(
   path: str | os.PathLike[str], payload: bytes, *, private: bool = False
 ) -> None:
-  """`write_bytes` of the payload behind our name and its SHA-256, for `read_sealed`."""
-  write_bytes(path, _OURS + hashlib.sha256(payload).digest() + payload, private=private)
+  """Writes a payload behind a signature and its SHA-256, for `read_sealed` to verify."""
+  write_bytes(path, _SIGNATURE + hashlib.sha256(payload).digest() + payload, private=private)
 
 
 def read_sealed(path: str | os.PathLike[str]) -> bytes:
-  """The payload that `write_sealed` wrote.
+  """The payload that `write_sealed` wrote, verified.
 
   Raises:
     DamagedFile: if a byte of the file is missing or changed.
-    ForeignFile: if it is none that `write_sealed` wrote.
-    InputError: if it is no file.
-    OSError: if it cannot be read.
+    ForeignFile: if `write_sealed` did not write the file.
+    InputError: if the path is not that of a regular file.
+    OSError: if the file cannot be read.
   """
   data = regular(path).read_bytes()
-  sealed = data.removeprefix(_OURS)  # earlier versions wrote none
+  sealed = data.removeprefix(_SIGNATURE)  # earlier versions wrote no signature
   digest, payload = sealed[:_DIGEST_SIZE], sealed[_DIGEST_SIZE:]
   if hashlib.sha256(payload).digest() == digest:
     return payload
-  # The name may be what is damaged, or cut short: most of it is enough.
-  alike = [ours == theirs for ours, theirs in zip(_OURS, data, strict=False)]
-  if 2 * sum(alike) >= len(alike):
+  # The damage may lie in the signature itself, or cut it short: half of it is enough.
+  matches = [expected == byte for expected, byte in zip(_SIGNATURE, data, strict=False)]
+  if 2 * sum(matches) >= len(matches):
     raise DamagedFile(f'{path} is damaged')
   raise ForeignFile(f'{path} is not a file that mamljax wrote')
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-  """`write_bytes` of the text in UTF-8 as `encoded` gives it, its line ends untouched."""
+  """Writes a text in UTF-8, as `encoded` gives it, with its line ends untouched."""
   write_bytes(path, encoded(text))
 
 
 def encoded(text: str) -> bytes:
-  r"""A text as UTF-8, whatever file names stand in it.
+  r"""A text as UTF-8, also where it quotes file names that are not valid text.
 
-  Python holds the bytes of a name that it cannot decode as surrogates, which UTF-8 has not.
-  Those that are UTF-8 after all, as under an ASCII locale, are what they were; others are
-  escaped, as `\xff`.
+  Python represents a file name's undecodable bytes by surrogates, which UTF-8 cannot encode.
+  Bytes that are UTF-8 after all, as under an ASCII locale, become what they were; others are
+  escaped, as in `\xff`.
   """
   try:
     data = text.encode('utf-8', 'surrogateescape')
-  except UnicodeEncodeError:  # a surrogate that no file name has
+  except UnicodeEncodeError:  # a surrogate that stands for no byte
     return text.encode('utf-8', 'backslashreplace')
   return data.decode('utf-8', 'backslashreplace').encode()
 
 
 def remove(path: str | os.PathLike[str]) -> None:
-  """Deletes a file, if it is there.
+  """Deletes a file, if it exists.
 
   Raises:
-    InputError: if it cannot be deleted.
+    InputError: if the file cannot be deleted.
   """
   try:
     Path(path).unlink(missing_ok=True)
@@ -154,13 +161,14 @@ def remove(path: str | os.PathLike[str]) -> None:
 
 
 def set_aside(path: str | os.PathLike[str], *, reason: str = 'damaged') -> Path:
-  """Renames a file to `<name>.damaged` (or `.damaged.1`, ...); returns the new path.
-
-  Nothing is deleted or overwritten.
+  """Renames a file to `<name>.<reason>`, or `<name>.<reason>.1`, ...: nothing is overwritten.
 
   Args:
     path: the file.
-    reason: what is added to its name.
+    reason: the suffix that says why the file is put away.
+
+  Returns:
+    The new path.
 
   Raises:
     InputError: if the file cannot be renamed.
@@ -179,12 +187,16 @@ def set_aside(path: str | os.PathLike[str], *, reason: str = 'damaged') -> Path:
 
 
 def remove_leftovers(folder: str | os.PathLike[str], *, seconds: float = 3600) -> None:
-  """Deletes the temporary files of writers that were killed, if they are that old."""
+  """Deletes temporary files older than `seconds`: those of writers that were killed."""
   for path in Path(folder).glob('.*.tmp'):
-    # Another process may be quicker.
-    with contextlib.suppress(OSError):
-      old = time.time() - path.stat().st_mtime > seconds
-      path.unlink() if old else None
+    _remove_if_older(path, seconds)
+
+
+def _remove_if_older(path: Path, seconds: float) -> None:
+  # Another process may delete the same file first.
+  with contextlib.suppress(OSError):
+    if time.time() - path.stat().st_mtime > seconds:
+      path.unlink()
 
 
 def _open_private(path: str, flags: int) -> int:
@@ -192,7 +204,7 @@ def _open_private(path: str, flags: int) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-  """Makes a rename survive a power cut, where the file system lets a folder be synced."""
+  """Syncs a folder, where the file system allows it, so that a rename survives a power cut."""
   with contextlib.suppress(OSError):
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""Parameters on disk: msgpack behind its own SHA-256, written atomically, never pickled."""
+"""Checkpoints of parameters: msgpack with a SHA-256, written atomically, never pickled."""
 
 import os
 from typing import Any
@@ -19,32 +19,32 @@ def save(path: str | os.PathLike[str], params: Params) -> None:
   Raises:
     InputError: if the folder cannot be written, or a leaf is not an array that `load` would
       give back bit for bit: a Python number, text, a typed random key, or an array in double
-      precision where JAX has none. It names the leaf, and nothing is written.
+      precision without `jax_enable_x64`. The message names the leaf; nothing is written.
   """
   state = jax.tree_util.tree_map_with_path(_native, serialization.to_state_dict(params))
   try:
     payload = serialization.msgpack_serialize(state, in_place=True)
-  except TypeError as error:  # of a node that flax does not know
+  except TypeError as error:  # a node of a type that flax does not serialise
     raise InputError(f'{path} cannot hold these parameters: {error}') from error
   atomic.write_sealed(path, payload)
 
 
 def load(path: str | os.PathLike[str], like: Params) -> Params:
-  """Reads what `save` wrote.
+  """Reads the parameters that `save` wrote.
 
   Args:
     path: the file.
-    like: a pytree with the structure, shapes and types expected; its values are not read,
-      so `jax.eval_shape` of an initialiser will do.
+    like: a pytree with the expected structure, shapes and types; its values are not read, so
+      that the `jax.eval_shape` of an initialiser serves.
 
   Returns:
-    A pytree like `like`, with jax arrays equal to the saved ones bit for bit.
+    A pytree like `like`, of JAX arrays equal to the saved ones bit for bit.
 
   Raises:
     DamagedFile: if a byte of the file is missing or changed.
     ForeignFile: if another program wrote it.
     InputError: if the file cannot be read, or holds other parameters than `like`; the
-      first leaf that differs is named.
+      message names the first leaf that differs.
   """
   try:
     payload = atomic.read_sealed(path)
@@ -52,22 +52,22 @@ def load(path: str | os.PathLike[str], like: Params) -> Params:
     raise InputError(f'cannot read the checkpoint {path}: {error.strerror}') from error
   try:
     state: Any = serialization.msgpack_restore(payload)
-  except Exception as error:  # msgpack's and flax's are a dozen kinds
+  except Exception as error:  # msgpack and flax raise a dozen kinds
     raise InputError(f'{path} holds no parameters') from error
-  found, expected = _leaves(state), _leaves(serialization.to_state_dict(like))
-  for name in [*expected, *found]:
-    kind, right = found.get(name, 'missing'), expected.get(name, 'no such parameter')
-    if kind != right:
-      raise InputError(f'{path} does not fit: {name} is {kind}, expected {right}')
+  saved, expected = _leaves(state), _leaves(serialization.to_state_dict(like))
+  for name in [*expected, *saved]:
+    actual, wanted = saved.get(name, 'missing'), expected.get(name, 'no such parameter')
+    if actual != wanted:
+      raise InputError(f'{path} does not fit: {name} is {actual}, expected {wanted}')
   jax.tree_util.tree_map_with_path(_native, state)
   return jax.tree.map(jnp.asarray, serialization.from_state_dict(like, state))
 
 
 def _native(path: Any, leaf: Any) -> np.ndarray:
-  """The leaf in this machine's order of bytes, the only one that msgpack's readers know.
+  """The leaf in this machine's byte order, the only one that msgpack's readers know.
 
   Raises:
-    InputError: if JAX cannot hold it as it is.
+    InputError: if JAX has no array of its type.
   """
   name = _name(path)
   if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
@@ -84,7 +84,7 @@ def _native(path: Any, leaf: Any) -> np.ndarray:
 
 
 def _leaves(state: Any) -> dict[str, str]:
-  """Every leaf's name with its type and shape, such as 'conv/kernel': 'float32[3,3,1,32]'."""
+  """The type and shape of each leaf by name, as in {'conv/kernel': 'float32[3,3,1,32]'}."""
   leaves = jax.tree_util.tree_leaves_with_path(state)
   return {_name(path): _kind(leaf) for path, leaf in leaves}
 
@@ -95,7 +95,7 @@ def _name(path: Any) -> str:
 
 
 def _kind(leaf: Any) -> str:
-  """The type and shape of an array, or the type of what is none."""
+  """The type and shape of an array, or the type of any other leaf."""
   if not hasattr(leaf, 'dtype'):
     return type(leaf).__name__
   return f'{leaf.dtype.name}[{",".join(map(str, leaf.shape))}]'

@@ -1,7 +1,7 @@
 """Validators of the public functions; each raises an `InputError` that names the value.
 
-Shapes and types are always known. Values are looked at only where they are: within `jit` or
-`vmap` a traced array says nothing of its content, and what cannot be known is let pass.
+Shapes and types are always checked. Values are checked where they are at hand: an array that
+is traced, by `jit` or `vmap`, or lies on another machine has none to look at, and passes.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ TARGETS = ('query', 'support')
 
 
 def whole(name: str, value: Any, *, least: int) -> None:
-  """Refuses what is no whole number (True and 1.0 are none) or less than `least`."""
+  """Refuses a value below `least`, or that is no whole number, such as True or 1.0."""
   if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
     raise InputError(f'{name} must be a whole number, not {value!r}')
   if value < least:
@@ -28,28 +28,28 @@ def whole(name: str, value: Any, *, least: int) -> None:
 
 
 def one_of(name: str, value: Any, known: Collection[str]) -> None:
-  """Refuses a name that is not known, with the nearest that is."""
+  """Refuses a name that is not known, with the nearest known ones."""
   if value not in known:
     raise unknown(name, value, known)
 
 
 def count(least: int) -> dict[str, Any]:
-  """The metadata of a static field that holds a whole number."""
+  """Metadata of a `Checked` static field for a whole number, at least `least`."""
   return {'static': True, 'least': least}
 
 
 def choice(*known: str) -> dict[str, Any]:
-  """The metadata of a static field that holds one of some names."""
+  """Metadata of a `Checked` static field for one of the known names."""
   return {'static': True, 'known': known}
 
 
 def positive() -> dict[str, Any]:
-  """The metadata of a field that holds what makes a singular system regular: more than 0."""
+  """Metadata of a `Checked` field for a ridge or shrinkage, which must be more than 0."""
   return {'positive': True}
 
 
 class Checked:
-  """A dataclass whose fields with the metadata of the above are checked when it is made."""
+  """Base of dataclasses whose fields have the metadata above: checks them on creation."""
 
   def __post_init__(self):
     fields: Any = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
@@ -64,113 +64,116 @@ class Checked:
 
 
 def concrete(array: Any) -> np.ndarray | None:
-  """The numbers of an array, or None where they are traced or on other machines."""
+  """The values of an array, or None if it is traced or lies on other machines."""
   if isinstance(array, Tracer) or not isinstance(array, jax.Array | np.ndarray):
     return None
-  here = isinstance(array, np.ndarray) or array.is_fully_addressable
-  return np.asarray(array) if here else None
+  is_local = isinstance(array, np.ndarray) or array.is_fully_addressable
+  return np.asarray(array) if is_local else None
 
 
 def scalar(name: str, value: Any) -> None:
-  """Refuses a rate or scale that is an array of several numbers."""
+  """Refuses an array of several numbers as a rate or a scale."""
   if jnp.ndim(value) != 0:
     raise InputError(f'{name} must be one number, not {list(jnp.shape(value))}: use jax.vmap')
 
 
 def amount(name: str, value: Any) -> None:
-  """Refuses an amount that is negative or not finite."""
-  seen = value if isinstance(value, int | float | np.number) else concrete(value)
-  if seen is not None and not np.all((seen >= 0) & np.isfinite(seen)):
-    raise InputError(f'{name} must be finite and 0 or more, not {seen}')
+  """Refuses an amount that is negative, infinite or NaN."""
+  amounts = value if isinstance(value, int | float | np.number) else concrete(value)
+  if amounts is not None and not np.all((amounts >= 0) & np.isfinite(amounts)):
+    raise InputError(f'{name} must be finite and 0 or more, not {amounts}')
 
 
 def above_zero(name: str, value: Any) -> None:
-  """Refuses a number of 0; an array is not waited for, a singular system then gives NaN."""
+  """Refuses a Python or NumPy number of 0 or less.
+
+  A JAX array passes unread, since to read it would wait for the device: at 0 the singular
+  system gives NaN.
+  """
   if isinstance(value, int | float | np.number) and not value > 0:
     raise InputError(
-      f'{name} must be more than 0, not {value}: without it a covariance of fewer samples than '
-      f'numbers is singular'
+      f'{name} must be more than 0, not {value}: otherwise a covariance of fewer samples than '
+      f'dimensions is singular'
     )
 
 
 def images(name: str, pixels: Any, *, unit: bool = False) -> None:
-  """Refuses images that are no finite floats.
+  """Refuses images that are no arrays of finite floats.
 
   Args:
-    name: for the message.
+    name: the images' name in the message.
     pixels: an array of any shape.
-    unit: refuse also what is outside [0, 1].
+    unit: refuse pixels outside [0, 1], too.
   """
-  kind = getattr(pixels, 'dtype', None)
-  if kind is None or not jnp.issubdtype(kind, jnp.floating):
+  dtype = getattr(pixels, 'dtype', None)
+  if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
     raise InputError(
-      f'{name} must be an array of floats in [0, 1], not {kind or type(pixels).__name__}'
+      f'{name} must be an array of floats in [0, 1], not {dtype or type(pixels).__name__}'
     )
-  seen = concrete(pixels)
-  if seen is None or seen.size == 0:
+  values = concrete(pixels)
+  if values is None or values.size == 0:
     return
-  low, high = float(seen.min()), float(seen.max())
+  low, high = float(values.min()), float(values.max())
   if not np.isfinite([low, high]).all():
     raise InputError(f'{name} must be finite, not in [{low}, {high}]')
   if unit and not 0 <= low <= high <= 1:
     raise InputError(f'{name} must be in [0, 1], not in [{low:.4g}, {high:.4g}]')
 
 
-def batch(name: str, told: Batch, *, unit: bool = False) -> None:
-  """Refuses a batch whose images are none, or whose labels are not one for each image."""
-  images(f'{name} images', told.images, unit=unit)
-  shape, labels = jnp.shape(told.images), jnp.shape(told.labels)
+def batch(name: str, examples: Batch, *, unit: bool = False) -> None:
+  """Refuses a batch whose images are not valid, or without exactly one label for each."""
+  images(f'{name} images', examples.images, unit=unit)
+  shape, labels = jnp.shape(examples.images), jnp.shape(examples.labels)
   if len(shape) < 2 or shape[0] == 0 or labels[:1] != shape[:1]:
     raise InputError(
       f'{name} images {list(shape)} need a label each, not labels {list(labels)}'
     )
 
 
-def task(told: Task, *, unit: bool = False) -> None:
-  """Refuses a task of which a set is refused, or whose sets differ in their images' shape."""
-  batch('support', told.support, unit=unit)
-  batch('query', told.query, unit=unit)
-  support, query = (jnp.shape(part.images)[1:] for part in told)
+def task(sets: Task, *, unit: bool = False) -> None:
+  """Refuses a task with an invalid set, or whose sets have images of different shapes."""
+  batch('support', sets.support, unit=unit)
+  batch('query', sets.query, unit=unit)
+  support, query = (jnp.shape(examples.images)[1:] for examples in sets)
   if support != query:
     raise InputError(f'support images are {list(support)}, query images {list(query)}')
 
 
 def integer(name: str, value: Any) -> None:
-  """Refuses what is no array of one integer."""
+  """Refuses anything but an array of one integer."""
   kind, shape = getattr(value, 'dtype', type(value).__name__), jnp.shape(value)
   if shape or not hasattr(value, 'dtype') or not jnp.issubdtype(value.dtype, jnp.integer):
     raise InputError(f'{name} must be an array of one integer, not {kind}{list(shape)}')
 
 
-def labels(name: str, told: Any, *, ways: int) -> None:
+def labels(name: str, slots: Any, *, ways: int) -> None:
   """Refuses labels that are no integers in 0..ways-1."""
-  if not jnp.issubdtype(told.dtype, jnp.integer):
-    raise InputError(f'{name} must be integers in 0..{ways - 1}, not {told.dtype}')
-  seen = concrete(told)
-  if seen is not None and (outside := seen[(seen < 0) | (seen >= ways)]).size:
+  if not jnp.issubdtype(slots.dtype, jnp.integer):
+    raise InputError(f'{name} must be integers in 0..{ways - 1}, not {slots.dtype}')
+  values = concrete(slots)
+  if values is not None and (outside := values[(values < 0) | (values >= ways)]).size:
     raise InputError(f'{name} must be in 0..{ways - 1}, not {outside.flat[0]}')
 
 
-def pool(told: Pool, *, per_class: int) -> None:
-  """Refuses a pool of anything but uint8 images, or with too few of a class."""
-  if told.images.dtype != np.uint8 or told.images.ndim < 2:
-    raise InputError(
-      f'a pool holds uint8 images [n, ...], not {told.images.dtype}{list(told.images.shape)}'
-    )
-  counts = concrete(told.counts)
+def pool(source: Pool, *, per_class: int) -> None:
+  """Refuses a pool whose images are not uint8, or with too few images of a class."""
+  dtype, shape = source.images.dtype, source.images.shape
+  if dtype != np.uint8 or len(shape) < 2:
+    raise InputError(f'a pool holds uint8 images [n, ...], not {dtype}{list(shape)}')
+  counts = concrete(source.counts)
   if counts is not None and counts.size and counts.min() < per_class:
-    least = int(counts.argmin())
+    smallest = int(counts.argmin())
     raise InputError(
-      f'{per_class} different images of each class are needed, and class {least} of the pool '
-      f'has {counts[least]}'
+      f'{per_class} different images of each class are needed, and class {smallest} of the '
+      f'pool has {counts[smallest]}'
     )
 
 
-def references(told: Pool) -> None:
-  """Refuses references that are not class after class, equally many of each."""
-  pool(told, per_class=1)
-  total, classes = len(told.images), len(told.counts)
-  starts, counts = concrete(told.starts), concrete(told.counts)
+def references(source: Pool) -> None:
+  """Refuses references that are not stored class after class, equally many of each."""
+  pool(source, per_class=1)
+  total, classes = len(source.images), len(source.counts)
+  starts, counts = concrete(source.starts), concrete(source.counts)
   uneven = counts is not None and (counts != total / classes).any()
   moved = starts is not None and (starts * classes != np.arange(classes) * total).any()
   if total % classes or uneven or moved:

@@ -1,4 +1,4 @@
-"""Convolution in two forms: XLA's own, and patches with one `dot_general`.
+"""Convolution in two forms: XLA's own, and one matrix product with the patches of the images.
 
 `jax.vmap` turns a convolution whose weights are batched (per-trial parameters, or the
 weight cotangents of a per-candidate gradient) into a grouped convolution, which XLA runs
@@ -15,16 +15,16 @@ FORMS = ('auto', 'patches', 'xla')
 def patches(
   images: jax.Array, window: tuple[int, int], *, stride: int = 1, padding: str = 'SAME'
 ) -> jax.Array:
-  """All windows of each image, as the rows of a convolution's matrix product.
+  """The patches of each image under a window, as rows of a convolution's matrix product.
 
-  Columns are gathered first, then rows, with a fence before each. Gathered at once, XLA
-  recomputes for each of the nine places what led to a pixel, derivatives of activations
-  among it, which a support attack on a smooth network has many of.
+  Columns are gathered first, then rows, with an optimization barrier before each. Without the
+  barriers XLA fuses the gathering with the computation of the pixels, and repeats that, with
+  all its derivatives of activations, for each of the nine places of a pixel in a 3 x 3 window.
 
   Args:
     images: [n, height, width, channels].
-    window: height and width of the window.
-    stride: step of the window in both directions.
+    window: height and width of the window, in pixels.
+    stride: step of the window in both directions, in pixels.
     padding: 'SAME' or 'VALID', as in `jax.lax.conv_general_dilated`.
 
   Returns:
@@ -34,10 +34,11 @@ def patches(
   n, height, width, channels = images.shape
   top, bottom, rows = _span(height, window[0], stride, padding)
   left, right, columns = _span(width, window[1], stride, padding)
-  fenced = jax.lax.optimization_barrier(images)
+  images = jax.lax.optimization_barrier(images)
+  # A negative edge crops: pixels behind the last window.
   edges = ((0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0))
-  padded = jax.lax.pad(fenced, jnp.zeros((), images.dtype), edges)  # negative ones crop
-  # The pixels of a stride lie side by side, so that a shift is a plain slice.
+  padded = jax.lax.pad(images, jnp.zeros((), images.dtype), edges)
+  # The pixels of one stride become channels, so that every shift is a plain slice.
   strides = padded.reshape(n, padded.shape[1], -1, stride * channels)
   shifts = [
     strides[:, :, at // stride : at // stride + columns, : (window[1] - at) * channels]
@@ -54,9 +55,9 @@ def patches(
 def _span(size: int, extent: int, stride: int, padding: str) -> tuple[int, int, int]:
   """The padding before and after an axis, to whole strides, and its number of windows."""
   ((before, after),) = jax.lax.padtype_to_pads((size,), (extent,), (stride,), padding)
-  count = (size + before + after - extent) // stride + 1
-  whole = stride * (count + (extent - 1) // stride)
-  return before, whole - size - before, count
+  windows = (size + before + after - extent) // stride + 1
+  padded = stride * (windows + (extent - 1) // stride)
+  return before, padded - size - before, windows
 
 
 def convolve(
@@ -68,15 +69,15 @@ def convolve(
   form: str = 'auto',
   precision: jax.lax.PrecisionLike = jax.lax.Precision.HIGHEST,
 ) -> jax.Array:
-  """The cross-correlation that `jax.lax.conv_general_dilated` calls a convolution.
+  """The convolution of neural networks, a cross-correlation, as in `jax.lax.conv`.
 
   Args:
     images: [n, height, width, channels].
     kernel: [window_height, window_width, channels, features].
-    stride: step in both directions.
+    stride: step of the window in both directions, in pixels.
     padding: 'SAME' or 'VALID'.
-    form: 'patches', 'xla', or 'auto' for `best_form()`. The same to rounding.
-    precision: of the products, on accelerators that have several.
+    form: 'patches', 'xla', or 'auto' for `best_form()`; results agree to rounding.
+    precision: precision of the products, on accelerators that have several.
 
   Returns:
     [n, out_height, out_width, features].
@@ -94,5 +95,5 @@ def convolve(
 
 
 def best_form() -> str:
-  """'patches' on a CPU, 'xla' on any other backend that JAX runs on."""
+  """The faster form on the default backend: 'patches' on a CPU, 'xla' elsewhere."""
   return 'patches' if jax.default_backend() == 'cpu' else 'xla'

@@ -1,4 +1,4 @@
-"""Numbers in the type of the arrays that they act on: a rate never changes a parameter's."""
+"""Casts that keep parameters in their own type, whatever the type of rates and noise."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ import jax.numpy as jnp
 
 
 def like(leaf: Any, number: Any) -> jax.Array:
-  """The number, or array, in the type of the leaf, as a Python number would be taken.
+  """The number or array in the type of the leaf.
 
-  JAX promotes what an array of another type is added to or multiplied by: bfloat16 parameters
-  would become float32 by a float32 rate, float32 ones float64 by NumPy's in double precision.
+  Python numbers adapt to the arrays they meet, but arrays promote each other: a float32
+  learning rate would turn bfloat16 parameters into float32, NumPy's float64 would turn
+  float32 ones into float64.
   """
   return jnp.asarray(number, jnp.result_type(leaf))

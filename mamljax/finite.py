@@ -1,4 +1,4 @@
-"""Divergence, noticed: pytrees whose numbers are not all finite."""
+"""Detection of divergence in pytrees."""
 
 from typing import Any
 
@@ -7,7 +7,10 @@ import jax.numpy as jnp
 
 
 def is_finite(tree: Any) -> jax.Array:
-  """A boolean scalar: no number of a pytree is infinite or NaN; integers and keys never are."""
+  """A boolean scalar: True if no number in a pytree is infinite or NaN.
+
+  Leaves that are not floating-point, such as integers and random keys, count as finite.
+  """
   leaves = map(jnp.asarray, jax.tree.leaves(tree))
-  fine = [jnp.isfinite(x).all() for x in leaves if jnp.issubdtype(x.dtype, jnp.inexact)]
-  return jnp.array(fine).all()
+  inexact = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+  return jnp.array([jnp.isfinite(leaf).all() for leaf in inexact]).all()

@@ -17,16 +17,16 @@ SSIM_SIGMA = 1.5
 def ssim(a: jax.Array, b: jax.Array) -> jax.Array:
   """The structural similarity of each pair of images (Wang et al., 2004).
 
-  dm_pix's SSIM with its Gaussian filter written as two banded matrix products, which
-  `jax.vmap` keeps fast where it makes dm_pix's own convolution slow.
+  The SSIM of dm_pix with its Gaussian filter written as two banded matrix products: under
+  `jax.vmap` the convolution of dm_pix would become a grouped one, which is slow on a CPU.
 
   Args:
     a: float [..., height, width, channels] in [0, 1], of rank 3 or 4, at least 11 pixels
       high and wide.
-    b: the same shape.
+    b: float images of the shape of `a`.
 
   Returns:
-    [...], 1 for equal images.
+    The similarities [...], at most 1; 1 for equal images.
 
   Raises:
     ValueError: if the images are smaller than the filter's window.
@@ -45,14 +45,14 @@ def ssim(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _gaussian_band(size: int) -> np.ndarray:
-  """The matrix whose product with a column is its 'valid' Gaussian filtering."""
+  """The matrix that filters a vector of `size` pixels by a Gaussian, without padding."""
   taps = np.exp(-0.5 * ((np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2) / SSIM_SIGMA) ** 2)
   shifts = range(size - SSIM_WINDOW + 1)
   return np.stack([np.pad(taps / taps.sum(), (i, size - SSIM_WINDOW - i)) for i in shifts])
 
 
 def total_variation(images: jax.Array) -> jax.Array:
-  """The anisotropic total variation (Rudin, Osher and Fatemi, 1992), as a mean.
+  """The mean anisotropic total variation of images (Rudin, Osher and Fatemi, 1992).
 
   Args:
     images: [..., height, width, channels].
@@ -67,5 +67,8 @@ def total_variation(images: jax.Array) -> jax.Array:
 
 
 def _magnitude(x: jax.Array) -> jax.Array:
-  """|x| with the derivative 0 at 0; that of `jnp.abs` is 1, which drags flat patches about."""
+  """The absolute value, with the derivative 0 at 0.
+
+  That of `jnp.abs` is 1 there, which would pull at the pixels of flat areas.
+  """
   return x * jax.lax.stop_gradient(jnp.sign(x))

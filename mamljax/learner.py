@@ -1,4 +1,4 @@
-"""One task-learner: what it sends to the meta-learner, defended or not."""
+"""The task-learner: adapts, and sends a defended meta-gradient to the meta-learner."""
 
 from typing import NamedTuple
 
@@ -12,13 +12,13 @@ from mamljax.types import LossFn, Params, Task
 
 
 class Sent(NamedTuple):
-  """A gradient that is sent, and what only its learner can tell.
+  """A gradient that was sent, and diagnostics that stay with the learner.
 
   Attributes:
     gradient: a pytree like the parameters: all that the adversary receives.
-    is_adapted: a boolean; False if the adapted parameters are not finite. The gradient may be
-      finite all the same, as where a ReLU stays dead.
-    is_finite: a boolean, of the gradient.
+    is_adapted: False if the adapted parameters are not finite. The gradient may be finite all
+      the same, for instance behind dead ReLUs.
+    is_finite: False if the gradient is not finite.
   """
 
   gradient: Params
@@ -42,14 +42,14 @@ def send_gradient(
     loss_fn: the task's loss.
     params: the meta-knowledge w.
     task: the private data.
-    inner: how the learner adapts.
-    defence: what it does at each of the four points of section IV-E.
+    inner: the inner loop.
+    defence: the hooks at the four points of section IV-E.
 
   Returns:
-    A pytree like `params`: exactly `meta_gradient` if the defence does nothing.
+    A pytree like `params`: exactly `meta_gradient` if the defence has no hooks.
 
   Raises:
-    InputError: if images are no floats in [0, 1] or have not a label each.
+    InputError: if images are not floats in [0, 1], or lack a label each.
   """
   return send(key, loss_fn, params, task, inner, defence=defence).gradient
 
@@ -63,7 +63,7 @@ def send(
   *,
   defence: Defence,
 ) -> Sent:
-  """The gradient of `send_gradient`, of the same arguments, and whether anything diverged."""
+  """The gradient of `send_gradient` with diagnostics; same arguments."""
   checks.task(task, unit=True)
   support, inner_gradient, query, outgoing = (hook or identity for hook in defence)
   key_support, key_inner, key_query, key_outgoing = jax.random.split(key, 4)

@@ -1,9 +1,9 @@
-"""The memory that this machine has."""
+"""The main memory of this machine."""
 
 import os
 from pathlib import Path
 
-# What a container may use, as version 2 and version 1 of Linux's control groups have it.
+# A container's limit, in version 2 and in version 1 of Linux's control groups.
 _LIMITS = (
   Path('/sys/fs/cgroup/memory.max'),
   Path('/sys/fs/cgroup/memory/memory.limit_in_bytes'),
@@ -11,7 +11,7 @@ _LIMITS = (
 
 
 def memory_bytes() -> int | None:
-  """The bytes of main memory that processes may use together; None where the system is mute."""
+  """The bytes of main memory that all processes may use together; None where unknown."""
   try:
     physical = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
   except (AttributeError, ValueError, OSError):
@@ -20,7 +20,7 @@ def memory_bytes() -> int | None:
 
 
 def _limit(path: Path) -> int | None:
-  """The number in a file; None if there is none."""
+  """The number in a file; None if the file is absent or holds none."""
   try:
     return int(path.read_text(encoding='ascii'))
   except (OSError, ValueError):

@@ -4,10 +4,10 @@ A task-learner adapts the meta-knowledge w on its support set by gradient descen
 
     theta_0 = w,    theta_{k+1} = theta_k - alpha * grad L(theta_k; D_s),
 
-and sends the gradient of L(theta_K; D_q) with respect to w. (The printed equations 5
-and 6 of "Privacy Challenges in Meta-Learning" carry plus signs and no step size.) With
-one step the gradient is (I - alpha H_s(w)) grad L(theta; D_q); here it is exact for any
-number of steps, by differentiating through the loop.
+and sends the gradient of L(theta_K; D_q) with respect to w. (Equations 5 and 6 of "Privacy
+Challenges in Meta-Learning" are printed with plus signs and without a step size.) With one
+step the gradient is (I - alpha H_s(w)) grad L(theta; D_q); here it is exact for any number
+of steps, by differentiation through the loop.
 """
 
 import dataclasses
@@ -31,13 +31,13 @@ class InnerLoop:
   """The inner loop: the gradient descent by which a task-learner adapts.
 
   Attributes:
-    steps: gradient steps on the support set; 0 leaves the parameters as they are.
-    learning_rate: alpha. A pytree leaf: changing it does not recompile.
-    order: 2 differentiates through the steps (MAML, equation 4); 1 takes the adapted
-      parameters to move with w one to one (first-order MAML, equation 7).
-    remat: recompute steps in the backward pass instead of storing them (`jax.checkpoint`):
-      the memory of about 2 sqrt(`steps`) parameters and one step, where otherwise that of all
-      steps is needed, for a third forward pass; the same values up to rounding.
+    steps: number of gradient steps on the support set; 0 leaves the parameters as they are.
+    learning_rate: step size alpha; a pytree leaf, so that a change does not recompile.
+    order: 2 differentiates through the steps (MAML, equation 4); 1 takes the derivative of
+      the adapted parameters in w for the identity (first-order MAML, equation 7).
+    remat: recompute steps in the backward pass instead of storing them (`jax.checkpoint`).
+      That needs the memory of about 2 sqrt(`steps`) parameters and of one step, instead of
+      that of all steps, and the time of another forward pass; values agree to rounding.
   """
 
   steps: int = dataclasses.field(metadata={'static': True})
@@ -69,16 +69,16 @@ def adapt(
     params: the meta-knowledge w.
     support: the support set.
     inner: the inner loop.
-    perturb: `(step, gradient) -> gradient`, applied to each support gradient before it
-      is used: where a defence adds noise to the adaptation.
+    perturb: `(step, gradient) -> gradient`, applied to each support gradient before its
+      step is taken; a defence adds noise to the adaptation here.
 
   Returns:
-    A pytree like `params`, differentiable in the support images, exactly, and in `params`:
-    exactly if `inner.order` is 2, as the identity if it is 1.
+    A pytree like `params`. Its derivative in the support images is exact; that in `params` is
+    exact if `inner.order` is 2 and the identity if it is 1.
 
   Raises:
-    InputError: if the support set's images are no finite floats or have not a label each, or
-      the learning rate is an array of several numbers.
+    InputError: if the support images are not finite floats or lack a label each, or the
+      learning rate is an array of several numbers.
   """
   checks.batch('support', support)
   checks.scalar('learning_rate', inner.learning_rate)
@@ -94,7 +94,7 @@ def adapt(
   theta = (_rescan if inner.remat else _scan)(step, start, inner.steps)
   if inner.order == 2:
     return theta
-  # Adds zero, whose derivative in w is the identity.
+  # The term added is zero, and its derivative in w the identity.
   return jax.tree.map(lambda t, w: t + (w - jax.lax.stop_gradient(w)), theta, params)
 
 
@@ -102,7 +102,7 @@ Step = Callable[[Params, jax.Array], tuple[Params, None]]
 
 
 def _scan(step: Step, theta: Params, steps: int) -> Params:
-  """The parameters after some steps; a backward pass keeps what each of them computed."""
+  """The parameters after some steps; a backward pass stores the results of every step."""
   return jax.lax.scan(step, theta, jnp.arange(steps))[0]
 
 
@@ -112,14 +112,14 @@ def _rescan(step: Step, theta: Params, steps: int) -> Params:
   It keeps the parameters before each segment and, one segment at a time, before each step.
   """
   step = jax.checkpoint(step)
-  each = max(1, math.isqrt(steps))
+  length = max(1, math.isqrt(steps))
 
   @jax.checkpoint
   def segment(theta: Params, first: jax.Array) -> tuple[Params, None]:
-    return jax.lax.scan(step, theta, first + jnp.arange(each))
+    return jax.lax.scan(step, theta, first + jnp.arange(length))
 
-  theta, _ = jax.lax.scan(segment, theta, each * jnp.arange(steps // each))
-  return jax.lax.scan(step, theta, jnp.arange(steps - steps % each, steps))[0]
+  theta, _ = jax.lax.scan(segment, theta, length * jnp.arange(steps // length))
+  return jax.lax.scan(step, theta, jnp.arange(steps - steps % length, steps))[0]
 
 
 def task_loss(
@@ -130,7 +130,7 @@ def task_loss(
   *,
   perturb: Perturb | None = None,
 ) -> jax.Array:
-  """The query loss after adaptation, L(theta(w); D_q): a scalar. `perturb` as in `adapt`."""
+  """The query loss after adaptation, L(theta(w); D_q), a scalar; arguments as in `adapt`."""
   checks.task(task)
   theta = adapt(loss_fn, params, task.support, inner, perturb=perturb)
   return loss_fn(theta, task.query)
@@ -146,8 +146,8 @@ def meta_gradient(
 ) -> Params:
   """The meta-gradient: the gradient of `task_loss` in `params` (equation 4).
 
-  Exact for any number of inner steps if `inner.order` is 2; the gradient of the query
-  loss at the adapted parameters (equation 7) if it is 1. `perturb` as in `adapt`.
+  Exact for any number of inner steps if `inner.order` is 2; the gradient of the query loss at
+  the adapted parameters (equation 7) if it is 1. Arguments as in `adapt`, and the whole task.
   """
   return gradient_and_adapted(loss_fn, params, task, inner, perturb=perturb)[0]
 
@@ -160,7 +160,7 @@ def gradient_and_adapted(
   *,
   perturb: Perturb | None = None,
 ) -> tuple[Params, Params]:
-  """The `meta_gradient`, and the adapted parameters theta, which do not leave the learner."""
+  """The `meta_gradient`, and the adapted parameters theta, which stay with the learner."""
   checks.task(task)
 
   def loss(params: Params) -> tuple[jax.Array, Params]:

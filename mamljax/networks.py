@@ -1,7 +1,7 @@
 """The classifiers under attack, as flax modules that take any image size and channels.
 
 `conv4` is the usual few-shot network (Vinyals et al., 2016; Finn et al., 2017), `mlp` the
-fully connected one of MAML's Omniglot experiments, `lenet` the five-layer LeNet.
+fully connected network of MAML's Omniglot experiments, `lenet` the five-layer LeNet.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ def _softplus(z: jax.Array) -> jax.Array:
   return nn.softplus(5 * z) / 5
 
 
-# The sigmoid differentiates to polynomials of itself, which keeps third derivatives cheap.
+# Derivatives of the sigmoid are polynomials of it, which keeps third derivatives cheap.
 _softplus.defjvps(lambda tangent, _, z: nn.sigmoid(5 * z) * tangent)
 
 
@@ -34,15 +34,16 @@ class Initialization(NamedTuple):
   """Initialisers of the weights and biases of a layer.
 
   Attributes:
-    kernel: of the weights.
-    bias_bound: fan_in -> biases are uniform in +- this; 0 for zero biases.
+    kernel: the initialiser of the weights.
+    bias_bound: from the number of inputs of a unit to the bound b of its bias, which is
+      uniform in [-b, b]; 0 for zero biases.
   """
 
   kernel: nn.initializers.Initializer
   bias_bound: Callable[[int], float] = lambda fan_in: 0.0
 
   def bias(self, fan_in: int) -> nn.initializers.Initializer:
-    """The initialiser of the biases of a layer with `fan_in` inputs to a unit."""
+    """The initialiser of the biases of a layer whose units have `fan_in` inputs."""
     bound = self.bias_bound(fan_in)
     return lambda key, shape, dtype=jnp.float32: jax.random.uniform(
       key, shape, dtype, minval=-bound, maxval=bound
@@ -65,12 +66,12 @@ INITIALIZATIONS = {
 }
 NORMALIZATIONS = ('none', 'batch', 'group')
 DOWNSAMPLINGS = ('stride', 'max_pool')
-# JAX's names. Below 'highest' a GPU rounds factors to TF32, a TPU to bfloat16; a CPU never.
+# JAX's names. Below 'highest' a GPU rounds factors to TF32, a TPU to bfloat16, a CPU not.
 PRECISIONS = ('highest', 'high', 'default')
 
 
 class Convolution(nn.Module):
-  """A biased convolution; `form` and `precision` as in `mamljax.convolution.convolve`."""
+  """A convolution with biases; its options are those of `mamljax.convolution.convolve`."""
 
   features: int
   window: int
@@ -92,9 +93,11 @@ class Convolution(nn.Module):
 
 
 class Normalization(nn.Module):
-  """Nothing, the current batch's statistics as MAML uses them, or groups of up to 8 channels.
+  """A normalisation layer of one of the kinds in `NORMALIZATIONS`.
 
-  Batch statistics mix the images of a batch, so they are themselves a leak to measure.
+  'none' leaves activations as they are. 'batch' uses the statistics of the current batch, as
+  MAML does in training and in testing; they mix the images of a batch, so that they are a
+  leak of their own. 'group' normalises groups of up to 8 channels.
   """
 
   kind: str
@@ -103,7 +106,7 @@ class Normalization(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """The normalised activations, of the shape of `x`."""
     if self.kind == 'batch':
-      # Only the running averages of nn.BatchNorm are state; MAML never uses them.
+      # nn.BatchNorm would keep running averages as state, which MAML never uses.
       scale = self.param('scale', nn.initializers.ones, x.shape[-1:])
       bias = self.param('bias', nn.initializers.zeros, x.shape[-1:])
       axes = tuple(range(x.ndim - 1))
@@ -117,15 +120,15 @@ class Network(nn.Module):
   """Base class of the networks, with the options that all of them take.
 
   Attributes:
-    ways: number of outputs.
-    activation: a name in `ACTIVATIONS`.
-    normalization: a name in `NORMALIZATIONS`, after every layer but the last.
-    initialization: a name in `INITIALIZATIONS`, for all weights and biases.
+    ways: number of classes of a task, and so of outputs.
+    activation: activation function of the hidden layers, a name in `ACTIVATIONS`.
+    normalization: normalisation of the hidden layers, a name in `NORMALIZATIONS`.
+    initialization: initialisation of all weights and biases, a name in `INITIALIZATIONS`.
     filters: channels of each convolution (conv4 only).
     downsampling: 'stride' as for Omniglot, or 'max_pool' as for miniImageNet (conv4 only).
-    convolution: the form of all convolutions, a name in `mamljax.convolution.FORMS`.
-    precision: of all matrix products, a name in `PRECISIONS`.
-    smallest_image: the side, in pixels, that images must have at least.
+    convolution: form of all convolutions, a name in `mamljax.convolution.FORMS`.
+    precision: precision of all matrix products, a name in `PRECISIONS`.
+    smallest_image: the smallest height and width of images, in pixels.
   """
 
   smallest_image: ClassVar[int] = 1
@@ -140,11 +143,11 @@ class Network(nn.Module):
   precision: str = 'highest'
 
   def finish(self, x: jax.Array) -> jax.Array:
-    """Normalisation, then activation."""
+    """The end of a hidden layer: normalisation, then activation."""
     return ACTIVATIONS[self.activation](Normalization(self.normalization)(x))
 
   def dense(self, x: jax.Array, features: int) -> jax.Array:
-    """A biased fully connected layer."""
+    """A fully connected layer with biases."""
     init = INITIALIZATIONS[self.initialization]
     return nn.Dense(
       features,
@@ -154,7 +157,7 @@ class Network(nn.Module):
     )(x)
 
   def convolve(self, x: jax.Array, features: int, window: int, **options) -> jax.Array:
-    """A biased convolution; `options` are those of `Convolution`."""
+    """A convolution with biases; `options` are those of `Convolution`."""
     init = INITIALIZATIONS[self.initialization]
     options |= {'form': self.convolution, 'precision': self.precision}
     return Convolution(features, window, init, **options)(x)
@@ -176,7 +179,7 @@ class Conv4(Network):
 
 
 class MLP(Network):
-  """Fully connected: 256, 128, 64 and 64 hidden units."""
+  """A fully connected network with layers of 256, 128, 64 and 64 hidden units."""
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -188,7 +191,7 @@ class MLP(Network):
 
 
 class LeNet(Network):
-  """LeNet-5's shape: two 5 x 5 convolutions with pooling, then 120, 84 and the outputs."""
+  """LeNet-5: two 5 x 5 convolutions with pooling, layers of 120 and 84 units, and outputs."""
 
   smallest_image: ClassVar[int] = 12
 
@@ -209,11 +212,11 @@ NETWORKS: dict[str, type[Network]] = {'conv4': Conv4, 'lenet': LeNet, 'mlp': MLP
 
 
 def make_network(name: str, *, ways: int, **options) -> Network:
-  """The network of that name; `options` are the attributes of `Network`.
+  """The network of a name in `NETWORKS`; `options` are the attributes of `Network`.
 
   Raises:
-    InputError: if the name, or the name of one of its parts, is unknown, or a number of
-      outputs or channels is none.
+    InputError: if the name or a choice is unknown, or a number of outputs or channels is
+      not a positive whole number.
   """
   if name not in NETWORKS:
     raise unknown('network', name, NETWORKS)
@@ -234,9 +237,9 @@ def make_network(name: str, *, ways: int, **options) -> Network:
 
 
 def max_pool(x: jax.Array) -> jax.Array:
-  """The maximum over 2 x 2 blocks; an odd last row or column is dropped.
+  """The maxima of 2 x 2 blocks; an odd last row or column is dropped.
 
-  A reshape rather than `nn.max_pool`: its second derivatives are plain arithmetic.
+  By a reshape, whose second derivatives are plain arithmetic, rather than `nn.max_pool`.
   """
   n, height, width, channels = x.shape
   blocks = x[:, : height // 2 * 2, : width // 2 * 2]
@@ -252,7 +255,7 @@ def predict(network: nn.Module, params: Params, images: jax.Array) -> jax.Array:
 class CrossEntropy:
   """The mean softmax cross-entropy of a network, a `LossFn`.
 
-  Two of the same network are equal and hash alike, so that `jax.jit` compiles once for both.
+  Losses of equal networks are equal and hash alike, so that `jax.jit` compiles them once.
   """
 
   network: nn.Module
@@ -273,10 +276,10 @@ def init_params(
 
 
 def accuracy(network: nn.Module, params: Params, batch: Batch) -> jax.Array:
-  """The share of the batch that the network labels rightly, a scalar in [0, 1].
+  """The share of a batch that the network classifies correctly, a scalar in [0, 1].
 
-  NaN if a logit is not finite: the largest of NaN would be the first, a right label by chance.
+  NaN if a logit is not finite: the argmax of NaN is 0, which would be right by chance.
   """
   logits = predict(network, params, batch.images)
-  right = (logits.argmax(axis=-1) == batch.labels).mean()
-  return jnp.where(jnp.isfinite(logits).all(), right, jnp.nan)
+  correct = (logits.argmax(axis=-1) == batch.labels).mean()
+  return jnp.where(jnp.isfinite(logits).all(), correct, jnp.nan)

@@ -1,4 +1,4 @@
-"""Drawing w-way s-shot tasks: pure, for `jit` and `vmap`."""
+"""Sampling of w-way s-shot tasks, as pure functions for `jit` and `vmap`."""
 
 import jax
 import jax.numpy as jnp
@@ -9,27 +9,31 @@ from mamljax.types import Batch, Pool, Task
 
 
 def sample_distinct(key: jax.Array, total: jax.Array, *, count: int) -> jax.Array:
-  """`count` different integers in 0..total-1, uniformly, in random order.
+  """A uniform sample of `count` different integers in 0..total-1, in random order.
 
-  `total` may be traced, and the cost does not depend on it: the i-th draw is an index
-  among the total - i numbers that are left, and is moved past those already taken.
-  It must be at least `count`.
+  The cost does not depend on `total`, which may be traced: draw i is an index among the
+  total - i numbers that are left, moved past those already taken.
+
+  Args:
+    key: a random key.
+    total: the number of integers to draw from, at least `count`.
+    count: the number of integers to draw.
 
   Returns:
     int32 [count].
 
   Raises:
-    InputError: if `total` is known and less than `count`.
+    InputError: if `total` is not traced and less than `count`.
   """
   checks.whole('count', count, least=1)
-  known = checks.concrete(total)
-  if known is not None and known < count:
-    raise InputError(f'{count} different numbers cannot be drawn from {known}')
+  available = checks.concrete(total)
+  if available is not None and available < count:
+    raise InputError(f'{count} different numbers cannot be drawn from {available}')
   remaining = jnp.asarray(total, jnp.int32) - jnp.arange(count, dtype=jnp.int32)
   draws = jax.random.randint(key, (count,), 0, remaining, jnp.int32)
 
   def take(taken: jax.Array, draw: jax.Array):
-    # `taken` is sorted, with the largest integer where there is no number yet.
+    # `taken` is sorted; its free places hold the largest integer.
     number = jax.lax.fori_loop(0, count, lambda i, x: x + (taken[i] <= x), draw)
     return jnp.sort(taken.at[-1].set(number)), number
 
@@ -40,14 +44,14 @@ def sample_distinct(key: jax.Array, total: jax.Array, *, count: int) -> jax.Arra
 def sample_images(
   key: jax.Array, pool: Pool, *, ways: int, per_class: int
 ) -> tuple[jax.Array, jax.Array]:
-  """Different images of `ways` different classes.
+  """A sample of different images of `ways` different classes.
 
-  Classes and images are drawn uniformly without replacement; the classes stand in random
-  order, which is a random assignment of classes to slots.
+  Classes and images are drawn uniformly without replacement. The order of the classes is
+  random, so that their assignment to slots is.
 
   Args:
     key: a random key.
-    pool: where to draw from; each class must hold at least `per_class` images.
+    pool: the images to draw from, at least `per_class` of each class.
     ways: number of classes.
     per_class: number of images of each class.
 
@@ -56,8 +60,8 @@ def sample_images(
     int32 [ways].
 
   Raises:
-    InputError: if the pool has fewer classes, is not of uint8 images or, where the counts are
-      not traced, has fewer images of a class.
+    InputError: if the pool has fewer classes, its images are not uint8 or, where the counts
+      are not traced, a class has fewer images.
   """
   checks.whole('images of a class', per_class, least=1)
   check_ways(pool, ways)
@@ -69,39 +73,39 @@ def sample_images(
 
 
 def check_ways(pool: Pool, ways: int) -> None:
-  """Refuses tasks of more classes than a pool has, or of none."""
+  """Refuses tasks without classes, or of more classes than a pool has."""
   checks.whole('ways', ways, least=1)
   if ways > pool.counts.shape[0]:
     raise InputError(f'{ways} ways, but the pool has only {pool.counts.shape[0]} classes')
 
 
 def sample_rows(key: jax.Array, pool: Pool, classes: jax.Array, *, per_class: int) -> jax.Array:
-  """Different rows of the pool for each of some classes: integers [classes, per_class]."""
+  """A sample of different rows of the pool for each class: integers [classes, per_class]."""
   keys = jax.random.split(key, classes.shape[0])
   draw = jax.vmap(lambda key, total: sample_distinct(key, total, count=per_class))
   return pool.starts[classes][:, None] + draw(keys, pool.counts[classes])
 
 
 def take_images(pool: Pool, rows: jax.Array) -> jax.Array:
-  """The images of these rows, float32 in [0, 1]: [*rows.shape, height, width, channels]."""
+  """The images in some rows, float32 in [0, 1]: [*rows.shape, height, width, channels]."""
   checks.pool(pool, per_class=0)
   return pool.images[rows].astype(jnp.float32) / 255
 
 
 def slot_labels(*, ways: int, shots: int) -> jax.Array:
-  """The labels of a set that holds `shots` images of slot 0, then of slot 1, and so on."""
+  """The labels of a set with `shots` images of slot 0, then of slot 1, and so on."""
   checks.whole('ways', ways, least=1)
   checks.whole('shots', shots, least=1)
   return jnp.repeat(jnp.arange(ways), shots)
 
 
 def sample_task(key: jax.Array, pool: Pool, *, ways: int, shots: int) -> Task:
-  """A task: disjoint support and query sets of `shots` images of each of `ways` classes.
+  """A random task: disjoint support and query sets of `shots` images of `ways` classes.
 
-  Both sets are ordered by slot. The pool's classes must hold at least 2 * shots images.
+  Both sets are ordered by slot. Each class of the pool must have 2 * shots images or more.
 
   Raises:
-    InputError: as `sample_images` does.
+    InputError: as `sample_images` does, for 2 * shots images of each class.
   """
   checks.whole('shots', shots, least=1)
   images, _ = sample_images(key, pool, ways=ways, per_class=2 * shots)
@@ -109,11 +113,11 @@ def sample_task(key: jax.Array, pool: Pool, *, ways: int, shots: int) -> Task:
 
 
 def make_task(images: jax.Array, *, shots: int) -> Task:
-  """The task whose support set is the first `shots` images of each slot, its query the next.
+  """The task with the first `shots` images of each slot in its support set, the next in query.
 
   Args:
     images: [ways, at least 2 * shots, height, width, channels].
-    shots: images of each slot in each set.
+    shots: number of images of each slot in each set.
 
   Raises:
     InputError: if a slot has fewer images, or the images are no floats.
@@ -125,7 +129,7 @@ def make_task(images: jax.Array, *, shots: int) -> Task:
       f'{shots} shots need images [ways, {2 * shots} or more, height, width, channels], '
       f'not {list(images.shape)}'
     )
-  shape = images.shape[2:]
-  support = images[:, :shots].reshape(-1, *shape)
-  query = images[:, shots : 2 * shots].reshape(-1, *shape)
+  image_shape = images.shape[2:]
+  support = images[:, :shots].reshape(-1, *image_shape)
+  query = images[:, shots : 2 * shots].reshape(-1, *image_shape)
   return Task(Batch(support, labels), Batch(query, labels))

@@ -1,7 +1,7 @@
 """Federated meta-training: task-learners send meta-gradients, the meta-learner averages them.
 
-Each round, `tasks_per_round` task-learners draw a task of their own, send the gradient
-that a defence lets out, and the meta-learner takes one step along the mean (equation 3).
+In each round, `tasks_per_round` task-learners draw a task each and send their defended
+meta-gradients; the meta-learner takes one step against their mean (equation 3).
 """
 
 import dataclasses
@@ -27,18 +27,19 @@ from mamljax.types import Params, Pool
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training(Checked):
-  """One federated meta-training.
+  """The configuration of a federated meta-training.
 
   Attributes:
-    loss_fn: the task's loss, of the network that is trained.
-    inner: how task-learners adapt.
-    defence: what they do before they send.
-    learning_rate: the meta-learner's step (Adam).
-    ways: classes of a task.
-    shots: images of each class in each of its two sets.
-    tasks_per_round: T, the task-learners that take part in a round.
-    chunk: task-learners whose gradients are computed together; 0: one on a CPU, where they
-      fit a core's cache, all of them elsewhere. The same to rounding.
+    loss_fn: the loss of a task, with the network to be trained.
+    inner: the inner loop of the task-learners.
+    defence: the defence of the task-learners.
+    learning_rate: step size of the meta-learner's optimiser, Adam.
+    ways: number of classes of a task.
+    shots: number of images of each class in each set of a task.
+    tasks_per_round: T, the number of task-learners in a round.
+    chunk: number of task-learners whose gradients are computed together. 0 stands for one on
+      a CPU, where its arrays fit a core's cache, and for all elsewhere. Results agree to
+      rounding.
   """
 
   loss_fn: CrossEntropy = dataclasses.field(metadata={'static': True})
@@ -56,8 +57,8 @@ class State(NamedTuple):
 
   Attributes:
     params: the meta-knowledge w.
-    optimizer: the outer optimiser's state.
-    round: how many rounds it has taken.
+    optimizer: the state of the meta-learner's optimiser.
+    round: the number of rounds taken, an integer.
   """
 
   params: Params
@@ -73,33 +74,33 @@ def init(params: Params) -> State:
 def train(
   key: jax.Array, state: State, pool: Pool, training: Training, *, rounds: int
 ) -> tuple[State, jax.Array]:
-  """Takes `rounds` more rounds, as one scan.
+  """Takes `rounds` more rounds, in one scan.
 
-  Round r draws its randomness from `fold_in(key, r)`: rounds taken in several calls with
-  one key are the rounds taken in one.
+  Round r has the key `fold_in(key, r)`, so that several calls with one key take the same
+  rounds as one call.
 
   Args:
-    key: a random key, the same for all calls of one training.
-    state: where it stands.
-    pool: the images that tasks are drawn from, at least 2 * shots of each class.
-    training: what is trained.
-    rounds: how many rounds.
+    key: a random key, the same in all calls of one training.
+    state: the state to continue from.
+    pool: the images from which tasks are drawn, at least 2 * shots of each class.
+    training: the configuration.
+    rounds: the number of rounds to take.
 
   Returns:
-    The new state, and the norm of the mean gradient of each round, [rounds]: NaN in a
-    round in which an adaptation diverges, though what it sends may be finite.
+    The new state, and the norm of the mean gradient of each round, [rounds]. It is NaN in a
+    round with an adaptation that diverges, though the gradient sent may be finite.
 
   Raises:
     InputError: as `sample_task` does.
   """
   checks.whole('rounds', rounds, least=0)
   checks.pool(pool, per_class=2 * training.shots)
-  good = 1 if jax.default_backend() == 'cpu' else training.tasks_per_round
+  default_chunk = 1 if jax.default_backend() == 'cpu' else training.tasks_per_round
 
   def take_round(state: State, _):
     keys = jax.random.split(jax.random.fold_in(key, state.round), training.tasks_per_round)
     learn = functools.partial(_one_learner, state.params, pool, training)
-    sent = jax.lax.map(learn, keys, batch_size=training.chunk or good)
+    sent = jax.lax.map(learn, keys, batch_size=training.chunk or default_chunk)
     mean = jax.tree.map(lambda g: g.mean(axis=0), sent.gradient)
     updates, optimizer = optax.scale_by_adam().update(mean, state.optimizer)
     updates = jax.tree.map(lambda u: like(u, -training.learning_rate) * u, updates)
@@ -111,7 +112,7 @@ def train(
 
 
 def _one_learner(params: Params, pool: Pool, training: Training, key: jax.Array) -> Sent:
-  """Draws a task and sends its gradient."""
+  """Draws a task and sends its meta-gradient."""
   key_task, key_send = jax.random.split(key)
   task = sample_task(key_task, pool, ways=training.ways, shots=training.shots)
   return send(
@@ -122,17 +123,17 @@ def _one_learner(params: Params, pool: Pool, training: Training, key: jax.Array)
 def meta_test(
   key: jax.Array, params: Params, pool: Pool, training: Training, *, tasks: int, batch: int = 50
 ) -> jax.Array:
-  """The query accuracy of new tasks after adaptation.
+  """The query accuracies of new tasks after adaptation.
 
-  Adaptation is the plain inner loop: a defence protects what is sent, and nothing is sent.
+  The adaptation is undefended, since nothing is sent.
 
   Args:
     key: a random key.
     params: the meta-knowledge w.
     pool: images held out from training, at least 2 * shots of each class.
-    training: names the network, the inner loop and the shape of a task.
-    tasks: how many tasks to draw.
-    batch: how many to hold in memory at once.
+    training: the configuration, with the network, the inner loop and the size of a task.
+    tasks: the number of tasks to draw.
+    batch: the number of tasks to hold in memory at once.
 
   Returns:
     float32 [tasks], each in [0, 1], or NaN where the adaptation diverges.
@@ -147,7 +148,7 @@ def meta_test(
   def one_task(key: jax.Array) -> jax.Array:
     task = sample_task(key, pool, ways=training.ways, shots=training.shots)
     theta = adapt(training.loss_fn, params, task.support, training.inner)
-    right = accuracy(training.loss_fn.network, theta, task.query)
-    return jnp.where(is_finite(theta), right, jnp.nan)
+    correct = accuracy(training.loss_fn.network, theta, task.query)
+    return jnp.where(is_finite(theta), correct, jnp.nan)
 
   return jax.lax.map(one_task, jax.random.split(key, tasks), batch_size=batch)

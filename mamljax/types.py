@@ -1,4 +1,4 @@
-"""The words that every layer shares.
+"""Types that all modules share: batches, tasks, pools of images, losses.
 
 Conventions, stated once: images are float32 in [0, 1] in NHWC order (uint8 only
 inside a `Pool`), labels are integers in 0..ways-1, losses are means over the batch,
@@ -25,20 +25,25 @@ class Batch(NamedTuple):
 
 
 class Task(NamedTuple):
-  """One task-learner's private data: it adapts on `support`, is judged on `query`."""
+  """The private data of one task-learner.
+
+  Attributes:
+    support: the set that the learner adapts on.
+    query: the set that its adapted parameters are judged by.
+  """
 
   support: Batch
   query: Batch
 
 
 class Pool(NamedTuple):
-  """Images that tasks may be drawn from, stored class after class.
+  """Images from which tasks are drawn, stored class after class.
 
   Attributes:
     images: uint8 [n, height, width, channels]; class c holds the rows
       starts[c] .. starts[c] + counts[c] - 1.
-    starts: integers [classes].
-    counts: integers [classes].
+    starts: the first row of each class, integers [classes].
+    counts: the number of images of each class, integers [classes].
   """
 
   images: jax.Array

@@ -77,6 +77,11 @@ def test_a_named_defence_puts_noise_at_its_point_alone(name, point):
   assert make_defence(name, scale=0.3) == Defence(**{point: Gaussian(0.3)})
 
 
+def test_every_name_is_that_of_a_defence():
+  """A name in the list that makes none would be offered in help, and refused."""
+  assert [parse_defence(name) for name in DEFENCES] == [{}, *({name: 1.0} for name in POINTS)]
+
+
 def test_none_protects_nothing_whatever_the_scale():
   """A grid over scales also holds the undefended case."""
   assert make_defence('none', scale=3.0) == Defence()

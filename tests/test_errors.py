@@ -2,7 +2,7 @@
 
 import pytest
 
-from mamljax.errors import LONGEST, InputError, escaped, unknown
+from mamljax.errors import MAX_CHARACTERS, InputError, escaped, unknown
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_escape_codes_in_a_name_did_reach_the_terminal(typed, shown):
 def test_a_refusal_filled_screens():
   """31,000 characters of one line; its beginning and its end say what is wrong."""
   said = str(InputError(f'--ways={"9" * 31_000}: every item must be a number'))
-  assert len(said) == LONGEST
+  assert len(said) == MAX_CHARACTERS
   assert said.startswith('--ways=999')
   assert said.endswith('999: every item must be a number')
 

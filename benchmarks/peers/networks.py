@@ -1,9 +1,9 @@
-"""Conv4 and the MLP in PyTorch, on parameters that are passed.
+"""Conv4 and the MLP in PyTorch, as functions of their parameters.
 
-PyTorch's own layout: images [n, channels, height, width], weights [out, in, ...]. A strided
-3 x 3 convolution with `padding=1` pads both ends, where 'SAME' pads the far end of an even
-side alone; on mirrored images with mirrored kernels the two are one. `from_jax` and
-`images_from_jax` mirror once, so that nothing is padded by hand while the clock runs.
+They have PyTorch's own layout: images [n, channels, height, width], weights [out, in, ...]. A
+strided 3 x 3 convolution with `padding=1` pads both ends of an axis, but 'SAME' pads only the
+far end of an even one; on mirrored images with mirrored kernels the two agree. `from_jax` and
+`images_from_jax` mirror once, so that nothing is padded by hand in the timed work.
 """
 
 import functools
@@ -24,9 +24,9 @@ def make_network(name: str, *, activation: str) -> Network:
 
   Args:
     name: 'conv4', strided and without normalisation, or 'mlp'.
-    activation: 'relu' or 'softplus', the softplus(5 z) / 5 of mamljax.
+    activation: 'relu' or 'softplus', which is the softplus(5 z) / 5 of mamljax.
   """
-  # PyTorch takes softplus for linear from `threshold` on; at its default the error shows.
+  # PyTorch's softplus is linear above `threshold`; at the default the error is visible.
   softplus = functools.partial(F.softplus, beta=5, threshold=40)
   act = {'relu': F.relu, 'softplus': softplus}[activation]
 
@@ -45,25 +45,20 @@ def make_network(name: str, *, activation: str) -> Network:
 
 
 def images_from_jax(images: np.ndarray) -> torch.Tensor:
-  """Images [..., height, width, channels] of mamljax as PyTorch wants them, mirrored."""
+  """Images of mamljax, [..., height, width, channels], in PyTorch's layout, mirrored."""
   order = (*range(images.ndim - 3), images.ndim - 1, images.ndim - 3, images.ndim - 2)
   return torch.from_numpy(np.array(images[..., ::-1, ::-1, :].transpose(order)))
 
 
-def images_to_jax(images: torch.Tensor) -> np.ndarray:
-  """The inverse of `images_from_jax`."""
-  return images.detach().movedim(-3, -1).flip((-3, -2)).numpy()
-
-
 def from_jax(layers: Sequence[np.ndarray], channels: int) -> list[torch.Tensor]:
-  """Weights, or a gradient in them, as the functions of `make_network` want them.
+  """Weights of mamljax, or a gradient in them, in the layout of `make_network`.
 
   Args:
-    layers: kernel and bias of each layer in turn: kernels [height, width, in, out] or
-      [in, out], where images were flattened with their channels last.
-    channels: of the images that the first fully connected layer flattens.
+    layers: kernel and bias of each layer in turn, with kernels [height, width, in, out] or
+      [in, out], for images flattened with their channels last.
+    channels: number of channels of the images, for a network without convolutions.
   """
-  flattened = False
+  is_flattened = False
   converted = []
   for layer in layers:
     tensor = torch.from_numpy(np.array(layer))
@@ -71,14 +66,14 @@ def from_jax(layers: Sequence[np.ndarray], channels: int) -> list[torch.Tensor]:
       tensor = tensor.permute(3, 2, 0, 1).flip(_SPATIAL)
       channels = tensor.shape[0]
     elif tensor.ndim == 2:
-      tensor = tensor.T if flattened else _unflatten(tensor.T, channels)
-      flattened = True
+      tensor = tensor.T if is_flattened else _unflatten(tensor.T, channels)
+      is_flattened = True
     converted.append(tensor.contiguous())
   return converted
 
 
 def _unflatten(weight: torch.Tensor, channels: int) -> torch.Tensor:
-  """A layer [out, side * side * channels] for images flattened with their channels first."""
+  """Weights [out, side * side * channels] for images flattened with their channels first."""
   side = round((weight.shape[1] // channels) ** 0.5)
   places = weight.reshape(-1, side, side, channels).permute(0, 3, 1, 2)
   return places.flip(_SPATIAL).reshape(weight.shape)

@@ -1,7 +1,7 @@
-"""Equations 9 and 10, and the meta-loss, in PyTorch, whichever of its two ways differentiates.
+"""Equations 9 and 10 and the meta-loss in PyTorch, for either of its ways to differentiate.
 
-`gradient(loss, weights)` is the way: of a function of the weights, and itself a function that
-can be differentiated again.
+A way is a function `gradient(loss, weights)` with the gradient of a function of the weights,
+which can be differentiated again.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +20,12 @@ class Attack(NamedTuple):
   """Everything in an attack's objective that is common to all candidates.
 
   Attributes:
-    network: of `make_network`.
+    network: a function of `make_network`.
     weights: the meta-knowledge w.
-    labels: of the images that are sought, and of the query set.
-    tv_weight: a in equation 9.
-    inner_steps, inner_learning_rate: of the adaptation that a support attack simulates.
+    labels: the labels of the candidates' images, and of the query set.
+    tv_weight: the weight a of the total variation in equation 9.
+    inner_steps: number of steps of the adaptation that a support attack simulates.
+    inner_learning_rate: step size of that adaptation.
   """
 
   network: Network
@@ -42,21 +43,21 @@ def objective(
   received: torch.Tensor,
   query: torch.Tensor | None,
 ) -> torch.Tensor:
-  """1 - cos(simulated gradient, received) + a TV(images), a scalar.
+  """The objective of a candidate: 1 - cos(simulated, received) + a TV(images), a scalar.
 
   Args:
-    gradient: how to differentiate.
-    attack: what is attacked.
-    images: the guess, [n, channels, height, width].
-    received: the gradient, flattened.
-    query: the images of the known query set, in a support attack; None for a query attack.
+    gradient: the way to differentiate.
+    attack: the parts common to all candidates.
+    images: the candidate, [n, channels, height, width].
+    received: the received gradient, flattened.
+    query: the images of the known query set, in a support attack; None in a query attack.
   """
-  guess = (images, attack.labels)
+  candidate = (images, attack.labels)
 
   def loss(weights: Weights) -> torch.Tensor:
     if query is None:
-      return mean_loss(attack.network, weights, guess)
-    sets = (guess, (query, attack.labels))
+      return mean_loss(attack.network, weights, candidate)
+    sets = (candidate, (query, attack.labels))
     steps = (attack.inner_steps, attack.inner_learning_rate)
     return task_loss(gradient, attack.network, weights, *sets, *steps)
 
@@ -66,7 +67,7 @@ def objective(
 
 
 def mean_loss(network: Network, weights: Weights, batch: Set) -> torch.Tensor:
-  """The mean cross-entropy."""
+  """The mean cross-entropy of a batch."""
   images, labels = batch
   return F.cross_entropy(network(weights, images), labels)
 
@@ -89,12 +90,12 @@ def task_loss(
 
 
 def total_variation(images: torch.Tensor) -> torch.Tensor:
-  """Mean absolute difference of vertical neighbours plus that of horizontal ones."""
+  """The mean absolute difference of vertical neighbours plus that of horizontal ones."""
   vertical = images[..., 1:, :] - images[..., :-1, :]
   horizontal = images[..., 1:] - images[..., :-1]
   return vertical.abs().mean() + horizontal.abs().mean()
 
 
 def flatten(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-  """All numbers of some tensors in one vector."""
+  """The numbers of some tensors in one vector."""
   return torch.cat([tensor.reshape(-1) for tensor in tensors])

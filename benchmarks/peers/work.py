@@ -22,14 +22,18 @@ class Settings:
   """One piece of timed work.
 
   Attributes:
-    style: a key of `STYLES`.
-    kind: 'attack' or 'training'.
-    network, activation: see `make_network`.
-    target: 'query' or 'support', of an attack.
-    units: candidates, or rounds of training, in a run.
-    iterations, learning_rate, decay, tv_weight: of the reconstruction; `learning_rate`, of
-      the meta-learner in training.
-    inner_steps, inner_learning_rate: of the adaptation.
+    style: the way to differentiate, a key of `STYLES`.
+    kind: the work, 'attack' or 'training'.
+    network: name of the network, as in `make_network`.
+    activation: activation function of the network, as in `make_network`.
+    target: the set that an attack reconstructs, 'query' or 'support'.
+    units: number of candidates, or of rounds of training, in a run.
+    iterations: number of steps of a reconstruction.
+    learning_rate: step size of a reconstruction, or of the meta-learner in training.
+    decay: factor of the step size at each cut in a reconstruction.
+    tv_weight: weight of the total variation in a reconstruction.
+    inner_steps: number of steps of the adaptation.
+    inner_learning_rate: step size of the adaptation.
   """
 
   style: str
@@ -49,11 +53,11 @@ class Settings:
 def prepare(settings: Settings, problem: Path) -> tuple[Callable[[], Any], dict[str, Any]]:
   """Loads the work to be timed.
 
-  oneDNN's convolutions or PyTorch's own, whichever is faster on this work; weights and
-  images are stored with their channels last, which is faster with either.
+  Convolutions are those of oneDNN or PyTorch's own, whichever are faster on this work. Weights
+  and images have their channels last in memory, which is faster with both.
 
   Args:
-    settings: what is done.
+    settings: the work.
     problem: the arrays that mamljax drew for the same work, as `numpy.savez` wrote them.
 
   Returns:
@@ -62,7 +66,7 @@ def prepare(settings: Settings, problem: Path) -> tuple[Callable[[], Any], dict[
   with np.load(problem) as arrays:
     make = {'attack': _attack, 'training': _training}[settings.kind]
     run, turn = make(settings, arrays)
-  seconds = {choice: _try(turn, onednn=choice) for choice in (True, False)}
+  seconds = {enabled: _time(turn, onednn=enabled) for enabled in (True, False)}
   torch.backends.mkldnn.enabled = seconds[True] <= seconds[False]
   in_flight = settings.units if settings.style == 'torch_func' else 1
   in_flight = 1 if settings.kind == 'training' else in_flight
@@ -75,8 +79,8 @@ def prepare(settings: Settings, problem: Path) -> tuple[Callable[[], Any], dict[
   return run, facts
 
 
-def _try(turn: Callable[[], Any], *, onednn: bool) -> float:
-  """Seconds that a turn takes, the fastest of three."""
+def _time(turn: Callable[[], Any], *, onednn: bool) -> float:
+  """The seconds that a turn takes, the fastest of three."""
   torch.backends.mkldnn.enabled = onednn
   turn()
   seconds = []
@@ -88,7 +92,7 @@ def _try(turn: Callable[[], Any], *, onednn: bool) -> float:
 
 
 def _weights(arrays: Mapping[str, np.ndarray]) -> list[torch.Tensor]:
-  """The meta-knowledge, with its convolutions' channels last."""
+  """The meta-knowledge w, with channels last in memory."""
   layers = [arrays[f'layer_{i}'] for i in range(int(arrays['layers']))]
   weights = from_jax(layers, arrays['query'].shape[-1])
   return [_channels_last(weight).requires_grad_() for weight in weights]
@@ -102,7 +106,7 @@ def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _attack(settings: Settings, arrays: Mapping[str, np.ndarray]) -> tuple[Callable, Callable]:
-  """The reconstructions, and a single step of one for trial."""
+  """The reconstructions as one call, and a single step to be timed for the choice above."""
   attack = Attack(
     make_network(settings.network, activation=settings.activation),
     _weights(arrays),
@@ -139,9 +143,9 @@ def _attack(settings: Settings, arrays: Mapping[str, np.ndarray]) -> tuple[Calla
       for i in range(count)
     ]
 
-  first = slice(None) if settings.style == 'torch_func' else slice(1)
-  known = None if query is None else query[first]
-  return run, lambda: slopes(start[first], received[first], known)
+  in_flight = slice(None) if settings.style == 'torch_func' else slice(1)
+  query_sets = None if query is None else query[in_flight]
+  return run, lambda: slopes(start[in_flight], received[in_flight], query_sets)
 
 
 def reconstruct(
@@ -151,7 +155,7 @@ def reconstruct(
   received: torch.Tensor,
   query: torch.Tensor | None,
 ) -> torch.Tensor:
-  """Signed Adam within [0, 1], with three cuts of the step."""
+  """Reconstructed images: signed Adam within [0, 1], with three cuts of the step size."""
   images = start.clone()
   optimizer = torch.optim.Adam([images], lr=settings.learning_rate)
   cuts = [settings.iterations * eighths // 8 for eighths in (3, 5, 7)]
@@ -168,7 +172,7 @@ def reconstruct(
 def _training(
   settings: Settings, arrays: Mapping[str, np.ndarray]
 ) -> tuple[Callable, Callable]:
-  """Rounds of meta-training on tasks that are drawn already, and a single round for trial."""
+  """Rounds of meta-training on given tasks as one call, and a single round to be timed."""
   weights: Weights = _weights(arrays)
   network = make_network(settings.network, activation=settings.activation)
   labels = torch.from_numpy(arrays['labels']).long()
@@ -178,9 +182,9 @@ def _training(
 
   def turn() -> None:
     steps = settings.inner_steps, settings.inner_learning_rate
-    found = meta_gradient(network, weights, (support, labels), (query, labels), *steps)
-    for weight, slope in zip(weights, found, strict=True):
-      weight.grad = slope.detach()
+    gradients = meta_gradient(network, weights, (support, labels), (query, labels), *steps)
+    for weight, gradient in zip(weights, gradients, strict=True):
+      weight.grad = gradient.detach()
     optimizer.step()
 
   def run() -> None:

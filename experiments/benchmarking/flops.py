@@ -1,10 +1,8 @@
 """Counting the arithmetic of a function: the matrix products and convolutions of its jaxpr."""
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 from jax.extend import core
 from jax.interpreters import partial_eval
 
@@ -36,11 +34,6 @@ def count_flops(closed: core.ClosedJaxpr) -> Flops:
   """
   live, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
   return _count(live)
-
-
-def flops_of(function: Callable[..., Any], *args: Any) -> Flops:
-  """`count_flops` of a function of these arguments."""
-  return count_flops(jax.make_jaxpr(function)(*args))
 
 
 def _count(jaxpr: core.Jaxpr) -> Flops:

@@ -1,1 +1,1 @@
-"""The membership game: its trials, its decisions and what they add up to."""
+"""The membership game: trials, decisions, and the metrics of an attack."""

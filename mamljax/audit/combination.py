@@ -1,9 +1,9 @@
-"""One score from those of several attacks, weighed on calibration trials.
+"""Combination of the scores of several attacks by a logistic regression on calibration trials.
 
-A logistic regression (Murakonda and Shokri, 2020, combine membership signals so). Likelihood
-ratios have heavy tails, so each score is first measured from its median in its quartiles'
-distance, and its tails are drawn in by asinh: a rising transform, which leaves the decisions
-of a score by itself as they are.
+Murakonda and Shokri (2020) combine membership signals in this way. Likelihood ratios have
+heavy tails, so that each score is first centred on its median, divided by its interquartile
+range and transformed by asinh: a rising function, which leaves the decisions of a single score
+as they are.
 """
 
 from typing import NamedTuple
@@ -20,8 +20,9 @@ class Combination(NamedTuple):
   """Weights that combine the scores of several attacks into one.
 
   Attributes:
-    centre, spread: of each part's scores on the calibration trials [parts].
-    weights: of each part's transformed score [parts].
+    centre: the median of each attack's scores on the calibration trials, [parts].
+    spread: the interquartile range of these scores, [parts]; 1 where it would be 0.
+    weights: the weight of each attack's transformed score, [parts].
   """
 
   centre: np.ndarray
@@ -29,51 +30,51 @@ class Combination(NamedTuple):
   weights: np.ndarray
 
   def __call__(self, scores: ArrayLike, /) -> np.ndarray:
-    """The scores [n] of trials, from those of the parts [n, parts]; higher means 'member'."""
+    """The combined scores [n] of trials, from scores [n, parts]; higher means 'member'."""
     return _transform(self.centre, self.spread, scores) @ self.weights
 
 
 def combine(scores: ArrayLike, members: ArrayLike) -> Combination:
-  """The combination that tells calibration trials apart, no worse than its best part.
+  """The combination of scores with the highest AUC on calibration trials.
 
-  Where the regression has a lower AUC on these trials than one of the parts, it is that part
-  alone.
+  That is the regression or, where one attack alone has a higher AUC on these trials, that
+  attack alone.
 
   Args:
-    scores: [n, parts] finite numbers, those of calibration trials.
-    members: [n] booleans, the truth; some of each.
+    scores: [n, parts] finite scores of calibration trials.
+    members: [n] booleans, the truth, with both values.
 
   Raises:
-    ValueError: if a score is not finite, or the trials have no members or nothing else.
+    ValueError: if a score is not finite, or the trials lack members or non-members.
   """
   scores, members = finite(scores), np.asarray(members, bool)
   if scores.ndim != 2 or len(scores) != len(members):
     raise ValueError(f'scores {scores.shape} of {len(members)} trials are not [n, parts]')
   if not members.any() or members.all():
-    raise ValueError('scores cannot be weighed without members or without others')
+    raise ValueError('scores cannot be combined without members or without non-members')
   low, centre, high = np.quantile(scores, [0.25, 0.5, 0.75], axis=0)
   spread = np.where(high > low, high - low, 1.0)
   transformed = _transform(centre, spread, scores)
-  choices = [_regress(transformed, members), *np.eye(scores.shape[1])]
-  best = max(choices, key=lambda weights: auc(transformed @ weights, members) or 0)
+  candidates = [_regress(transformed, members), *np.eye(scores.shape[1])]
+  best = max(candidates, key=lambda weights: auc(transformed @ weights, members) or 0)
   return Combination(centre, spread, best)
 
 
 def _transform(centre: np.ndarray, spread: np.ndarray, scores: ArrayLike) -> np.ndarray:
-  """Scores whose tails are drawn in."""
+  """Scores in interquartile ranges from the median, their tails compressed by asinh."""
   return np.arcsinh((np.asarray(scores, float) - centre) / spread)
 
 
 def _regress(features: np.ndarray, members: np.ndarray) -> np.ndarray:
-  """The weights of a logistic regression with a unit Gaussian prior, its constant left out."""
+  """The weights of a logistic regression with a unit Gaussian prior, without its intercept."""
   signs = np.where(members, 1.0, -1.0)
   design = np.column_stack([features, np.ones(len(features))])
 
   def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
     margins = signs * (design @ weights)
-    prior = np.append(weights[:-1], 0)
-    slope = prior - design.T @ (signs * special.expit(-margins))
-    return float(np.logaddexp(0, -margins).sum() + prior @ prior / 2), slope
+    penalised = np.append(weights[:-1], 0)  # the intercept has no prior
+    gradient = penalised - design.T @ (signs * special.expit(-margins))
+    return float(np.logaddexp(0, -margins).sum() + penalised @ penalised / 2), gradient
 
   start = np.zeros(design.shape[1])
   return optimize.minimize(loss, start, jac=True, method='L-BFGS-B').x[:-1]

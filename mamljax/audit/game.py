@@ -1,8 +1,9 @@
-"""The membership game of section IV-A, in its global form; the local one has one learner.
+"""The membership game of section IV-A, in its global form, of which the local one is a case.
 
-The challenger draws T task-learners, one of them (a) and a bit (b). If b is 1 the candidate
-is an image of learner a's targeted set, else it is in nobody's data. The adversary sees what
-each learner sends. Locally it guesses b, globally both b and a.
+The challenger draws the tasks of T task-learners, a learner a and a bit b. If b is 1, the
+candidate is an image of the targeted set of learner a, otherwise it is in no learner's data.
+The adversary receives the gradient of every learner. In the global game it guesses a and b; in
+the local game there is one learner, and it guesses b.
 """
 
 from typing import NamedTuple
@@ -22,18 +23,19 @@ NON_MEMBERS = ('same_class', 'any_class')
 
 
 class Trial(NamedTuple):
-  """One round of the game as the challenger sees it.
+  """One round of the game, with the truth that only the challenger knows.
 
   Attributes:
     tasks: the private data of each learner, with a leading axis [learners].
-    candidates: the image asked about, with its slot in each learner's task; the same leading
-      axis.
-    member: the truth b: whether the candidate is in the targeted set of `learner`.
-    learner: a, an integer; it means nothing for a non-member.
+    candidates: the candidate image with its slot in each learner's task, with a leading axis
+      [learners].
+    member: b, a boolean: True if the candidate is in the targeted set of learner a.
+    learner: a, an integer; without meaning for a non-member.
     classes: the class of each slot, integers [learners, ways].
-    place: the image of learner a's targeted set that is the candidate or, for a non-member,
-      that it might as well have been; an integer.
-    other: the image that would be there if the truth were the other one.
+    place: the index in the targeted set of learner a at which a member stands, and at which a
+      non-member would stand if it were one; an integer.
+    other: the image at `place` under the other hypothesis: the image that replaces a member,
+      or that a non-member would replace.
   """
 
   tasks: Task
@@ -56,28 +58,28 @@ def draw_trial(
   learners: int = 1,
   non_members: str = 'same_class',
 ) -> Trial:
-  """Draws the learners' tasks and a candidate.
+  """Draws a trial: the learners' tasks and a candidate.
 
-  All tasks hold the candidate's class, or its absence would exclude a learner, and no two
-  hold the same image of any class, or a member would be in two tasks.
+  Every task has the candidate's class, since its absence would exclude a learner. No two tasks
+  share an image, since a member would otherwise be in both.
 
   Args:
     key: a random key.
     pool: the victims' images, at least 2 * shots * learners + 1 of each class.
     member: the truth b, a boolean.
-    ways: classes of a task.
-    shots: images of each class in each of its two sets.
-    target: 'query' or 'support', the set that is attacked.
-    learners: T, the task-learners.
-    non_members: 'same_class' draws a non-member from the class of the slot that it is put
-      in; 'any_class' from all classes, which makes the easier game.
+    ways: number of classes of a task.
+    shots: number of images of each class in each set of a task.
+    target: the set that is attacked, 'query' or 'support'.
+    learners: T, the number of task-learners.
+    non_members: the class of a non-member: 'same_class', that of its slot, or 'any_class',
+      drawn from all classes, which makes the game easier.
 
   Returns:
-    The trial. The candidate's slots and, for a member, its place in the slot are uniform.
+    The trial. The slot of the candidate, and the place of a member in it, are uniform.
 
   Raises:
-    InputError: if the pool has too few classes or, where the counts are not traced, images of
-      a class, or a name or number is none of those above.
+    InputError: if the pool has too few classes or, where its counts are not traced, too few
+      images of a class, or if an argument is not among the values above.
   """
   checks.one_of('target', target, checks.TARGETS)
   checks.one_of('kind of non-members', non_members, NON_MEMBERS)
@@ -86,42 +88,55 @@ def draw_trial(
   check_ways(pool, ways)
   checks.pool(pool, per_class=2 * shots * learners + 1)
   key_rows, key_classes, key_learner, key_place, key_foreign = jax.random.split(key, 5)
-  everything = jnp.arange(pool.counts.shape[0])
-  rows = sample_rows(key_rows, pool, everything, per_class=2 * shots * learners + 1)
-  classes, slots = _draw_classes(key_classes, len(everything), ways=ways, learners=learners)
-  owned = rows[:, :-1].reshape(len(everything), learners, 2 * shots)
-  owned = owned[classes, jnp.arange(learners)[:, None]]  # [learners, ways, 2 * shots]
+  total = pool.counts.shape[0]
+  classes, slots = _draw_classes(key_classes, total, ways=ways, learners=learners)
+  task_rows, spare_rows = _draw_rows(key_rows, pool, classes, shots=shots)
 
   learner = jax.random.randint(key_learner, (), 0, learners)
-  nth = jax.random.randint(key_place, (), 0, shots)
-  place = nth + (shots if target == 'query' else 0)
-  foreign = jax.random.randint(key_foreign, (), 0, len(everything))
-  outside = foreign if non_members == 'any_class' else classes[0, slots[0]]
-  own, spare = owned[learner, slots[learner], place], rows[outside, -1]
-  row, other = jnp.where(member, jnp.stack([own, spare]), jnp.stack([spare, own]))
+  shot = jax.random.randint(key_place, (), 0, shots)
+  column = shot + (shots if target == 'query' else 0)
+  random_class = jax.random.randint(key_foreign, (), 0, total)
+  outside = random_class if non_members == 'any_class' else classes[0, slots[0]]
+  pair = jnp.stack([task_rows[learner, slots[learner], column], spare_rows[outside]])
+  row, other_row = jnp.where(member, pair, pair[::-1])
 
-  tasks = jax.vmap(lambda rows: make_task(take_images(pool, rows), shots=shots))(owned)
+  tasks = jax.vmap(lambda rows: make_task(take_images(pool, rows), shots=shots))(task_rows)
   image = take_images(pool, row)
-  candidates = Candidate(jnp.broadcast_to(image, (learners, *image.shape)), slots)
-  index = slots[learner] * shots + nth
   return Trial(
-    tasks, candidates, member, learner, classes, index, other=take_images(pool, other)
+    tasks=tasks,
+    candidates=Candidate(jnp.broadcast_to(image, (learners, *image.shape)), slots),
+    member=member,
+    learner=learner,
+    classes=classes,
+    place=slots[learner] * shots + shot,
+    other=take_images(pool, other_row),
   )
 
 
 def _draw_classes(
   key: jax.Array, total: int, *, ways: int, learners: int
 ) -> tuple[jax.Array, jax.Array]:
-  """The classes of each learner's slots [learners, ways] and the slot of a shared one."""
+  """The classes of each learner's slots [learners, ways], and the slot of a shared class."""
   key_classes, key_slots = jax.random.split(key)
   orders = jax.vmap(lambda key: jax.random.permutation(key, total))
   classes = orders(jax.random.split(key_classes, learners))[:, :ways]
   slots = jax.random.randint(key_slots, (learners,), 0, ways)
   shared = classes[0, slots[0]]
-  has = classes == shared
-  # Where it is missing it takes the place of the class in the slot that was drawn.
-  slots = jnp.where(has.any(axis=1), has.argmax(axis=1), slots)
+  is_shared = classes == shared
+  # A learner without the shared class has it in the slot that was drawn.
+  slots = jnp.where(is_shared.any(axis=1), is_shared.argmax(axis=1), slots)
   return classes.at[jnp.arange(learners), slots].set(shared), slots
+
+
+def _draw_rows(
+  key: jax.Array, pool: Pool, classes: jax.Array, *, shots: int
+) -> tuple[jax.Array, jax.Array]:
+  """Rows of the learners' images [learners, ways, 2 * shots], and a spare one of each class."""
+  learners, total = classes.shape[0], pool.counts.shape[0]
+  per_class = 2 * shots * learners + 1
+  rows = sample_rows(key, pool, jnp.arange(total), per_class=per_class)
+  by_learner = rows[:, :-1].reshape(total, learners, 2 * shots)
+  return by_learner[classes, jnp.arange(learners)[:, None]], rows[:, -1]
 
 
 def observe(
@@ -135,18 +150,18 @@ def observe(
   classes: jax.Array | None = None,
   requires: frozenset[str] = frozenset(),
 ) -> Observation:
-  """Lets one task-learner send its gradient, and shows the adversary what it may see.
+  """Lets one task-learner send its gradient; returns the adversary's observation.
 
   Args:
     key: a random key, for the defence's noise.
     loss_fn: the task's loss.
     params: the meta-knowledge w.
     task: the private data.
-    inner: how the learner adapts.
-    defence: how it defends itself.
+    inner: the inner loop.
+    defence: the learner's defence.
     classes: integers [ways], the class of each slot.
-    requires: what the attack declares that it must know: of an observation that can be
-      'query_set', 'defence' and 'classes'.
+    requires: the optional fields of the observation that the attack declares: 'query_set',
+      'defence', 'classes'.
   """
   sent = send(key, loss_fn, params, task, inner, defence=defence)
   return show(sent, task, defence=defence, classes=classes, requires=requires)
@@ -160,7 +175,7 @@ def show(
   classes: jax.Array | None = None,
   requires: frozenset[str] = frozenset(),
 ) -> Observation:
-  """The observation of a gradient that was sent; the arguments are those of `observe`."""
+  """The observation of a gradient that was sent; other arguments as in `observe`."""
   return Observation(
     gradient=sent.gradient,
     support_labels=task.support.labels,

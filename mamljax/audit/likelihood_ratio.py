@@ -1,25 +1,28 @@
 """Upper bound of every attack: the likelihood-ratio test given everything but membership.
 
-The adversary of this bound is told the whole task, both images that may stand in the
-candidate's place, and all noise but one: it knows what a learner would send with the
-candidate and without it, and asks which of the two it sees through that one noise. Of two
-Gaussians with a known shift the likelihood ratio is the best test (Neyman and Pearson, 1933).
-With d, the length of the shift in standard deviations, its logarithm is normal with mean
-d^2 / 2 for a member and -d^2 / 2 for others and deviation d, so that
+The adversary of this bound is given the whole task, both images that may stand in the
+candidate's place, and all of the defence's noise except at one of its points. It knows what
+the learner would send with the candidate and without it, up to that noise, and tests which of
+the two it received. Between two Gaussians that differ by a known shift, the likelihood ratio is
+the best test (Neyman and Pearson, 1933). With d, the length of the shift in standard
+deviations, its logarithm is normal with standard deviation d and with mean d^2 / 2 for a member
+and -d^2 / 2 for a non-member, so that
 
     accuracy = Phi(d / 2),  AUC = Phi(d / sqrt 2),  TPR = Phi(Phi^-1(FPR) + d).
 
-An attack knows less and sees less, so its ROC lies below. There is such a bound for each noise
-that lies between the candidate and what is sent, and the tightest counts:
+An attack is given less, so that its ROC curve lies below. Each noise that lies between the
+candidate and the gradient that is sent gives such a bound, and the tightest counts:
 
 - noise on the gradient that is sent: d = |g_1 - g_0| / sigma;
-- noise on the images of the targeted set: all that follows is made of the noisy image, so that
-  d = |x_1 - x_0| / sigma (clipping them can only lose);
-- noise on the inner gradient, if that is all that the gradient that is sent knows of the
-  support set, after one step of first-order MAML: d = |grad L_1(w) - grad L_0(w)| / sigma.
+- noise on the images of the targeted set: everything sent is a function of the noisy image, so
+  that d = |x_1 - x_0| / sigma (to clip the noisy image can only lose information);
+- noise on the inner gradient, where the gradient that is sent depends on the support set
+  through it alone, as after one step of first-order MAML: d = |grad L_1(w) - grad L_0(w)| /
+  sigma.
 
-Noise anywhere else does not lie between them, and protects only from who does not know it.
-Without noise there is still rounding. This is no attack: it needs the truth.
+Other noise does not lie between them, and protects only against an adversary that does not
+know it. Without any noise the rounding of the gradient takes its place. The bound is no attack:
+it needs the truth.
 """
 
 import dataclasses
@@ -41,10 +44,10 @@ from mamljax.types import Batch, LossFn, Params, Task
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options(Checked):
-  """Nothing can be chosen but the set.
+  """The options of the bound.
 
   Attributes:
-    target: the set that the candidate may be in.
+    target: the targeted set, which the candidate may be in.
   """
 
   target: str = dataclasses.field(default='query', metadata=choice('query', 'support'))
@@ -63,7 +66,7 @@ class Info(NamedTuple):
 REQUIRES = {'query': frozenset({'truth'}), 'support': frozenset({'truth'})}
 THRESHOLD = 0.0
 
-_CERTAIN = 1e6  # standard deviations beyond which nothing is left to tell
+_CERTAIN = 1e6  # standard deviations; decisions are certain long before
 
 
 def score(
@@ -79,32 +82,32 @@ def score(
   """The log-likelihood ratio of member and non-member, above 0 for a member.
 
   Args:
-    key: a random key, for the noise: it is drawn anew, not that which a learner added.
+    key: a random key, for noise that is drawn anew: it is not that of the gradient sent.
     loss_fn: the task's loss.
     params: the meta-knowledge w.
-    trial: of the local game, with non-members of the candidate's class: others can be told
-      by their class.
-    inner: how the learner adapts.
-    defence: its noise is Gaussian.
+    trial: a trial of the local game with non-members of the candidate's class; for others the
+      class alone could decide.
+    inner: the inner loop.
+    defence: the learner's defence, of Gaussian noise.
     options: the targeted set.
 
   Returns:
-    A scalar, NaN where an adaptation or a gradient diverges, and an `Info`.
+    A scalar, NaN where an adaptation or a gradient diverges, and its diagnostics.
   """
-  key_told, key_noise = jax.random.split(key)
-  with_it, without = hypotheses(trial, target=options.target)
+  key_defence, key_noise = jax.random.split(key)
+  tasks = hypotheses(trial, target=options.target)
   bounds = [
     *_on_images(trial, getattr(defence, options.target)),
-    *_on_adaptation(loss_fn, params, with_it, without, inner, defence, options.target),
-    _on_sent(key_told, loss_fn, params, (with_it, without), inner, defence),
+    *_on_adaptation(loss_fn, params, tasks, inner, defence, options.target),
+    _on_sent(key_defence, loss_fn, params, tasks, inner, defence),
   ]
   separation = jnp.min(jnp.stack(bounds))
-  half = jnp.where(trial.member, 0.5, -0.5) * separation**2
-  return half + separation * jax.random.normal(key_noise), Info(separation)
+  mean = jnp.where(trial.member, 0.5, -0.5) * separation**2
+  return mean + separation * jax.random.normal(key_noise), Info(separation)
 
 
 def hypotheses(trial: Trial, *, target: str) -> tuple[Task, Task]:
-  """The only learner's task with the candidate, and with the other image in its place."""
+  """The learner's task with the candidate, and with the other image in its place."""
   task = jax.tree.map(lambda leaf: leaf[0], trial.tasks)
   batch: Batch = getattr(task, target)
 
@@ -116,7 +119,7 @@ def hypotheses(trial: Trial, *, target: str) -> tuple[Task, Task]:
 
 
 def _on_images(trial: Trial, noise: Any) -> Iterator[jax.Array]:
-  """The bound of noise on the targeted images, if there is any."""
+  """The separation of the hypotheses by noise on the targeted images, if there is any."""
   if noise is not None:
     yield _separation(trial.candidates.image[0] - trial.other, noise)
 
@@ -124,20 +127,20 @@ def _on_images(trial: Trial, noise: Any) -> Iterator[jax.Array]:
 def _on_adaptation(
   loss_fn: LossFn,
   params: Params,
-  with_it: Task,
-  without: Task,
+  tasks: tuple[Task, Task],
   inner: InnerLoop,
   defence: Defence,
   target: str,
 ) -> Iterator[jax.Array]:
-  """The bound of noise on the adaptation, if all that is known of the set goes through it.
+  """The separation by noise on the adaptation, if it hides all that depends on the set.
 
-  Second-order MAML sends a Hessian of the support set, too, to which no noise was added.
+  It does not in second-order MAML, whose gradient has a factor with the Hessian of the support
+  set, without noise.
   """
   if defence.inner is None or target == 'query' or (inner.order, inner.steps) != (1, 1):
     return
-  ends = (jax.grad(loss_fn)(params, task.support) for task in (with_it, without))
-  yield _separation(optax.tree.sub(*ends), defence.inner)
+  gradients = (jax.grad(loss_fn)(params, task.support) for task in tasks)
+  yield _separation(optax.tree.sub(*gradients), defence.inner)
 
 
 def _on_sent(
@@ -148,16 +151,19 @@ def _on_sent(
   inner: InnerLoop,
   defence: Defence,
 ) -> jax.Array:
-  """The bound of noise on what is sent, or else of its rounding; other noise is told."""
-  told = defence._replace(outgoing=None)
-  sent = [send(key, loss_fn, params, task, inner, defence=told) for task in tasks]
-  with_it, without = (one.gradient for one in sent)
-  fine = jnp.stack([one.is_adapted & one.is_finite for one in sent]).all()
+  """The separation by noise on the gradient that is sent or, without any, by its rounding.
+
+  Noise at other points is given to the adversary: it is the same in both gradients.
+  """
+  others = defence._replace(outgoing=None)
+  sent = [send(key, loss_fn, params, task, inner, defence=others) for task in tasks]
+  with_candidate, without = (each.gradient for each in sent)
+  is_finite = jnp.stack([each.is_adapted & each.is_finite for each in sent]).all()
   size = sum(leaf.size for leaf in jax.tree.leaves(params))
-  rounding = jnp.finfo(jnp.float32).eps * _length(with_it) / size**0.5
+  rounding = jnp.finfo(jnp.float32).eps * _length(with_candidate) / size**0.5
   noise = defence.outgoing or Gaussian(jnp.maximum(rounding, 1e-30))
-  found = _separation(optax.tree.sub(with_it, without), noise)
-  return jnp.where(fine, found, jnp.nan)
+  separation = _separation(optax.tree.sub(with_candidate, without), noise)
+  return jnp.where(is_finite, separation, jnp.nan)
 
 
 def _separation(shift: Params, noise: Any) -> jax.Array:
@@ -168,7 +174,7 @@ def _separation(shift: Params, noise: Any) -> jax.Array:
 
 
 def _length(tree: Params) -> jax.Array:
-  """The norm of a pytree whose squares may overflow: noisy adaptations explode."""
+  """The norm of a pytree, also where squares would overflow, as after noisy adaptations."""
   largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
   scaled = jax.tree.map(lambda leaf: leaf / jnp.maximum(largest, 1e-30), tree)
   return largest * optax.tree.norm(scaled)

@@ -1,7 +1,7 @@
 """Rates and curves of a membership attack, with confidence intervals.
 
-A trial has a score (higher means 'member'), a truth and the id of the task it was played
-on. What the trials cannot express is None, never a guess.
+A trial has a score (higher means 'member'), a truth and the number of its task. A measure that
+the trials do not determine is None, never a guess.
 """
 
 import math
@@ -23,16 +23,16 @@ class Rate(NamedTuple):
 
 
 class Metrics(NamedTuple):
-  """The measures of one attack on the reported trials.
+  """The measures of an attack on the reported trials; None where these do not determine one.
 
   Attributes:
-    accuracy: decisions that are right.
-    recall: members that were called members.
-    precision: those called members that are.
-    auc: area under the ROC curve, with a bootstrap over tasks.
-    tpr_at_fpr_1pct: recall at a false-positive rate of at most 1 %.
-    tpr_at_fpr_01pct: recall at a false-positive rate of at most 0.1 %.
-    threshold: the score above which a trial was decided to be a member.
+    accuracy: the share of right decisions.
+    recall: the share of members that were decided to be members.
+    precision: the share of members among trials decided to be members.
+    auc: the area under the ROC curve, with an interval from a bootstrap over tasks.
+    tpr_at_fpr_1pct: the true-positive rate at a false-positive rate of at most 1 %.
+    tpr_at_fpr_01pct: the true-positive rate at a false-positive rate of at most 0.1 %.
+    threshold: the score above which the decision is 'member'.
   """
 
   accuracy: Rate | None
@@ -53,31 +53,32 @@ def evaluate(
   located: ArrayLike = True,
   seed: int = 0,
 ) -> Metrics:
-  """Everything that is reported about one cell.
+  """The metrics of an attack on the trials of one cell.
 
   Args:
     scores: [n] finite numbers, higher means 'member'.
     members: [n] booleans, the truth.
-    threshold: from `choose_threshold` on other trials than these.
+    threshold: the decision threshold, from `choose_threshold` on separate trials.
     tasks: [n] integers, the task of each trial.
-    located: [n] booleans, in the global game whether the learner with the highest score is
-      the right one. A member that is called one, but another learner's, counts as a wrong
-      decision; AUC and TPR ask about membership alone.
-    seed: of the bootstrap.
+    located: [n] booleans, in the global game True where the learner with the highest score is
+      the member's. A member that is assigned to another learner counts as a wrong decision;
+      AUC and true-positive rates are about membership alone.
+    seed: seed of the bootstrap.
 
   Returns:
-    `Metrics`. The Clopper-Pearson intervals take trials as independent: play one trial a
-    task if they are to be exact.
+    The metrics. Their Clopper-Pearson intervals assume independent trials, and are exact if
+    each task has one trial.
 
   Raises:
-    ValueError: if a score is not finite (it says how many), or the lengths differ.
+    ValueError: if a score is not finite, or the lengths differ.
   """
   scores, members = paired(scores, members)
   called = decide(scores, threshold)
   hit = called & members & np.asarray(located)
+  rejected = ~called & ~members
   hits = int(np.sum(hit))
   return Metrics(
-    accuracy=proportion(int(np.sum(hit | ~(called | members))), members.size),
+    accuracy=proportion(int(np.sum(hit | rejected)), members.size),
     recall=proportion(hits, int(members.sum())),
     precision=proportion(hits, int(called.sum())),
     auc=auc_rate(scores, members, tasks, seed=seed),
@@ -88,10 +89,10 @@ def evaluate(
 
 
 def proportion(successes: int, total: int, *, confidence: float = 0.95) -> Rate | None:
-  """`successes / total` with its exact (Clopper-Pearson) interval; None if `total` is 0.
+  """The rate `successes / total` with its Clopper-Pearson interval; None if `total` is 0.
 
-  The interval covers the true rate with at least the given confidence at every rate and
-  total.
+  The interval covers the true rate with at least the given confidence, whatever the rate and
+  the total.
 
   >>> '{:.2f} [{:.2f}, {:.2f}]'.format(*proportion(10, 10))
   '1.00 [0.69, 1.00]'
@@ -103,9 +104,9 @@ def proportion(successes: int, total: int, *, confidence: float = 0.95) -> Rate 
 
 
 def auc(scores: ArrayLike, members: ArrayLike) -> float | None:
-  """The chance that a member outscores a non-member, ties counting half (Mann-Whitney).
+  """The probability that a member outscores a non-member, ties counted half (Mann-Whitney).
 
-  None if either class is absent.
+  None without members or without non-members.
   """
   scores, members = paired(scores, members)
   if not members.any() or members.all():
@@ -124,27 +125,28 @@ def auc_rate(
 ) -> Rate | None:
   """The AUC with a percentile bootstrap interval over tasks.
 
-  Trials on one task share its gradient, so tasks are resampled, not trials. They are
-  resampled within three strata (tasks that supplied members only, non-members only, or
-  both), so no resample lacks a class and the interval is for this mixture of tasks. Above
-  an AUC of about 0.98 it covers less than it says (85 to 90 % for 50 of each class).
+  Trials on one task share its gradient, so that tasks are resampled, not trials. They are
+  resampled within three strata (tasks with members only, with non-members only, or with
+  both): no resample lacks members or non-members, and the interval is for this mixture of
+  tasks. Above an AUC of about 0.98 its coverage is too low (85 to 90 % for 50 members and 50
+  non-members).
 
-  Perfect separation leaves nothing to resample, nor do equal scores, or a single task. The
-  interval is then the exact one of AUC times k successes in k, where k is the number of
-  disjoint pairs of tasks, one with a member and one with a non-member: independent
-  comparisons, of which so many were won (where that is no whole number, from what is
-  below it to what is above).
+  With perfect separation, equal scores or a single task all resamples have the same AUC. The
+  interval is then that of a proportion of k independent comparisons, where k is the number of
+  disjoint pairs of tasks, one with a member and one with a non-member, and AUC times k of them
+  count as won. Where that is no whole number, the interval reaches from the lower end for the
+  whole number below to the upper end for the one above.
 
   Args:
     scores: [n] finite numbers, higher means 'member'.
     members: [n] booleans, the truth.
     tasks: [n] integers, the task of each trial.
-    seed: fixes the resamples, and so the interval.
-    resamples: how many.
-    confidence: of the interval.
+    seed: seed of the resamples.
+    resamples: number of resamples.
+    confidence: coverage probability of the interval.
 
   Returns:
-    The rate, or None if either class is absent.
+    The rate, or None without members or without non-members.
 
   Raises:
     ValueError: if a score is not finite, or the lengths differ.
@@ -156,11 +158,12 @@ def auc_rate(
   ids, task = np.unique(tasks, return_inverse=True)
   has_member = np.bincount(task, members, minlength=ids.size) > 0
   has_other = np.bincount(task, ~members, minlength=ids.size) > 0
-  exact = _exact(value, int(min(has_member.sum(), has_other.sum(), ids.size // 2)), confidence)
+  pairs = int(min(has_member.sum(), has_other.sum(), ids.size // 2))
+  exact = _won_comparisons(value, pairs, confidence)
   if value in (0, 1):
     return exact
-  kind = has_member + 2 * has_other
-  strata = [np.flatnonzero(kind == k) for k in np.unique(kind)]
+  stratum_of = has_member + 2 * has_other
+  strata = [np.flatnonzero(stratum_of == s) for s in np.unique(stratum_of)]
   ranks, random = _ranks(scores), np.random.default_rng(seed)
   values = np.empty(resamples)
   for i in range(resamples):
@@ -172,9 +175,9 @@ def auc_rate(
 
 
 def tpr_at_fpr(scores: ArrayLike, members: ArrayLike, fpr: float) -> float | None:
-  """The highest true-positive rate of any threshold whose false-positive rate is <= `fpr`.
+  """The highest true-positive rate of all thresholds with a false-positive rate <= `fpr`.
 
-  None where the trials cannot express it: without members, or with fewer than 1 / `fpr`
+  None where the trials do not resolve it: without members, or with fewer than 1 / `fpr`
   non-members (0.1 % needs 1,000).
 
   >>> tpr_at_fpr([0.9, 0.4, 0.5, 0.1], [True, True, False, False], fpr=0.5)
@@ -182,7 +185,7 @@ def tpr_at_fpr(scores: ArrayLike, members: ArrayLike, fpr: float) -> float | Non
   """
   scores, members = paired(scores, members)
   others = np.sort(scores[~members])[::-1]
-  # k / n, not n * fpr: the rounded quotient 63 / 180 is 0.35, but 180 * 0.35 < 63.
+  # Quotients are compared, not n * fpr: 63 / 180 rounds to 0.35, but 180 * 0.35 < 63.
   allowed = int(np.sum(np.arange(1, others.size + 1) / max(others.size, 1) <= fpr))
   if not members.any() or not allowed:
     return None
@@ -193,8 +196,8 @@ def tpr_at_fpr(scores: ArrayLike, members: ArrayLike, fpr: float) -> float | Non
 def roc(scores: ArrayLike, members: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
   """The ROC curve: rising false-positive rates and the true-positive rate at each.
 
-  The rates of 'member' above each distinct score, from the highest down, and of always
-  'member': one more point than there are distinct scores, from (0, 0) to (1, 1).
+  Its points belong to the decisions 'member' above each distinct score, from the highest down,
+  and 'member' always: one more point than there are distinct scores, from (0, 0) to (1, 1).
 
   >>> roc([0.9, 0.4, 0.5, 0.1], [True, True, False, False])
   (array([0. , 0. , 0.5, 0.5, 1. ]), array([0. , 0.5, 0.5, 1. , 1. ]))
@@ -208,18 +211,18 @@ def roc(scores: ArrayLike, members: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
   return fpr, tpr
 
 
-def _exact(value: float, pairs: int, confidence: float) -> Rate:
-  """A share of independent pairs with its exact interval; without a pair, as if of one."""
-  won, pairs = value * max(pairs, 1), max(pairs, 1)
-  ends = (
-    proportion(round_(won), pairs, confidence=confidence) for round_ in (math.floor, math.ceil)
+def _won_comparisons(value: float, pairs: int, confidence: float) -> Rate:
+  """The share `value` of some independent comparisons, at least one, with an exact interval."""
+  total = max(pairs, 1)
+  below, above = math.floor(value * total), math.ceil(value * total)
+  low, high = (
+    cast(Rate, proportion(won, total, confidence=confidence)) for won in (below, above)
   )
-  low, high = (cast(Rate, end) for end in ends)
   return Rate(value, low.low, high.high)
 
 
 def _ranks(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The rising order of the scores; in that order, how many are below and at most each."""
+  """The rising order of the scores and, in that order, the numbers below and at most each."""
   order = np.argsort(scores)
   rising = scores[order]
   below = np.searchsorted(rising, rising, side='left')
@@ -233,7 +236,7 @@ def _weighted_auc(
   below: np.ndarray,
   at_most: np.ndarray,
 ) -> float:
-  """The AUC of trials that each stand in `weights` times."""
+  """The AUC of trials that are counted `weights` times each."""
   weights, members = weights[order], members[order]
   others = np.concatenate([[0.0], np.cumsum(weights * ~members)])
   wins = (weights * members) @ (others[below] + others[at_most]) / 2

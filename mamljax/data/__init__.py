@@ -1,4 +1,4 @@
-"""Data sets: uint8 images by class, in a fixed order, from the package, TFDS or a file."""
+"""Data sets of uint8 images in a fixed order, from the package, TFDS or a file."""
 
 from mamljax.data.dataset import Dataset, Splits, make_dataset, split_dataset
 from mamljax.data.loading import load_dataset

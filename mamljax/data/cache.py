@@ -16,25 +16,25 @@ _logger = logging.getLogger(__name__)
 
 
 def cached(path: Path, *, stamp: str, decode: Callable[[], Labelled]) -> Labelled:
-  """The images and labels in the cache file, or else those of `decode`, which are kept.
+  """The images and labels in a cache file or, without one, of `decode`, which are then cached.
 
-  A damaged cache is set aside and named in the log. A cache that cannot be written is
-  only logged: the images are there all the same.
+  A damaged cache file is renamed, with a warning in the log. A cache file that cannot be
+  written is no more than a warning, since the images are at hand.
 
   Args:
     path: the cache file.
-    stamp: identifies the state of the source; a cache with another stamp is replaced.
-    decode: reads the source.
+    stamp: the state of the source; a cache with another stamp is replaced.
+    decode: the function that reads the source.
   """
-  kept = _read(path, stamp=stamp)
-  if kept is not None:
-    return kept
+  labelled = _read(path, stamp=stamp)
+  if labelled is not None:
+    return labelled
   images, labels = decode()
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     npz.write(path, compress=False, images=images, labels=labels, stamp=np.array(stamp))
   except (InputError, OSError) as error:
-    _logger.warning('the decoded images are not kept: %s', error)
+    _logger.warning('the decoded images are not cached: %s', error)
   return images, labels
 
 
@@ -43,8 +43,8 @@ def _read(path: Path, *, stamp: str) -> Labelled | None:
   if not path.exists():
     return None
   try:
-    images, labels, found = npz.read(path, keys=('images', 'labels', 'stamp'))
+    images, labels, cached_stamp = npz.read(path, keys=('images', 'labels', 'stamp'))
   except InputError as error:
-    _logger.warning('%s; kept as %s, made again', error, atomic.set_aside(path).name)
+    _logger.warning('%s; renamed %s, decoded again', error, atomic.set_aside(path).name)
     return None
-  return (images, labels) if str(found) == stamp else None
+  return (images, labels) if str(cached_stamp) == stamp else None

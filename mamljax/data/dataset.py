@@ -1,4 +1,4 @@
-"""Labelled images in an order of our own, and the pools that an experiment draws from."""
+"""Labelled images in an order fixed by their content, and disjoint pools of them."""
 
 import dataclasses
 import functools
@@ -14,18 +14,18 @@ from mamljax.types import Pool
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-  """Images sorted by class and, within a class, by a hash of their content.
+  """Labelled images, sorted by class and, within a class, by a hash of their content.
 
-  The order depends on the images alone, not on the order in which a source gave them; no
-  two images are equal. Make one with `make_dataset`.
+  The order depends on the images alone, not on their order in the source. No two images are
+  equal. `make_dataset` makes a data set.
 
   Attributes:
-    name: what `load_dataset` knows it by.
+    name: the name for `load_dataset`.
     images: uint8 [n, height, width, channels], read-only.
     labels: int32 [n], ascending, each of 0..num_classes-1 at least once; read-only.
-    duplicates: how many images of the source were left out as exact copies.
-    classes: the source's label of each class, ascending integers [num_classes].
-    vanished: labels of the source all of whose images were copies of others.
+    duplicates: the number of images of the source that were left out as exact copies.
+    classes: the label of each class in the source, ascending integers [num_classes].
+    vanished: labels in the source whose images were all copies of others.
   """
 
   name: str
@@ -42,32 +42,33 @@ class Dataset:
 
   @property
   def counts(self) -> np.ndarray:
-    """Images of each class: integers [num_classes]."""
+    """The number of images of each class: integers [num_classes]."""
     return np.bincount(self.labels)
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Sixteen hexadecimal digits of the SHA-256 of the images, their shape and labels."""
+    """The first 16 hexadecimal digits of a SHA-256 of the images, their shape and labels."""
     digest = hashlib.sha256(repr(self.images.shape).encode())
     digest.update(np.ascontiguousarray(self.images).data)
     digest.update(np.ascontiguousarray(self.labels).data)
     return digest.hexdigest()[:16]
 
   def left_out(self) -> str:
-    """A remark on the copies that were left out, for messages; '' if there were none."""
+    """A remark on the copies that were left out, for messages; '' without copies."""
     if not self.duplicates:
       return ''
-    all_of = f', all of class {", ".join(map(str, self.vanished))}' if self.vanished else ''
-    return f' (exact copies of other images were left out: {self.duplicates}{all_of})'
+    labels = ', '.join(map(str, self.vanished))
+    whole_classes = f', all of class {labels}' if labels else ''
+    return f' (exact copies of other images were left out: {self.duplicates}{whole_classes})'
 
 
 class Splits(NamedTuple):
   """Disjoint parts of a data set, each with images of every class.
 
   Attributes:
-    training: for meta-training.
-    references: public images that the adversary knows.
-    calibration: for choosing decision thresholds.
+    training: the images for meta-training.
+    references: public images, known to the adversary.
+    calibration: the images of the trials that decision thresholds are chosen on.
     victims: the images that are attacked.
   """
 
@@ -80,15 +81,15 @@ class Splits(NamedTuple):
 def make_dataset(name: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
   """A data set from images and labels in any order.
 
-  Exact copies of an image are left out, so that none can stand in two pools; of copies
-  with different labels the one with the lowest label stays. Labels that no image has are
-  closed up: classes are numbered 0, 1, ... in the order of their labels.
+  Exact copies of an image are left out, so that no image is in two pools; of copies with
+  different labels the one with the lowest label stays. Classes are numbered 0, 1, ... in the
+  order of their labels, without gaps.
 
   Args:
-    name: for messages, and kept.
+    name: the name of the data set.
     images: [n, height, width] or [n, height, width, 1 or 3]; integers in 0..255, some of
-      them above 1, or floats in [0, 1], which are rounded to 255ths.
-    labels: [n], integers, not negative.
+      them above 1, or floats in [0, 1], which are rounded to multiples of 1/255.
+    labels: [n] integers, 0 or more.
 
   Raises:
     InputError: if the images or labels are anything else.
@@ -97,9 +98,10 @@ def make_dataset(name: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
   labels = _check_labels(name, labels, count=len(images))
   high, low = _content_hashes(images).T
   by_content = np.lexsort((labels, low, high))
-  first = np.ones(len(images), bool)
-  first[1:] = (np.diff(high[by_content]) != 0) | (np.diff(low[by_content]) != 0)
-  kept = by_content[first]
+  # Copies stand side by side in this order, that with the lowest label first.
+  is_first = np.ones(len(images), bool)
+  is_first[1:] = (np.diff(high[by_content]) != 0) | (np.diff(low[by_content]) != 0)
+  kept = by_content[is_first]
   kept = kept[np.argsort(labels[kept], kind='stable')]
   classes, compact = np.unique(labels[kept], return_inverse=True)
   vanished = tuple(np.setdiff1d(labels, classes).tolist())
@@ -110,7 +112,7 @@ def make_dataset(name: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
 
 
 def check_images(name: str, images: np.ndarray) -> np.ndarray:
-  """The images as uint8 [n, height, width, channels]; see `make_dataset`."""
+  """The images as uint8 [n, height, width, channels], checked as `make_dataset` says."""
   if images.ndim == 3:
     images = images[..., None]
   if images.ndim != 4 or images.shape[-1] not in (1, 3) or images.size == 0:
@@ -122,13 +124,13 @@ def check_images(name: str, images: np.ndarray) -> np.ndarray:
     raise InputError(f'{name}: images must be numbers, not {images.dtype}')
   if images.dtype.kind in 'iu' and images.max() == 1:
     raise InputError(
-      f'{name}: pixels are 0 and 1 in {images.dtype}, of which 255 is white: save them as '
+      f'{name}: pixels are 0 and 1 in {images.dtype}, in which 255 is white: save them as '
       'floats, or 255 times as large'
     )
   if images.dtype == np.uint8:
     return images
   limit = 1 if images.dtype.kind == 'f' else 255
-  # Written so that NaN is outside too.
+  # Negated, so that NaN counts as outside.
   outside = ~((images >= 0) & (images <= limit))
   if outside.any():
     raise InputError(
@@ -141,26 +143,27 @@ def check_images(name: str, images: np.ndarray) -> np.ndarray:
 def split_dataset(
   dataset: Dataset, *, seed: int, fractions: Sequence[float] = (0.4, 0.2, 0.15, 0.25)
 ) -> Splits:
-  """Disjoint pools, each with its fraction of every class, fixed by the seed.
+  """Disjoint pools of a data set, each with a fraction of every class, fixed by a seed.
 
   The images of class c, in the data set's order, are ranked by the first raw 64-bit outputs
-  of NumPy's PCG64 seeded with [seed, c], and the ranks are cut at the fractions: a stream
-  that NumPy keeps for good, and that does not depend on the other classes.
+  of NumPy's PCG64 seeded with [seed, c], and divided by rank. NumPy promises to keep that
+  stream, and it does not depend on the other classes.
 
   Args:
-    dataset: what to divide.
-    seed: not negative.
-    fractions: of training, references, calibration and victims; at most 1 together.
+    dataset: the data set to divide.
+    seed: the seed, 0 or more.
+    fractions: the fractions of training, references, calibration and victims; at most 1 in
+      sum.
 
   Returns:
-    Pools of NumPy arrays. Cuts are rounded, so a pool may be empty of a class that has
-    fewer images than 1 / fraction.
+    Pools of NumPy arrays. Numbers of images are rounded, so that a pool may have none of a
+    class with fewer images than 1 / fraction.
 
   Raises:
     InputError: if the fractions or the seed are not as above.
   """
   if len(fractions) != 4 or min(fractions) < 0 or sum(fractions) > 1 + 1e-9:
-    raise InputError(f'fractions must be 4, none negative, at most 1 together: {fractions}')
+    raise InputError(f'fractions must be 4, none negative, at most 1 in sum, not {fractions}')
   if seed < 0:
     raise InputError(f'seed must be 0 or more, not {seed}')
   parts: list[list[np.ndarray]] = [[] for _ in fractions]
@@ -174,15 +177,15 @@ def split_dataset(
 
 
 def _pool(images: np.ndarray, rows: list[np.ndarray]) -> Pool:
-  """The pool of these rows, given class by class."""
+  """The pool of some rows, given class by class."""
   counts = np.array([len(x) for x in rows], np.int32)
-  # Declared as jax.Array: callers put them on a device.
+  # A Pool's fields are typed as jax.Array, which these become on a device.
   arrays: Any = images[np.concatenate(rows)], np.cumsum(counts, dtype=np.int32) - counts, counts
   return Pool(*arrays)
 
 
 def _check_labels(name: str, labels: np.ndarray, *, count: int) -> np.ndarray:
-  """The labels, if they are integers from 0 on, one for each image."""
+  """The labels, checked: integers, 0 or more, one for each image."""
   if labels.shape != (count,):
     raise InputError(f'{name}: {count} images need labels [{count}], not {list(labels.shape)}')
   if labels.dtype.kind not in 'iu':
@@ -193,7 +196,7 @@ def _check_labels(name: str, labels: np.ndarray, *, count: int) -> np.ndarray:
 
 
 def _content_hashes(images: np.ndarray) -> np.ndarray:
-  """128 bits of BLAKE2b of each image's bytes, as two integers: uint64 [n, 2]."""
+  """Hashes of the images, 128 bits of BLAKE2b, as two integers each: uint64 [n, 2]."""
   rows = np.ascontiguousarray(images).reshape(len(images), -1)
   digests = b''.join(hashlib.blake2b(row.data, digest_size=16).digest() for row in rows)
   return np.frombuffer(digests, '>u8').reshape(-1, 2).astype(np.uint64)

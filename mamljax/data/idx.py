@@ -1,4 +1,4 @@
-"""IDX, the format in which MNIST and its successors are published: read strictly."""
+"""Reader of IDX, the format in which MNIST and its successors are published."""
 
 import gzip
 import io
@@ -9,25 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from mamljax import atomic
-from mamljax.data.npz import MOST_BYTES
+from mamljax.data.npz import MAX_BYTES
 from mamljax.errors import InputError
 
 _UNSIGNED_BYTES = 0x08
 
 
 def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
-  """The array in an IDX file of unsigned bytes, gzipped or plain.
+  """The array in an IDX file of unsigned bytes, compressed by gzip or not.
 
   Args:
-    path: the file; its first bytes tell whether it is gzipped, whatever its name says.
-    dimensions: how many the array must have: 3 for images, 1 for labels.
+    path: the file; its first bytes, not its name, tell whether it is compressed.
+    dimensions: the expected number of dimensions: 3 for images, 1 for labels.
 
   Returns:
-    uint8, of the shape that the header states.
+    A uint8 array of the shape in the header.
 
   Raises:
     InputError: if the file cannot be read, is not an IDX file of unsigned bytes with that
-      many dimensions, or holds fewer or more bytes than its header announces.
+      number of dimensions, or holds fewer or more bytes than its header says.
   """
   data = _uncompressed(path)
   header = 4 + 4 * dimensions
@@ -53,20 +53,20 @@ def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
 def read_labelled_images(
   folder: Path, *, stem: str, classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The images and labels of one split, from two files that belong together.
+  """The images and labels of one split, from two files.
 
   Args:
-    folder: where `<stem>-images-idx3-ubyte` and `<stem>-labels-idx1-ubyte` are, each with
-      or without `.gz`.
-    stem: 'train' or 't10k' in the published files.
-    classes: how many classes there are.
+    folder: the folder of `<stem>-images-idx3-ubyte` and `<stem>-labels-idx1-ubyte`, each
+      with or without `.gz`.
+    stem: the split's name in the names of the files: 'train' or 't10k' as published.
+    classes: the number of classes.
 
   Returns:
     uint8 images [n, height, width] and uint8 labels [n] in 0..classes-1.
 
   Raises:
-    InputError: as `read_idx`, and if the two files do not fit each other or a label is
-      out of range.
+    InputError: as `read_idx`, and if the two files have different lengths or a label is out
+      of range.
   """
   image_file = _find(folder, f'{stem}-images-idx3-ubyte')
   label_file = _find(folder, f'{stem}-labels-idx1-ubyte')
@@ -82,7 +82,7 @@ def read_labelled_images(
 
 
 def _find(folder: Path, name: str) -> Path:
-  """The file `name.gz` or else `name`."""
+  """The path of `<name>.gz` or, if there is none, of `<name>`."""
   for path in (folder / f'{name}.gz', folder / name):
     if path.is_file():
       return path
@@ -90,13 +90,13 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _uncompressed(path: Path) -> bytes:
-  """The file's bytes, inflated if they are gzip's."""
+  """The content of a file, decompressed if it begins as gzip does."""
   try:
     data = atomic.regular(path).read_bytes()
     if data.startswith(b'\x1f\x8b'):
-      data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MOST_BYTES + 1)
+      data = gzip.GzipFile(fileobj=io.BytesIO(data)).read(MAX_BYTES + 1)
   except (OSError, EOFError, zlib.error) as error:
     raise InputError(f'cannot read {path}: {error}') from error
-  if len(data) > MOST_BYTES:
-    raise InputError(f'cannot read {path}: it has more than {MOST_BYTES} bytes')
+  if len(data) > MAX_BYTES:
+    raise InputError(f'cannot read {path}: it has more than {MAX_BYTES} bytes')
   return data

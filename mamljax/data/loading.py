@@ -1,4 +1,4 @@
-"""One door to every source of images."""
+"""Loading of data sets by name: from the package, from TFDS or from a file."""
 
 import math
 import os
@@ -13,7 +13,7 @@ from mamljax.data.dataset import Dataset, check_images, make_dataset
 from mamljax.data.samples import SAMPLES, read_sample
 from mamljax.errors import InputError
 
-FILE = 'npz:'  # begins the name of a data set in a file of the user's
+FILE = 'npz:'  # prefix of the name of a data set in the user's own file
 _INSTALL = "pip install 'mamljax[experiments]'"
 
 
@@ -24,24 +24,25 @@ def load_dataset(
   image_size: int | None = None,
   channels: int | None = None,
 ) -> Dataset:
-  """The data set of this name: the same images in the same order every time.
+  """The data set of a name, with the same images in the same order every time.
 
   Args:
     name: one of
       `mnist_sample`, `fashion_mnist_sample`: 200 images of each class, in the package;
-      `npz:PATH`: the user's own `images` and `labels`, see `make_dataset`; never unpickled,
-      ~ is the home folder;
+      `npz:PATH`: `images` and `labels` in the user's own file, as in `make_dataset`; never
+      unpickled; ~ is the home folder;
       any image-classification data set of TensorFlow Datasets, such as `mnist`, `cifar10`,
-      `emnist/balanced` or `omniglot`, prepared by `python -m experiments.prepare_data`:
-      its train, validation and test splits together, decoded once and then kept as .npz in
+      `emnist/balanced` or `omniglot`, prepared by `python -m experiments.prepare_data`: the
+      union of its train, validation and test splits, decoded once and then cached as .npz in
       the folder `mamljax` of `data_dir`.
-    data_dir: where TFDS keeps its data; None for $TFDS_DATA_DIR or ~/tensorflow_datasets.
-    image_size: height and width wanted, see `conversion.convert`; None keeps them.
-    channels: 1 (grey) or 3 (colour); None keeps what is there.
+    data_dir: the folder of TFDS's data; None for $TFDS_DATA_DIR or ~/tensorflow_datasets.
+    image_size: new height and width, as in `conversion.convert`; None keeps them.
+    channels: 1 (grey) or 3 (colour); None keeps the channels.
 
   Raises:
-    InputError: if there is no such data set (with the nearest names), it is not prepared
-      (with the command that does), or its content is not valid. Nothing is downloaded.
+    InputError: if there is no such data set (the message has the nearest names), it is not
+      prepared (the message has the command), or its content is not valid. Nothing is
+      downloaded.
   """
   if image_size is not None and image_size < 1:
     raise InputError(f'image_size must be 1 or more, not {image_size}')
@@ -60,7 +61,7 @@ def load_dataset(
 
 
 def file_of(name: str) -> Path:
-  """The path of the user's file that a data set is named by; ~ is the home folder."""
+  """The path in the name of a data set in the user's own file; ~ is the home folder."""
   try:
     return Path(name.removeprefix(FILE)).expanduser()
   except RuntimeError as error:
@@ -68,25 +69,26 @@ def file_of(name: str) -> Path:
 
 
 def file_state(name: str) -> tuple[int, ...]:
-  """Size and time of the user's file that a data set is named by: a change of it shows here.
+  """The size and modification time of the user's own file, by which a change is noticed.
 
-  () for other data sets, and where there is no such file: loading it will say so.
+  () for data sets in no such file, and for a file that is absent, which loading reports.
   """
   if not name.startswith(FILE):
     return ()
   try:
-    told = file_of(name).stat()
+    status = file_of(name).stat()
   except OSError:
     return ()
-  return told.st_size, told.st_mtime_ns
+  return status.st_size, status.st_mtime_ns
 
 
 def _convert(images: np.ndarray, image_size: int | None, channels: int | None) -> np.ndarray:
-  """The images as wanted; Pillow is imported only if there is something to do."""
-  wanted = (image_size or images.shape[1], image_size or images.shape[2])
-  if images.shape[1:] == (*wanted, channels or images.shape[3]):
+  """The images with a given size and channels; imports Pillow only for a real change."""
+  height, width, depth = images.shape[1:]
+  new_shape = (image_size or height, image_size or width, channels or depth)
+  if images.shape[1:] == new_shape:
     return images
-  _require_memory(len(images), (*wanted, channels or images.shape[3]))
+  _require_memory(len(images), new_shape)
   try:
     from mamljax.data import conversion
   except ImportError as error:
@@ -95,12 +97,12 @@ def _convert(images: np.ndarray, image_size: int | None, channels: int | None) -
 
 
 def _require_memory(count: int, shape: tuple[int, int, int]) -> None:
-  """Refuses images of a size at which they fill the memory, before they are resized."""
-  size, known = count * math.prod(shape), machine.memory_bytes()
-  if known is not None and size > known:
+  """Refuses a number and size of images that exceed the memory, before any is resized."""
+  needed, available = count * math.prod(shape), machine.memory_bytes()
+  if available is not None and needed > available:
     raise InputError(
-      f'{count:,} images of {shape[0]} x {shape[1]} pixels need {size / 2**30:,.1f} GiB, and '
-      f'there are {known / 2**30:,.1f}: give a smaller image_size'
+      f'{count:,} images of {shape[0]} x {shape[1]} pixels need {needed / 2**30:,.1f} GiB, and '
+      f'there are {available / 2**30:,.1f}: give a smaller image_size'
     )
 
 
@@ -111,7 +113,7 @@ def _read_tfds(
   image_size: int | None,
   channels: int | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The images, converted, and labels of a prepared TFDS data set, by way of the cache."""
+  """The converted images and the labels of a prepared TFDS data set, through the cache."""
   try:
     from mamljax.data import tfds_source
   except ImportError as error:

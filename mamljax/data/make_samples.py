@@ -1,9 +1,9 @@
-"""Makes the images that ship with the package from the published IDX files.
+"""Makes the samples that ship with the package from the published IDX files.
 
   python -m mamljax.data.make_samples --idx_dir=DIR
 
-takes the train splits in DIR/mnist and DIR/fashion_mnist and writes beside this file, the
-same bytes every time. Not needed to use the package.
+reads the train splits in DIR/mnist and DIR/fashion_mnist and writes to the folder `sample`
+beside this file, the same bytes every time. Users of the package need not run it.
 """
 
 import argparse
@@ -19,11 +19,11 @@ CLASSES = 10
 
 
 def make_sample(source: Path, target: Path) -> None:
-  """Writes 200 images of each class: the first in `Dataset` order, in effect at random.
+  """Writes 200 images of each class: the first in the order of `Dataset`, which is arbitrary.
 
   Args:
     source: the folder of the IDX files.
-    target: the .npz file to write, with `images` and `labels`.
+    target: the .npz file to write.
   """
   images, labels = idx.read_labelled_images(source, stem='train', classes=CLASSES)
   dataset = make_dataset(source.name, images, labels)
@@ -34,7 +34,7 @@ def make_sample(source: Path, target: Path) -> None:
 
 def main() -> None:
   """Makes both samples."""
-  parser = argparse.ArgumentParser(description='Makes the images that ship with the package.')
+  parser = argparse.ArgumentParser(description='Makes the samples that ship with the package.')
   parser.add_argument('--idx_dir', type=Path, required=True)
   parser.add_argument('--output_dir', type=Path, default=Path(__file__).parent / 'sample')
   options = parser.parse_args()

@@ -1,7 +1,7 @@
 """Lets TFDS prepare data sets where TensorFlow is not installed.
 
-TFDS and its builders use TensorFlow for little more than opening files. For the time of a
-preparation, the modules concerned get Python's own functions under TensorFlow's names.
+TFDS and its builders use TensorFlow for little more than to open files. While a data set is
+prepared, their modules are given Python's own functions under TensorFlow's names.
 """
 
 import contextlib
@@ -14,10 +14,10 @@ from unittest import mock
 
 
 class _StandIn(SimpleNamespace):
-  """A namespace that says what it lacks."""
+  """A stand-in for a module, with an error that names any attribute it lacks."""
 
   def __getattr__(self, name: str):
-    if name.startswith('__'):  # asked by Python itself
+    if name.startswith('__'):  # Python itself probes for these
       raise AttributeError(name)
     raise ImportError(f'this needs TensorFlow (its {name}), which is not installed')
 
@@ -33,8 +33,8 @@ _CORE = 'tensorflow_datasets.core'
 def without_tensorflow(builder_module: str) -> Iterator[None]:
   """Lets TFDS download, extract and shuffle without TensorFlow.
 
-  Where TensorFlow is installed it is used. A download is given up after 3 attempts, in
-  seconds where there is no network, not after TFDS's 10, in minutes.
+  TensorFlow is used where it is installed. A download fails after 3 attempts, which without a
+  network takes seconds, rather than after TFDS's 10, which takes minutes.
 
   Args:
     builder_module: the module of the data set's official builder.
@@ -49,7 +49,7 @@ def without_tensorflow(builder_module: str) -> Iterator[None]:
 
 
 def _replace(stack: contextlib.ExitStack, name: str) -> None:
-  """Puts the stand-in where the module has TensorFlow, until the stack is closed."""
+  """Replaces a module's `tf`, if it has one, by the stand-in until the stack is closed."""
   module = importlib.import_module(name)
   if hasattr(module, 'tf'):
     stack.enter_context(mock.patch.object(module, 'tf', _TENSORFLOW))

@@ -1,4 +1,4 @@
-"""Arrays in .npz files: never pickled, always whole."""
+"""Arrays in .npz files, never pickled, written atomically."""
 
 import io
 import os
@@ -11,16 +11,16 @@ import numpy as np
 from mamljax import atomic
 from mamljax.errors import InputError
 
-MOST_BYTES = 4 << 30  # of an array: CIFAR-10 in float64 has 1.5 GB
-_ARRAY = b'\x93NUMPY'
+MAX_BYTES = 4 << 30  # of an array; CIFAR-10 in float64 has 1.5 GB
+_ARRAY = b'\x93NUMPY'  # the first bytes of an array in NumPy's format
 
 
 def read(path: str | os.PathLike[str], *, keys: Sequence[str]) -> tuple[np.ndarray, ...]:
-  """The arrays of these names, read to their ends, so that their checksums are verified.
+  """The arrays of some names, read to the end, so that their checksums are verified.
 
   Raises:
-    InputError: if the file cannot be read or is none, is damaged, holds pickled objects or
-      more than `MOST_BYTES`, or lacks one of the names.
+    InputError: if the path is not that of a readable file, the file is damaged or lacks one
+      of the names, or an array holds pickled objects or more than `MAX_BYTES`.
   """
   try:
     with zipfile.ZipFile(atomic.regular(path, kind='.npz')) as file:
@@ -40,7 +40,7 @@ def read(path: str | os.PathLike[str], *, keys: Sequence[str]) -> tuple[np.ndarr
 
 
 def write(path: str | os.PathLike[str], *, compress: bool, **arrays: np.ndarray) -> None:
-  """Writes the arrays under their names, atomically; equal arrays give equal bytes.
+  """Writes arrays under their names, atomically; equal arrays give equal bytes.
 
   Raises:
     InputError: if the folder cannot be written.
@@ -51,16 +51,16 @@ def write(path: str | os.PathLike[str], *, compress: bool, **arrays: np.ndarray)
 
 
 def _array(file: zipfile.ZipFile, name: str) -> np.ndarray:
-  """A member of the archive, all of whose bytes are those of one array."""
+  """The array in a member of an archive, which must hold nothing else."""
   size = file.getinfo(name).file_size
-  if size > MOST_BYTES:
-    raise ValueError(f'{name} has {size / 2**30:.1f} GiB, at most {MOST_BYTES >> 30} are read')
+  if size > MAX_BYTES:
+    raise ValueError(f'{name} has {size / 2**30:.1f} GiB, at most {MAX_BYTES >> 30} are read')
   data = io.BytesIO(file.read(name))
   if data.getbuffer()[: len(_ARRAY)] != _ARRAY:
     raise ValueError(f'{name} is not an array: write it with numpy.savez')
   array = np.lib.format.read_array(data, allow_pickle=False)
-  if left := size - data.tell():
-    raise ValueError(f'{name} has {left} bytes more than its array')
+  if excess := size - data.tell():
+    raise ValueError(f'{name} has {excess} bytes more than its array')
   return array
 
 
@@ -68,7 +68,7 @@ def _hint(path: str | os.PathLike[str]) -> str:
   """Advice on a file of another kind that is recognised; '' for any other."""
   try:
     with atomic.regular(path).open('rb') as file:
-      single = file.read(len(_ARRAY)) == _ARRAY
+      is_array = file.read(len(_ARRAY)) == _ARRAY
   except OSError:
     return ''
-  return 'it is a single array (.npy): numpy.savez keeps images and labels' if single else ''
+  return 'it is a single array (.npy): numpy.savez keeps images and labels' if is_array else ''

@@ -1,4 +1,4 @@
-"""Writing TFDS data sets to disk, from the network or from IDX files, without TensorFlow."""
+"""Preparation of TFDS data sets from the network or from IDX files, without TensorFlow."""
 
 import contextlib
 import os
@@ -16,16 +16,16 @@ from mamljax.data.conversion import from_array
 from mamljax.data.no_tensorflow import without_tensorflow
 from mamljax.errors import InputError
 
-_STEMS = {'train': 'train', 'test': 't10k'}  # TFDS's name of a split: that of its IDX files
+_STEMS = {'train': 'train', 'test': 't10k'}  # a split in TFDS: in the names of IDX files
 
 
 class Prepared(NamedTuple):
-  """A data set on disk, verified.
+  """A data set on disk whose content was verified.
 
   Attributes:
-    folder: where TFDS keeps it.
-    new: whether it was written just now.
-    counts: images of each class, [classes], in each split.
+    folder: the folder of its files.
+    new: True if the data set was written by this call, False if it was there.
+    counts: the number of images of each class, [classes], in each split.
   """
 
   folder: Path
@@ -39,21 +39,20 @@ def prepare(
   data_dir: str | os.PathLike[str] | None,
   idx_dir: str | os.PathLike[str] | None,
 ) -> Prepared:
-  """Prepares a data set as TFDS does, in array_record files, unless it is there already.
+  """Prepares a data set as TFDS does, in array_record files, unless it is on disk already.
 
-  The folder gets its name only when it is complete. The images of each class are then
-  counted on disk and compared with the source (where nothing new is downloaded, there is
-  no source to compare with).
+  The folder gets its name only when it is complete. The images of each class are then counted
+  on disk and compared with the source, unless the source is a download of an earlier time.
 
   Args:
-    name: of the TFDS data set, such as 'mnist'.
-    data_dir: where TFDS keeps its data sets; None for its default.
-    idx_dir: the folder of `<name>/train-images-idx3-ubyte.gz` and its three companions, of
-      which `.gz` may be left out; None downloads from where the official builder says.
+    name: the name of the data set in TFDS, such as 'mnist'.
+    data_dir: the folder of TFDS's data sets; None for TFDS's default.
+    idx_dir: the folder of `<name>/train-images-idx3-ubyte.gz` and its three companions, with
+      or without `.gz`; None downloads from the addresses in the official builder.
 
   Raises:
-    InputError: if the data set is unknown, the source cannot be had or is damaged, the
-      folder cannot be written, or what is on disk is not what the source holds.
+    InputError: if the data set is unknown, the source is unavailable or damaged, the folder
+      cannot be written, or the images on disk are not those of the source.
   """
   official = tfds_source.find_builder(name, data_dir=data_dir)
   if idx_dir is None:
@@ -74,7 +73,7 @@ def prepare(
 
 
 class _FromIdx:
-  """Makes an official builder take its examples from arrays."""
+  """A mixin that makes an official builder take its examples from arrays."""
 
   info: Any
   arrays: dict[str, Labelled]
@@ -90,10 +89,10 @@ class _FromIdx:
 
 
 class _FromNetwork:
-  """Makes an official builder keep its labels, and encode arrays by Pillow."""
+  """A mixin that makes an official builder record its labels, and encode arrays by Pillow."""
 
   info: Any
-  labels: list[int]  # of every example that has a class; -1 is none
+  labels: list[int]  # of every example with a class; without one the label is -1
 
   def _generate_examples(self, *args: Any, **kwargs: Any) -> Iterator:
     image_key, label_key = self.info.supervised_keys
@@ -108,9 +107,9 @@ class _FromNetwork:
 
 
 def _derive(official: Any, mixin: type, **attributes: Any) -> Any:
-  """A builder like the official one, under its name, with the mixin's methods.
+  """A builder like the official one, with its name and the methods of a mixin.
 
-  The module is the official one too: by it TFDS finds the checksums of downloads.
+  Its module is that of the official builder, by which TFDS finds the checksums of downloads.
   """
   cls = type(official)
   namespace = {'__module__': cls.__module__, 'name': cls.name, **attributes}
@@ -137,8 +136,8 @@ def _read_idx_files(official: Any, folder: Path) -> dict[str, Labelled]:
 
 
 def _write(builder: Any, *, name: str) -> None:
-  """Downloads and writes the data set; whatever goes wrong is said in one line."""
-  if builder.data_path.exists():  # TFDS would take it for the data set
+  """Downloads and writes the data set; any failure becomes one line."""
+  if builder.data_path.exists():  # TFDS would take the folder for the data set
     raise InputError(f'{builder.data_path} is not a whole data set: remove it and run again')
   module, root = type(builder).__module__, Path(builder.data_dir_root)
   tfds_source.show_bars(sys.stderr is not None and sys.stderr.isatty())
@@ -152,7 +151,7 @@ def _write(builder: Any, *, name: str) -> None:
 
 @contextlib.contextmanager
 def _without_empty_folders(root: Path) -> Iterator[None]:
-  """Takes away the empty folders that are made within it in `root`, if it fails."""
+  """Removes empty folders that were made in `root` inside the context, if it fails."""
   before = {*_folders(root), *(path for path in (root, *root.parents) if path.exists())}
   try:
     yield
@@ -163,10 +162,10 @@ def _without_empty_folders(root: Path) -> Iterator[None]:
 
 def _remove_empty(folders: Iterable[Path]) -> None:
   for path in folders:
-    with contextlib.suppress(OSError):  # not empty, as of a part of a download
+    with contextlib.suppress(OSError):  # not empty: it may hold part of a download
       path.rmdir()
 
 
 def _folders(root: Path) -> list[Path]:
-  """The folders in a folder, each behind those in it."""
+  """All folders below a folder, each after the folders inside it."""
   return [Path(path) for path, *_ in os.walk(root, topdown=False) if Path(path) != root]

@@ -1,7 +1,7 @@
 """Data sets of TensorFlow Datasets, read without TensorFlow: the only module to import it.
 
-Nothing here touches the network: a data set that is not on disk is an error at once, where
-TFDS itself would first try to download it.
+Nothing here uses the network: a data set that is not on disk is an error at once, which TFDS
+itself would first try to download.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ from mamljax.data import conversion
 from mamljax.data.samples import SAMPLES
 from mamljax.errors import InputError, unknown
 
-# Omniglot's small1 and small2, for one, repeat images of its train split.
+# Other splits repeat images of these, as small1 and small2 of Omniglot do those of train.
 _SPLITS = ('train', 'validation', 'test')
-_CHUNK = 1024  # records read at once: reading them one by one takes four times as long
+_CHUNK = 1024  # records read at once; one by one they take four times as long
 
 
 def default_data_dir() -> Path:
@@ -37,12 +37,12 @@ def find_builder(name: str, *, data_dir: str | os.PathLike[str] | None) -> Any:
   """The official builder (`tfds.core.DatasetBuilder`) of an image-classification data set.
 
   Args:
-    name: as TFDS writes it, `name` or `name/configuration`.
-    data_dir: where TFDS keeps its data sets; None for `default_data_dir()`.
+    name: the name in TFDS, `name` or `name/configuration`.
+    data_dir: the folder of TFDS's data sets; None for `default_data_dir()`.
 
   Raises:
-    InputError: if TFDS has no such data set, with the nearest names, or if it is not one of
-      images with one class each.
+    InputError: if TFDS has no such data set (the message has the nearest names), or its
+      examples are not images with one class each.
   """
   if name in SAMPLES:
     raise InputError(f'{name!r} ships with the package: there is nothing to prepare')
@@ -51,8 +51,8 @@ def find_builder(name: str, *, data_dir: str | os.PathLike[str] | None) -> Any:
   with in_one_line(f'TFDS cannot open dataset {name!r} here'):
     cls = tfds.builder_cls(base) if base in names else None
     if cls is None or (config and not cls.builder_configs):
-      near = difflib.get_close_matches(base, names)
-      raise unknown('dataset', name, {*near, 'mnist', 'fashion_mnist', *SAMPLES, 'npz:PATH'})
+      nearest = difflib.get_close_matches(base, names)
+      raise unknown('dataset', name, {*nearest, 'mnist', 'fashion_mnist', *SAMPLES, 'npz:PATH'})
     if config and config not in cls.builder_configs:
       raise unknown(f'configuration of {base}', config, cls.builder_configs)
     root = Path(data_dir) if data_dir else default_data_dir()
@@ -66,7 +66,7 @@ def find_builder(name: str, *, data_dir: str | os.PathLike[str] | None) -> Any:
 def in_one_line(problem: str) -> Iterator[None]:
   """Silences TFDS on standard output, and turns its errors into an `InputError`.
 
-  TFDS, its builders, archives and the network fail in more ways than can be listed.
+  That is any error: TFDS, its builders, archives and the network raise very many kinds.
   """
   try:
     with contextlib.redirect_stdout(io.StringIO()):
@@ -92,16 +92,16 @@ def is_prepared(builder: Any) -> bool:
 def require_prepared(
   builder: Any, *, name: str, data_dir: str | os.PathLike[str] | None
 ) -> None:
-  """Raises an InputError that says what to run unless the data set can be read."""
+  """Refuses a data set that cannot be read, with the command that prepares it."""
   if not is_prepared(builder):
     option = f' --data_dir={data_dir}' if data_dir else ''
     raise InputError(
       f'dataset {name!r} is not in {builder.data_path}: '
       f'run `python -m experiments.prepare_data --datasets={name}{option}`'
     )
-  if (found := builder.info.file_format.value) != 'array_record':
+  if (file_format := builder.info.file_format.value) != 'array_record':
     raise InputError(
-      f'{builder.data_path} holds {name!r} as {found}, which only TensorFlow reads: '
+      f'{builder.data_path} holds {name!r} as {file_format}, which only TensorFlow reads: '
       'prepare it in another --data_dir'
     )
 
@@ -124,25 +124,25 @@ def cache_path(builder: Any, *, image_size: int | None, channels: int | None) ->
 def read_images(
   builder: Any, *, image_size: int | None, channels: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Every image of the train, validation and test splits (or of all, if there is none).
+  """All images of the train, validation and test splits or, without any, of all splits.
 
   Args:
-    builder: of a prepared data set; images without a class are left out.
-    image_size: see `conversion.convert`; None keeps the size, which must then be the same
-      for all.
-    channels: 1 or 3; None keeps 1 as it is and makes 3 of all else.
+    builder: the builder of a prepared data set; images without a class are left out.
+    image_size: new height and width, as in `conversion.convert`; None keeps the size, which
+      must then be the same for all images.
+    channels: 1 or 3; None keeps 1 channel and turns any other number into 3.
 
   Returns:
     uint8 images [n, height, width, channels] and integer labels [n], in TFDS's order.
 
   Raises:
-    InputError: if the images differ in size, or the files are damaged.
+    InputError: if images differ in size and `image_size` is None, or files are damaged.
   """
   image_key, label_key = builder.info.supervised_keys
   channels = channels or (1 if builder.info.features[image_key].shape[-1] == 1 else 3)
   images, labels = [], []
   for example in itertools.chain.from_iterable(_examples(builder, x) for x in _splits(builder)):
-    # Pillow, not TFDS's decoder: that one reads 1-bit images (Omniglot's) as 0 and 1.
+    # By Pillow: TFDS's own decoder reads 1-bit images, such as Omniglot's, as 0 and 1.
     image = Image.open(io.BytesIO(example[image_key]))
     images.append(conversion.convert(image, image_size=image_size, channels=channels))
     labels.append(example[label_key])
@@ -152,7 +152,7 @@ def read_images(
 
 
 def num_classes(builder: Any) -> int:
-  """The number of classes; 0 if it is known only once the data set is prepared."""
+  """The number of classes; 0 if it is known only after preparation."""
   return builder.info.features[builder.info.supervised_keys[1]].num_classes or 0
 
 
@@ -177,19 +177,19 @@ def _is_image_classification(info: tfds.core.DatasetInfo) -> bool:
 
 
 def _splits(builder: Any) -> list[str]:
-  """The splits that are read."""
+  """The names of the splits that are read."""
   return [split for split in _SPLITS if split in builder.info.splits] or [*builder.info.splits]
 
 
 def _examples(builder: Any, split: str) -> Iterator[dict[str, Any]]:
-  """The records of a split that have a class (-1 is none), their images still encoded."""
+  """The records of a split with a class, their images still encoded."""
   image_key, label_key = builder.info.supervised_keys
   decoders = {image_key: tfds.decode.SkipDecoding()}
   try:
     source = builder.as_data_source(split, decoders=decoders)
     for start in range(0, len(source), _CHUNK):
       records = source.__getitems__(range(start, min(start + _CHUNK, len(source))))
-      yield from (record for record in records if record[label_key] >= 0)
+      yield from (record for record in records if record[label_key] >= 0)  # -1: no class
   except RuntimeError as error:  # array_record, for a file that is missing or damaged
     reason = str(error).splitlines()[0]
     raise InputError(

@@ -1,4 +1,4 @@
-"""The contract of a defence: four hooks, each the identity unless something is put there."""
+"""The contract of a defence: four hooks, each the identity by default."""
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -8,7 +8,7 @@ from mamljax.types import Params
 
 
 class Hook(Protocol):
-  """Changes an array or a gradient before it is used; itself a pytree, so it can be traced."""
+  """A random change of images or of a gradient; a pytree, so that it can be traced."""
 
   def __call__(self, key: jax.Array, value: Params, /) -> Params:
     """The changed value, a pytree like `value`."""
@@ -17,7 +17,7 @@ class Hook(Protocol):
 
 @runtime_checkable
 class Noise(Protocol):
-  """Independent noise on every number, whose strength is published."""
+  """Independent noise on every number, with published mean and standard deviation."""
 
   @property
   def mean(self) -> Any:
@@ -29,16 +29,16 @@ class Noise(Protocol):
 
 
 def identity(key: jax.Array, value: Params, /) -> Params:
-  """The hook that protects nothing."""
+  """The hook that changes nothing."""
   del key
   return value
 
 
 class Defence(NamedTuple):
-  """A defence: what a task-learner applies at each of four points; all four compose.
+  """A defence: the hooks that a task-learner applies at four points; all compose.
 
-  A hook is None, for the identity, or a pytree that is also a `Hook`, such as `Gaussian`:
-  its numbers may be traced, so that a change of noise scale does not recompile.
+  A hook is None, for the identity, or a pytree that is a `Hook`, such as `Gaussian`. Its
+  numbers may be traced, so that a change of a noise scale does not recompile.
 
   Attributes:
     support: applied to the support images, before adaptation.

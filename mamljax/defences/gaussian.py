@@ -1,4 +1,4 @@
-"""Gaussian noise, on images or on gradients."""
+"""Gaussian noise on images or on gradients."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,13 @@ from mamljax.types import Params
 
 
 class Gaussian(NamedTuple):
-  """Adds independent Gaussian noise to every number of an array or pytree.
+  """Independent Gaussian noise on every number of an array or pytree.
 
   Attributes:
-    scale: the standard deviation. (The paper calls its sigma "variance".)
-    mean: added to every number.
-    low: what lies below it afterwards is raised to it: 0 keeps images images.
-    high: what lies above it afterwards is lowered to it.
+    scale: the standard deviation of the noise. (The paper calls its sigma "variance".)
+    mean: the mean of the noise.
+    low: lower bound to which noisy numbers are clipped, such as 0 for images.
+    high: upper bound to which noisy numbers are clipped, such as 1 for images.
   """
 
   scale: float | jax.Array
@@ -31,7 +31,7 @@ class Gaussian(NamedTuple):
     return jax.tree.unflatten(structure, map(self._add, keys, leaves))
 
   def _add(self, key: jax.Array, leaf: jax.Array) -> jax.Array:
-    """The leaf with noise on it, in its own type whatever that of the numbers above."""
+    """The leaf with noise, in the type of the leaf, whatever the types of scale and bounds."""
     scale, mean, low, high = (like(leaf, number) for number in self)
     noisy = leaf + mean + scale * jax.random.normal(key, leaf.shape, leaf.dtype)
     return jnp.clip(noisy, low, high)

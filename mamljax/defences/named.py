@@ -1,4 +1,4 @@
-"""Defences by name, for configurations: noise at one or several of the four points."""
+"""Defences by name, for configurations: Gaussian noise at one or several of the four points."""
 
 import math
 import re
@@ -20,10 +20,10 @@ DEFENCES = ('none', *_POINTS)
 
 
 def parse_defence(text: str) -> dict[str, float]:
-  """The parts of a defence, each with the factor that its noise is multiplied by.
+  """The points of a named defence, each with the factor of its noise.
 
   Raises:
-    InputError: if a part is unknown or named twice, or a factor is not a positive number.
+    InputError: if a point is unknown or named twice, or a factor is not a positive number.
 
   >>> parse_defence('query_noise+0.1*outgoing_gradient_noise')
   {'query_noise': 1.0, 'outgoing_gradient_noise': 0.1}
@@ -32,21 +32,21 @@ def parse_defence(text: str) -> dict[str, float]:
   """
   if text == 'none':
     return {}
-  parts: dict[str, float] = {}
-  for part in text.split('+'):
-    factor, star, name = part.strip().rpartition('*')
+  factors: dict[str, float] = {}
+  for term in text.split('+'):
+    factor, star, name = term.strip().rpartition('*')
     if name == 'none':
       raise InputError(f"defence {text!r}: 'none' stands alone, without a factor")
     if name not in _POINTS:
       raise unknown('defence', name, DEFENCES)
-    if name in parts:
+    if name in factors:
       raise InputError(f'defence {text!r} names {name!r} twice')
-    parts[name] = _factor(text, factor) if star else 1.0
-  return parts
+    factors[name] = _factor(text, factor) if star else 1.0
+  return factors
 
 
 def _factor(text: str, factor: str) -> float:
-  """The number before a '*'."""
+  """The positive number before a '*'."""
   number = float(factor) if re.fullmatch(r'\d*\.?\d+(e-?\d+)?', factor) else 0
   if not 0 < number < math.inf:
     raise InputError(f'defence {text!r}: {factor!r} is not a positive factor')
@@ -60,17 +60,17 @@ def make_defence(
   mean: float | jax.Array = 0.0,
   clip_images: bool = False,
 ) -> Defence:
-  """The defence that `parse_defence` reads, with Gaussian noise.
+  """The defence of a name, with Gaussian noise.
 
   Args:
-    text: 'none', or the names of parts joined by '+', each with a factor before a '*' or
-      without.
-    scale: the standard deviation of the noise of a part with factor 1.
-    mean: its mean.
-    clip_images: whether noisy images are clipped to [0, 1]. (The paper does not say.)
+    text: 'none', or names in `DEFENCES` joined by '+', each with or without a factor and '*'
+      before it, as `parse_defence` reads them.
+    scale: the standard deviation of the noise with factor 1.
+    mean: the mean of the noise with factor 1.
+    clip_images: clip noisy images to [0, 1]. (The paper does not say.)
 
   Raises:
-    InputError: if `text` is wrong, or the scale negative or not finite.
+    InputError: if `text` names no defence, or the scale is negative or not finite.
   """
   checks.amount('the scale of noise', scale)
   bounds = (0.0, 1.0) if clip_images else ()

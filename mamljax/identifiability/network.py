@@ -1,4 +1,4 @@
-"""The query set with which a network sends a received gradient: equation 8, solved."""
+"""Numerical solution of equation 8: the query set with which a task sends a given gradient."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,17 +11,17 @@ from mamljax import checks
 from mamljax.maml import InnerLoop, adapt
 from mamljax.types import Batch, LossFn, Params
 
-ROUNDING = 1e-13  # a mismatch at which there is nothing left to improve
+ROUNDING = 1e-13  # a relative mismatch that is rounding in float64
 
 
 class Match(NamedTuple):
   """The query set that fits a gradient best.
 
   Attributes:
-    query: the images found, in (0, 1), and their labels.
-    mismatch: ||g(M) - g|| / ||g||, a scalar; rounding only if the set is an alternative.
-    invertibility: the smallest singular value of d theta' / d w; the proposition's first
-      condition is that it is not 0.
+    query: the images, in (0, 1), and their labels.
+    mismatch: ||g(M) - g|| / ||g||, a scalar; only rounding if the set sends the gradient.
+    invertibility: the smallest singular value of d theta' / d w, which is not 0 by the first
+      condition of the proposition.
   """
 
   query: Batch
@@ -59,23 +59,23 @@ def match_network(
   *,
   iterations: int = 100,
 ) -> Match:
-  """The query set that, with another support set, sends a gradient nearest to the received.
+  """The query set that, with another support set, comes closest to a received gradient.
 
-  Equation 8 by the Levenberg-Marquardt method on the logits of the pixels, and on the targets
-  if labels are real numbers. It finds a local minimum: a mismatch that is not rounding proves
-  nothing, but see `least_mismatch`.
+  Solves equation 8 by the Levenberg-Marquardt method for the logits of the pixels, and for the
+  targets if labels are real numbers. It finds a local minimum: a mismatch above rounding does
+  not prove that no query set exists, as `least_mismatch` does.
 
-  To match a smooth network with h hidden units and c classes takes n query images with
-  n h >= h^2 + h + (h + 1)(c - 1), since they reach the loss through n h products with the
-  first layer's weights alone: its gradient times these weights, that of its biases and that
-  of the last layer are as many equations as on the right.
+  For a smooth network with h hidden units and c classes it takes n query images with
+  n h >= h^2 + h + (h + 1)(c - 1). Images reach the loss only through n h products with the
+  weights of the first layer. The right-hand side counts the equations for these: the gradient
+  of the first layer times its weights, that of its biases, and that of the last layer.
 
   Args:
     loss_fn: the task's loss.
     params: the meta-knowledge w; a matrix of its size squared is built.
     gradient: the received g, a pytree like `params`.
     support: the other support set M_s.
-    start: images to start from, clipped to 0.01..0.99, and labels; integers are kept.
+    start: images to start from, clipped to 0.01..0.99, and labels; integer labels are kept.
     inner: the inner loop.
     iterations: the largest number of Levenberg-Marquardt steps.
   """
@@ -84,7 +84,7 @@ def match_network(
   received = ravel_pytree(gradient)[0]
   logits = jax.scipy.special.logit(start.images.clip(0.01, 0.99))
   targets = [start.labels] if jnp.isdtype(start.labels.dtype, 'real floating') else []
-  free, unravel = ravel_pytree([logits, *targets])
+  unknowns, unravel = ravel_pytree([logits, *targets])
 
   def query(x: jax.Array) -> Batch:
     logits, *targets = unravel(x)
@@ -94,9 +94,9 @@ def match_network(
     sent = matrix.T @ ravel_pytree(jax.grad(loss_fn)(theta, query(x)))[0]
     return (sent - received) / jnp.linalg.norm(received)
 
-  found = _levenberg_marquardt(residuals, free, iterations=iterations)
+  solution = _levenberg_marquardt(residuals, unknowns, iterations=iterations)
   singular_values = jnp.linalg.svd(matrix, compute_uv=False)
-  return Match(query(found), jnp.linalg.norm(residuals(found)), singular_values[-1])
+  return Match(query(solution), jnp.linalg.norm(residuals(solution)), singular_values[-1])
 
 
 def _adaptation(
@@ -114,23 +114,25 @@ def _adaptation(
 def _levenberg_marquardt(
   residuals: Callable[[jax.Array], jax.Array], start: jax.Array, *, iterations: int
 ) -> jax.Array:
-  """Minimises the norm of the residuals (Nocedal and Wright, Numerical Optimization, 10.3)."""
-  at = residuals(start)
-  jacobian = (jax.jacfwd if start.size < at.size else jax.jacrev)(residuals)
+  """Minimises the norm of residuals (Nocedal and Wright, Numerical Optimization, 10.3)."""
+  start_residual = residuals(start)
+  jacobian = (jax.jacfwd if start.size < start_residual.size else jax.jacrev)(residuals)
 
-  def unfinished(state: tuple[jax.Array, ...]) -> jax.Array:
-    count, _, at, _ = state
-    return (count < iterations) & (jnp.linalg.norm(at) > ROUNDING)
+  def is_unfinished(state: tuple[jax.Array, ...]) -> jax.Array:
+    count, _, residual, _ = state
+    return (count < iterations) & (jnp.linalg.norm(residual) > ROUNDING)
 
   def step(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-    count, x, at, damping = state
-    # By the SVD, (J' J + damping)^-1 J' is stable however J is shaped and whatever its rank.
+    count, x, residual, damping = state
+    # By the SVD, (J' J + damping)^-1 J' is stable for any shape and any rank of J.
     u, s, vt = jnp.linalg.svd(jacobian(x), full_matrices=False)
-    new = x - (s / (s**2 + damping) * (at @ u)) @ vt
-    new_at = residuals(new)
-    better = jnp.linalg.norm(new_at) < jnp.linalg.norm(at)  # not so for NaN
-    x, at = jnp.where(better, new, x), jnp.where(better, new_at, at)
-    return count + 1, x, at, damping * jnp.where(better, 0.2, 5.0)
+    proposal = x - (s / (s**2 + damping) * (residual @ u)) @ vt
+    proposed_residual = residuals(proposal)
+    # False where the proposal gives NaN.
+    is_better = jnp.linalg.norm(proposed_residual) < jnp.linalg.norm(residual)
+    x = jnp.where(is_better, proposal, x)
+    residual = jnp.where(is_better, proposed_residual, residual)
+    return count + 1, x, residual, damping * jnp.where(is_better, 0.2, 5.0)
 
-  state = jnp.zeros((), int), start, at, jnp.asarray(1e-3, start.dtype)
-  return jax.lax.while_loop(unfinished, step, state)[1]
+  state = jnp.zeros((), int), start, start_residual, jnp.asarray(1e-3, start.dtype)
+  return jax.lax.while_loop(is_unfinished, step, state)[1]

@@ -83,7 +83,7 @@ def test_perfect_and_constant_parts_are_no_trouble():
   ('scores', 'members', 'message'),
   [
     ([[np.nan], [0.0]], [True, False], 'not finite'),
-    ([[1.0], [0.0]], [True, True], 'without members or without others'),
+    ([[1.0], [0.0]], [True, True], 'without members or without non-members'),
     ([1.0, 0.0], [True, False], r'are not \[n, parts\]'),
   ],
 )

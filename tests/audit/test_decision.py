@@ -60,6 +60,11 @@ def test_separable_scores_are_cut_in_the_middle_of_the_gap():
   assert choose_threshold([0, 1, 3, 9], [False, False, True, True]) == 2
 
 
+def test_members_alone_are_all_called_members_by_the_next_threshold_below():
+  """A threshold far below would call every new trial a member, too."""
+  assert choose_threshold([1.0, 2.0], [True, True]) == np.nextafter(1.0, -np.inf)
+
+
 def test_ties_go_to_the_median_of_the_best_candidates():
   """Of five equally good cuts (0.5, 1.5, ..., 4.5) an extreme one generalises worst."""
   scores = [0, 1, 2, 3, 4, 5]
@@ -95,6 +100,15 @@ def test_no_trials_give_no_threshold():
   """A threshold from nothing would be a guess."""
   with pytest.raises(ValueError, match='at least one'):
     choose_threshold([], [])
+
+
+@pytest.mark.parametrize(
+  ('scores', 'members'), [([0.1, 0.2], [True]), ([[0.1], [0.2]], [[True], [False]])]
+)
+def test_scores_without_a_truth_each_are_refused(scores, members):
+  """Truths that are broadcast, or flattened in another order, would belong to other trials."""
+  with pytest.raises(ValueError, match=r'are not \[n\] and \[n\]'):
+    choose_threshold(scores, members)
 
 
 def test_float32_scores_are_decided_as_they_were_calibrated():

@@ -103,7 +103,7 @@ def test_a_bomb_is_refused_before_it_fills_memory(
   tmp_path: Path, idx_bytes: Encode, monkeypatch: pytest.MonkeyPatch
 ):
   """A megabyte of gzip could become a gigabyte of zeros."""
-  monkeypatch.setattr(idx, 'MOST_BYTES', 1000)
+  monkeypatch.setattr(idx, 'MAX_BYTES', 1000)
   path = write(tmp_path / 'images.gz', gzip.compress(idx_bytes(np.zeros((100, 10, 10)))))
   with pytest.raises(InputError, match=f'cannot read {path}: it has more than 1000 bytes'):
     read_idx(path, dimensions=3)

@@ -198,7 +198,7 @@ def test_unwritable_cache_is_no_obstacle(
   path = tmp_path / 'file' / 'cache.npz'
   found, _ = cached(path, stamp='a', decode=lambda: (images, labels))
   np.testing.assert_array_equal(found, images)
-  assert 'not kept' in caplog.text
+  assert 'not cached' in caplog.text
 
 
 def test_a_fingerprint_is_of_the_images_and_labels_and_of_nothing_else(tmp_path):

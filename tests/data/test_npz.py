@@ -95,7 +95,7 @@ def test_a_bomb_is_refused_before_it_fills_memory(
   save: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ):
   """A file of megabytes became 6.3 GB."""
-  monkeypatch.setattr(npz, 'MOST_BYTES', 100)
+  monkeypatch.setattr(npz, 'MAX_BYTES', 100)
   with pytest.raises(InputError, match=r'images.npy has .* GiB, at most .* are read'):
     load_dataset(save(images=np.zeros((2, 11, 11)), labels=np.arange(2)))
 

@@ -83,7 +83,7 @@ def test_objective_and_slope(style, target, name, side, activation):
     torch.stack([flatten(networks.from_jax(layers_of(g), 2)) for g in received]),
     networks.images_from_jax(queries) if target == 'support' else None,
   )
-  slopes = networks.images_to_jax(slopes)
+  slopes = slopes.detach().movedim(-3, -1).flip((-3, -2)).numpy()  # NHWC, not mirrored
   for index in range(CANDIDATES):
     arguments = jnp.asarray(images[index]), received[index], jnp.asarray(queries[index])
     value, slope = expect(*arguments)
