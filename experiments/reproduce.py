@@ -1,26 +1,27 @@
-"""Everything, one after the other: `python -m experiments.reproduce --flagfile=...`.
+"""The whole paper in one command: `python -m experiments.reproduce`.
 
-Runs the command of each flagfile named in --parts, with results in OUT/<part> and what they
+Runs the command of each flagfile that --parts names, with results in OUT/<part> and what they
 share in OUT/store, then writes the report. The same command again resumes.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 
+from experiments.analysis.catalogue import SUBJECTS, Entry, catalogue, matching
 from experiments.process import arguments, cli, preemption, subprocesses
 from mamljax.errors import InputError, unknown
 
-_PARTS = flags.DEFINE_list('parts', [], 'flagfiles to run, without folder and ending')
+_PARTS = flags.DEFINE_list(
+  'parts', ['paper'], 'flagfiles to run, such as paper/table1 or table1, or whole subjects'
+)
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out/all', 'a folder for each part in it')
 _QUICK = flags.DEFINE_bool('quick', False, 'a look at each part in minutes; OUT_quick')
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'prepared data sets (default: TFDS)')
 
-FLAGFILES = Path(__file__).parent / 'flagfiles'
 SHARING = ('sweep', 'train')  # the modules that know a --store_dir and a --data_dir
-SHORT = (*SHARING, 'runtime', 'benchmark', 'growth')  # and those that know --quick
+QUICK = (*SHARING, 'runtime', 'benchmark', 'growth')  # and those that know --quick
 
 
 def main(argv: Sequence[str]) -> None:
@@ -28,42 +29,51 @@ def main(argv: Sequence[str]) -> None:
   del argv
   output_dir = arguments.folder('output_dir', _OUTPUT_DIR.value)
   output_dir = cli.quick_folder(output_dir) if _QUICK.value else output_dir
-  commands = {part: _command(part, output_dir) for part in _PARTS.value}
-  if not commands:
-    raise InputError('no parts are given: --parts=table1,figure5, or --flagfile=.../all.flags')
-  failed = [part for part in commands if not _run(part, commands[part])]
+  parts = list(dict.fromkeys(entry for part in _PARTS.value for entry in _meant(part)))
+  if not parts:
+    raise InputError('no parts are given: --parts=table1,figure5, or --parts=paper for all')
+  failed = [part.name for part in parts if not _run(part.name, _command(part, output_dir))]
   report = subprocesses.command('report', [f'--output_dir={output_dir}'])
-  if len(failed) < len(commands) and not _run('report', report):
+  if len(failed) < len(parts) and not _run('report', report):
     failed.append('report')
   if failed:
     raise InputError(f'failed: {", ".join(failed)}; what is said above is why')
 
 
-def _command(part: str, output_dir: Path) -> list[str]:
-  """The command in the first line of a part's flagfile, into a folder of its own."""
-  path = FLAGFILES / f'{part}.flags'
-  if not path.exists():
-    raise unknown('part', part, (known.stem for known in FLAGFILES.glob('*.flags')))
-  found = re.match(r'# python -m experiments\.(\w+) ', path.read_text(encoding='utf-8'))
-  if not found or found[1] == 'reproduce':
-    raise InputError(f'{path} is no part: its first line names no command to run')
-  module = found[1]
-  options = [f'--flagfile={path}', f'--output_dir={output_dir / part}']
-  if module in SHARING:
+def _meant(part: str) -> list[Entry]:
+  """The experiments that a part names.
+
+  Raises:
+    InputError: if it names none, or several that are not of one subject.
+  """
+  found = matching(part)
+  if not found:
+    names = [entry.name for entry in catalogue()]
+    last = (name.rpartition('/')[2] for name in names)
+    raise unknown('part', part, {*names, *last, *filter(None, SUBJECTS)})
+  if len(found) > 1 and part not in SUBJECTS:
+    raise InputError(f'part {part!r} may be {" or ".join(entry.name for entry in found)}')
+  return found
+
+
+def _command(part: Entry, output_dir: Path) -> list[str]:
+  """The command of a part, into a folder of its own."""
+  options = [f'--flagfile={part.path}', f'--output_dir={output_dir / part.name}']
+  if part.module in SHARING:
     options += [f'--store_dir={output_dir / "store"}']
     options += [f'--data_dir={_DATA_DIR.value}'] if _DATA_DIR.value else []
-  if module in SHORT and _QUICK.value:
+  if part.module in QUICK and _QUICK.value:
     options += ['--quick']
-  return subprocesses.command(module, options)
+  return subprocesses.command(part.module, options)
 
 
-def _run(part: str, line: list[str]) -> bool:
+def _run(name: str, line: list[str]) -> bool:
   """Whether the command ended well; it prints for itself.
 
   Raises:
     Interrupted: if it was asked to stop, or this process was.
   """
-  print(f'== {part}', flush=True)
+  print(f'== {name}', flush=True)
   status = subprocesses.run(line, [{}], patient=())
   if preemption.received() or status in preemption.STOPPED:
     raise preemption.Interrupted

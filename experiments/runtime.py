@@ -19,7 +19,7 @@ from experiments.analysis import figures
 from experiments.analysis.text import csv_text
 from experiments.config import bounds
 from experiments.config.bounds import Bounds
-from experiments.config.cell import TYPES, Cell
+from experiments.config.cell import TARGETS, TYPES, Cell
 from experiments.config.workload import good_chunk
 from experiments.engine import checking, models, playing, stages
 from experiments.process import arguments, cli
@@ -30,7 +30,9 @@ from experiments.studies import attack_times
 from mamljax import atomic
 from mamljax.errors import InputError, unknown
 
-_TARGET = flags.DEFINE_string('target', 'query', 'query (Table IV) or support (Table III)')
+_TARGETS = flags.DEFINE_list(
+  'targets', 'query', 'attacked sets: query (Table IV), support (Table III)'
+)
 _SIZES = flags.DEFINE_list('sizes', '3x1,5x1,5x2,5x3,5x4', 'tasks, each WAYSxSHOTS')
 _ITERATIONS = flags.DEFINE_list('iterations', '50,100,200', 'steps of the reconstruction')
 _CELL = flags.DEFINE_list(
@@ -88,20 +90,20 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _read_cells() -> list[Cell]:
-  """The cells that the flags ask for, by size and iterations."""
+  """The cells that the flags ask for, by target, size and iterations."""
   sizes = sorted(
     {_size(item) for item in _SIZES.value}, key=lambda size: (math.prod(size), size)
   )
   iterations = sorted({_convert('iterations', int, item) for item in _ITERATIONS.value})
+  targets = cli.chosen('target', _TARGETS, TARGETS)
   if not (sizes and iterations):
     raise InputError(f'no value is given for {"iterations" if sizes else "sizes"}')
   if _QUICK.value:
     sizes, iterations = sorted({sizes[0], sizes[-1]}), iterations[:1]
   fields = dict(map(_field, _CELL.value))
   cells = [
-    Cell(
-      **fields | {'target': _TARGET.value, 'ways': ways, 'shots': shots, 'iterations': steps}
-    )
+    Cell(**fields | {'target': target, 'ways': ways, 'shots': shots, 'iterations': steps})
+    for target in targets
     for ways, shots in sizes
     for steps in iterations
   ]

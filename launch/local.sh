@@ -2,7 +2,7 @@
 # One sweep on this machine: on its GPUs or TPU where JAX finds them (BUILD.md says how to
 # install its plugin for them), else on every core.
 #
-#   launch/local.sh --flagfile=experiments/flagfiles/table2.flags --output_dir=out/table2
+#   launch/local.sh --flagfile=experiments/flagfiles/paper/table2.flags --output_dir=out/table2
 #
 # Takes the flags of experiments.sweep, and starts it again when it dies (RESTARTS=10 times at
 # most); PROCESSES=2 makes it two processes that compute together. Status 75 says that it was

@@ -2,7 +2,7 @@
 # A sweep on all workers of a Cloud TPU VM slice, which compute each cell together:
 #
 #   TPU=name ZONE=us-central2-b OUT=/mnt/shared/folder launch/tpu_vm.sh \
-#     --flagfile=experiments/flagfiles/table2.flags
+#     --flagfile=experiments/flagfiles/paper/table2.flags
 #
 # Not run: there was no TPU; a test runs it with a gcloud that is none. Needs gcloud, the
 # repository in ~/mamljax on every worker with `pip install -e '.[experiments,tpu]'` in its

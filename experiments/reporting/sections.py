@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from experiments.analysis.catalogue import described
 from experiments.config.attacks import idle_fields
 from experiments.reporting import wording
 from experiments.reporting.cell_tables import cell_tables, record, records_csv, varying
@@ -10,8 +11,15 @@ from experiments.reporting.csv_tables import csv_table, read_csv
 from experiments.reporting.findings import findings
 from experiments.reporting.found import Found
 from experiments.reporting.illustrations import galleries, glance, lead, roc_curves
-from experiments.reporting.titles import title
 from experiments.store.cells import CellResult
+
+# Of a run that is in no catalogue, by the command that made it.
+_QUESTIONS = {
+  'sweep': 'How well does the attack tell members from non-members?',
+  'train': 'How well do the models learn new tasks?',
+  'runtime': 'How long does an attacked candidate take?',
+  'identifiability': 'Can different data send the same gradient?',
+}
 
 
 def make_section(found: Found) -> Section:
@@ -23,13 +31,13 @@ def make_section(found: Found) -> Section:
     InputError: if a file of the run is damaged.
   """
   run = found.run
-  said = title(found.name, run.kind)
+  entry = described(found.folder)
   tables, text = _tables(found)
   return Section(
     anchor=wording.anchor(found.name),
-    title=said.heading,
-    question=said.question,
-    claim=said.claim,
+    title=entry.title if entry else found.name.replace('_', ' '),
+    question=entry.question if entry else _QUESTIONS.get(run.kind, ''),
+    claim=f'The paper: {entry.claim}.' if entry and entry.claim else '',
     findings=findings(found.cells, run.x),
     lead=lead(found),
     tables=tables,

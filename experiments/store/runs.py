@@ -24,6 +24,7 @@ START = time.monotonic()
 # Flags that say how a command is run, and not what it makes.
 _HOW = ('num_shards', 'shard', 'distributed', 'save_seconds', 'lease_seconds', 'max_failures')
 _WHERE = ('output_dir', 'store_dir', 'data_dir')
+_DEPTHS = ('', '*/', '*/*/')  # OUT, OUT/quickstart, OUT/paper/table1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,13 +166,13 @@ def find_run(output_dir: Path) -> Run | None:
 
 
 def find_runs(output_dir: str | os.PathLike[str]) -> Iterator[tuple[Path, Run]]:
-  """The folders of results in a folder, itself first, each with what made it.
+  """The folders of results in a folder, itself included, each with what made it.
 
   Raises:
     InputError: if a run.json is not one of ours.
   """
   folder = Path(output_dir)
-  for path in sorted({*folder.glob('run.json'), *folder.glob('*/run.json')}):
+  for path in sorted(path for depth in _DEPTHS for path in folder.glob(f'{depth}run.json')):
     if run := find_run(path.parent):
       yield path.parent, run
 

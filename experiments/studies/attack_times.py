@@ -114,25 +114,22 @@ def format_runtimes(runtimes: Sequence[Runtime]) -> str:
 
 
 def draw_runtimes(runtimes: Sequence[Runtime]) -> Figure:
-  """Seconds against data size, a colour for each number of iterations, for one target.
+  """Seconds against data size: a panel for each target, a colour for each number of iterations.
 
   A candidate alone has a bar from the fastest to the slowest. What the paper does not print
   is left out.
   """
+  targets = list(dict.fromkeys(row.target for row in runtimes))
   with mpl.rc_context(STYLE):
-    figure = Figure(figsize=(5, 4.4), layout='constrained')
-    axes = figure.subplots()
-    rows = sorted(runtimes, key=lambda row: (row.iterations, row.data_size))
-    groups = itertools.groupby(rows, key=lambda row: row.iterations)
-    for color, (iterations, group) in zip(itertools.cycle(COLOURS), groups, strict=False):
-      _draw_line(axes, list(group), color, f'{iterations} iterations')
-    for name, (_, look) in _LOOKS.items():
-      axes.plot([], [], color='black', label=name, **look)
-    axes.set(xlabel='data size: ways x shots', ylabel='seconds', yscale='log')
-    axes.set_title(f'attack on the {rows[0].target} set')
-    axes.set_xticks(sorted({row.data_size for row in rows}))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
-    figure.legend(loc='outside lower center', ncols=2, frameon=False)
+    figure = Figure(figsize=(1 + 4 * len(targets), 4.4), layout='constrained')
+    panels = figure.subplots(1, len(targets), sharey=True, squeeze=False).ravel()
+    for axes, target in zip(panels, targets, strict=True):
+      _draw_panel(axes, [row for row in runtimes if row.target == target])
+      axes.set_title(f'attack on the {target} set')
+    panels[0].set(ylabel='seconds', yscale='log')
+    panels[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    named = panels[0].get_legend_handles_labels()
+    figure.legend(*named, loc='outside lower center', ncols=2 * len(targets), frameon=False)
   return figure
 
 
@@ -158,6 +155,18 @@ def _format(row: Runtime) -> tuple[str, ...]:
   seconds = (f'{row.seconds_amortised:.3g}', f'{row.compile_seconds:.3g}')
   theirs = (row.paper_seconds, row.paper_over_one, row.paper_over_amortised)
   return (*sizes, alone, *seconds, *('-' if x is None else f'{x:.3g}' for x in theirs))
+
+
+def _draw_panel(axes: Axes, runtimes: Sequence[Runtime]) -> None:
+  """The times of one target."""
+  rows = sorted(runtimes, key=lambda row: (row.iterations, row.data_size))
+  groups = itertools.groupby(rows, key=lambda row: row.iterations)
+  for color, (iterations, group) in zip(itertools.cycle(COLOURS), groups, strict=False):
+    _draw_line(axes, list(group), color, f'{iterations} iterations')
+  for name, (_, look) in _LOOKS.items():
+    axes.plot([], [], color='black', label=name, **look)
+  axes.set_xlabel('data size: ways x shots')
+  axes.set_xticks(sorted({row.data_size for row in rows}))
 
 
 def _draw_line(axes: Axes, rows: Sequence[Runtime], color: str, label: str) -> None:

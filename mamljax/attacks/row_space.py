@@ -63,7 +63,7 @@ class Info(NamedTuple):
 
 REQUIRES = {'query': frozenset[str](), 'support': frozenset[str]()}
 # In single precision members leave 2e-5 at most, other images of the class 0.09 at least: in
-# 36,000 trials on MNIST and Fashion-MNIST (experiments/flagfiles/table1_row_space.flags).
+# 36,000 trials on MNIST and Fashion-MNIST (experiments/flagfiles/attacks/row_space.flags).
 THRESHOLD = -1e-2
 
 _OVERSAMPLING = 8  # directions beyond those sought (Halko et al., 2011)

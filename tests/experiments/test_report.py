@@ -46,12 +46,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
   write_pictures(out / 'table2', cells[0])
   learned = {'epoch': 0, 'accuracy': 0.8, 'low': 0.75, 'high': 0.85, 'tasks': 9}
   write_sweep(
-    out / 'figure10',
+    out / 'paper' / 'figure9_12',
     [make_result(ways=ways, extra={'learning': learned}) for ways in range(2, 13)],
     x='ways',
   )
-  write_measured(out / 'table4', 'runtime', 'runtimes', RUNTIMES)
-  write_measured(out / 'learning', 'train', 'learning', LEARNING)
+  write_measured(out / 'table3_4', 'runtime', 'runtimes', RUNTIMES)
+  write_measured(out / 'learning_quick', 'train', 'learning', LEARNING)
   write_measured(out / 'figure13', 'identifiability', 'identifiability', 'a,b\nx,1e-17\n')
   write_report(out, title='Title')
   return out
@@ -104,9 +104,9 @@ def test_the_verdict_is_about_the_interval(tmp_path, apart, said):
 
 
 def test_runs_stand_in_the_order_of_the_paper(page):
-  """Tables, then figures: 'figure10' sorts before 'table2', and before 'figure9'."""
+  """Tables, then figures, however deep their folders: 'figure13' sorts before 'table2'."""
   anchors = [id[4:] for id in page.all('id') if id.startswith('run-') and 'table-' not in id]
-  assert anchors == ['table2', 'table4', 'figure10', 'figure13', 'learning']
+  assert anchors == ['table2', 'table3_4', 'paper-figure9_12', 'figure13', 'learning']
 
 
 def test_one_file_is_enough(page):
@@ -133,13 +133,17 @@ def test_pictures_and_tables_lie_beside_the_page(folder):
   """Whoever quotes a number or a figure takes it from there."""
   written = tree(folder / 'report')
   assert {name for name in written if name.endswith('.csv')} == {
-    *('headline.csv', 'runs.csv', 'table2_table.csv', 'table4_table.csv'),
-    *('figure10_table.csv', 'figure13_table.csv', 'learning_table.csv'),
+    *('headline.csv', 'runs.csv', 'table2_table.csv', 'table3_4_table.csv'),
+    *('paper-figure9_12_table.csv', 'figure13_table.csv', 'learning_table.csv'),
   }
   assert {name for name in written if name.endswith('.png')} == {
     *('table2_picture.png', 'table2_roc_1.png', 'table2_roc_2.png'),
-    *('table2_reconstructions_1.png', 'figure10_curves.png', 'figure10_roc_1.png'),
-    *('table4_runtimes.png', 'figure13_identifiability.png', 'learning_learning.png'),
+    *(
+      'table2_reconstructions_1.png',
+      'paper-figure9_12_curves.png',
+      'paper-figure9_12_roc_1.png',
+    ),
+    *('table3_4_runtimes.png', 'figure13_identifiability.png', 'learning_learning.png'),
   }
   lines = [*csv.DictReader(io.StringIO(written['table2_table.csv'].decode()))]
   assert [float(line['accuracy']) for line in lines[:3]] == [
@@ -196,7 +200,7 @@ def test_provenance_is_complete(page):
     REVISION[:12],
   ]
   assert 'python 3.11.0, jax 0.7.0.' in page.text
-  for name in ('table2', 'figure10'):
+  for name in ('table2', 'figure9_12'):
     assert f'python -m experiments.sweep --output_dir={name}' in page.text
 
 

@@ -16,7 +16,7 @@ def reproduce(*options: str) -> Ended:
   [
     ('', 'no parts are given'),
     ('figure33', "did you mean 'figure13'"),
-    ('figure4,all', 'all.flags is no part'),
+    ('figure4,row_space', 'may be attacks/row_space or noise/row_space or trained/row_space'),
   ],
 )
 def test_a_wrong_part_is_refused_before_any_is_run(parts, said, tmp_path):
@@ -33,8 +33,8 @@ def test_a_part_that_fails_is_named_and_does_not_stop_the_next(tmp_path: Path):
   options = (f'--data_dir={tmp_path / "nothing"}', f'--output_dir={tmp_path / "out"}')
   ended = reproduce('--parts=figure4,figure5', *options)
   assert ended.status == 2
-  assert 'failed: figure4, figure5;' in ended.err.splitlines()[-1]
+  assert 'failed: paper/figure4, paper/figure5;' in ended.err.splitlines()[-1]
   assert [line for line in ended.out.splitlines() if line.startswith('==')] == [
-    '== figure4',
-    '== figure5',
+    '== paper/figure4',
+    '== paper/figure5',
   ]

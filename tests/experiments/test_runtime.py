@@ -42,7 +42,7 @@ MISTAKES = {
   '--cell=activation=rleu': "unknown activation 'rleu': did you mean 'relu'",
   '--cell=inner_steps=two': "--cell: 'two' is not a whole number",
   '--cell=inner_steps': "--cell: '' is not a whole number",
-  '--target=qeury': "unknown target 'qeury': did you mean 'query'",
+  '--targets=qeury': "unknown target 'qeury': did you mean 'query'",
   '--repeats=0': '--repeats=0',
   '--repeats=4000000000': 'at most 100,000 candidates',
   '--candidates=4000000000': 'at most 10,000,000 candidates',
@@ -76,7 +76,8 @@ def read(*typed):
 
 refusals = {typed: say(typed) for typed in sys.argv[1:]}
 sizes = '--sizes=4x1,2x1,2x3'
-cells = [read(), read(sizes, '--iterations=3,2', '--quick'), read('--sizes=2x1', '--quick')]
+quick = [read(sizes, '--iterations=3,2', '--quick'), read('--sizes=2x1', '--quick')]
+cells = [read('--targets=support,query'), *quick]
 print(json.dumps([refusals, *cells]))
 """
 
@@ -101,7 +102,12 @@ def test_a_mistake_is_one_line(said, typed):
 def test_cells_are_those_of_the_printed_tables(said):
   """Else the paper's seconds would stand beside few of ours."""
   sizes, iterations = ((3, 1), (5, 1), (5, 2), (5, 3), (5, 4)), (50, 100, 200)
-  assert said[1] == [['query', *size, steps] for size in sizes for steps in iterations]
+  assert said[1] == [
+    [target, *size, steps]
+    for target in ('support', 'query')
+    for size in sizes
+    for steps in iterations
+  ]
 
 
 def test_quick_takes_the_extreme_sizes_and_the_fewest_iterations(said):
@@ -208,12 +214,14 @@ def test_the_table_says_what_the_rows_say():
 def test_the_picture_has_a_line_for_each_kind_of_time(tmp_path):
   """Points must stand at their data size, and a gap where the paper has nothing."""
   rows = [
-    make_row(iterations=steps, data_size=n, paper_seconds=8.0 if n == 5 else None)
+    make_row(target=target, iterations=steps, data_size=n, paper_seconds={5: 8.0}.get(n))
+    for target in ('query', 'support')
     for steps in (100, 50)
     for n in (10, 5)
   ]
   figure = attack_times.draw_runtimes(rows)
-  (axes,) = figure.axes
+  axes, other = figure.axes
+  assert other.get_title() == 'attack on the support set'
   lines = [np.asarray(line.get_xydata()).tolist() for line in axes.get_lines()]
   drawn = [line for line in lines if line]
   one, batch = [[5, 2], [10, 2]], [[5, 0.5], [10, 0.5]]

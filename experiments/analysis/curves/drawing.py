@@ -36,8 +36,9 @@ _PRINTED = ('ways', 'shots')  # what the paper's tables go along
 def curves(results: Sequence[Summary], x: str) -> Figure:
   """The accuracy of the attack, and of learning where it was measured, against `x`.
 
-  A line is the cells that agree in everything else, its band their 95 % intervals; hollow
-  diamonds are accuracies that the paper prints: for each size of task, so that along
+  A line is the cells that agree in everything else, its band their 95 % intervals. Where
+  learning was measured, which is blue beside the red attack, each line has a panel of its own.
+  Hollow diamonds are accuracies that the paper prints: for each size of task, so that along
   anything else there is one, at the left end. Along 'noise_scale' there is a panel for each
   place of the noise, over the standard deviation that is added there on a logarithmic axis,
   the undefended cell at its left and the confident noise areas in green. A bound that no
@@ -50,28 +51,44 @@ def curves(results: Sequence[Summary], x: str) -> Figure:
   Raises:
     InputError: if there is nothing to draw, or `x` is no such field.
   """
-  panels: dict[str, list[Curve]] = {}
-  for curve in find_curves(results, x):
-    panels.setdefault(curve.noise, []).append(curve)
-  columns = min(2, len(panels))
+  found = find_curves(results, x)
+  panels = _panels(found, apart=_learns(found))
+  places = {noise for _, noise in panels}
+  crossed = 1 < len(places) < len(panels)  # each place of the noise has a column of its own
+  columns = len(places) if crossed else min(2, len(panels))
   rows = math.ceil(len(panels) / columns)
   with mpl.rc_context(STYLE):
     size = (1 + 4 * columns, 1 + 2.5 * rows)
     figure = Figure(figsize=size, layout='constrained')
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for index, (axes, noise) in enumerate(zip(grid, panels, strict=False)):
-      _draw_panel(axes, panels[noise], x)
-      axes.set_title(f'({chr(ord("a") + index)}) {noise}' if columns > 1 else noise)
+    for index, (axes, names) in enumerate(zip(grid, panels, strict=False)):
+      _draw_panel(axes, panels[names], x)
+      title = ': '.join(filter(None, names))
+      axes.set_title(f'({chr(ord("a") + index)}) {title}' if columns > 1 else title)
     for axes in grid[len(panels) :]:
       axes.remove()
     _add_legend(figure, columns=2 * columns)
   return figure
 
 
+def _panels(found: Sequence[Curve], *, apart: bool) -> dict[tuple[str, str], list[Curve]]:
+  """The curves of each panel, by their label, if each is to stand `apart`, and their noise."""
+  labels = [curve.label for curve in found] if apart else ['']
+  panels: dict[tuple[str, str], list[Curve]] = {}
+  for curve in sorted(found, key=lambda curve: labels.index(curve.label) if apart else 0):
+    panels.setdefault((curve.label if apart else '', curve.noise), []).append(curve)
+  return panels
+
+
+def _learns(found: Sequence[Curve]) -> bool:
+  """Whether learning was measured beside the attack, anywhere on these curves."""
+  return any('learning' in cell.extra for curve in found for cell in curve.cells)
+
+
 def _draw_panel(axes: Axes, group: Sequence[Curve], x: str) -> None:
   """The curves of a panel, and what they are to be compared with."""
   cells = [cell for curve in group for cell in curve.cells]
-  learns = any('learning' in cell.extra for cell in cells)
+  learns = _learns(group)
   start = _set_noise_axis(axes, group) if x == NOISE else math.nan
   axes.set(ylim=(0, 1.02), ylabel='accuracy' if learns else 'accuracy of the attack')
   if x != NOISE:
@@ -82,7 +99,7 @@ def _draw_panel(axes: Axes, group: Sequence[Curve], x: str) -> None:
     _explain(axes, LEARNING, 'learning')
   for index, curve in enumerate(group):
     color, marks = ATTACK if learns else COLOURS[index % 5], _marks(index)
-    label = curve.label
+    label = '' if learns else curve.label  # which is in the title
     if is_bound(curve.cells[0]):
       color, label = CEILING, f'{label}: no attack can pass it'.removeprefix(': ')
     _draw_line(axes, curve, start, attack_accuracy, color=color, **marks)

@@ -1,0 +1,166 @@
+"""The experiments that can be run: `python -m experiments.catalogue`.
+
+Lists all flagfiles by subject, with what they ask and how long they take; --about=NAME tells
+everything of one, of a subject, or of those called alike. --write renews the lists in BUILD.md
+and results/README.md, which are made of the same headers.
+"""
+
+import csv
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from absl import flags
+
+from experiments.analysis.catalogue import SUBJECTS, Entry, catalogue, matching
+from experiments.process import cli
+from mamljax import atomic
+from mamljax.errors import InputError, unknown
+
+_ABOUT = flags.DEFINE_string('about', '', 'a flagfile or a subject to tell everything of')
+_WRITE = flags.DEFINE_bool('write', False, 'renew the lists in BUILD.md and results/README.md')
+
+ROOT = Path(__file__).parents[1]
+BEGIN = '<!-- made by python -m experiments.catalogue --write -->'
+END = '<!-- end of what was made -->'
+_WIDTH = 96
+
+
+def main(argv: Sequence[str]) -> None:
+  """Prints the catalogue, or a part of it in full, or renews the lists made of it."""
+  del argv
+  if _WRITE.value:
+    for path, text in renewed().items():
+      atomic.write_text(path, text)
+      print(path)
+  elif _ABOUT.value:
+    print(*map(_tell, _asked(_ABOUT.value)), sep='\n\n')
+  else:
+    print(*_overview(), sep='\n')
+
+
+def renewed() -> dict[Path, str]:
+  """The files with lists that are made of the catalogue, as they should be.
+
+  Raises:
+    InputError: if a file has no place for its list.
+  """
+  lists = {ROOT / 'BUILD.md': _tables(), ROOT / 'results' / 'README.md': _findings()}
+  return {path: _insert(path, '\n'.join(lines)) for path, lines in lists.items()}
+
+
+def _insert(path: Path, lines: str) -> str:
+  """The text of a file with these lines in their place."""
+  before, begin, rest = path.read_text(encoding='utf-8').partition(BEGIN)
+  _, end, after = rest.partition(END)
+  if not (begin and end):
+    raise InputError(f'{path} has no lines {BEGIN!r} and {END!r} for the list')
+  return f'{before}{BEGIN}\n\n{lines}\n\n{END}{after}'
+
+
+def _asked(name: str) -> list[Entry]:
+  found = matching(name)
+  if not found:
+    names = (entry.name for entry in catalogue())
+    raise unknown('experiment', name, [*names, *filter(None, SUBJECTS)])
+  return found
+
+
+def _by_subject() -> Iterator[tuple[str, list[Entry]]]:
+  """The subjects that have experiments, with these."""
+  for subject in SUBJECTS:
+    if entries := [entry for entry in catalogue() if entry.subject == subject]:
+      yield subject, entries
+
+
+def _overview() -> Iterator[str]:
+  """The names and titles of all experiments, with how long they take."""
+  width = max(len(entry.name) for entry in catalogue())
+  for subject, entries in _by_subject():
+    yield f'{SUBJECTS[subject]}:'
+    for entry in entries:
+      yield f'  {entry.name:{width}}  {entry.title}'
+      yield f'  {"":{width}}  {entry.time}'
+    yield ''
+  yield 'Everything about one: --about=paper/table1. The whole paper, with a report:'
+  yield 'python -m experiments.reproduce'
+
+
+def _tell(entry: Entry) -> str:
+  """An experiment in full."""
+  said = {
+    'question': entry.question,
+    'the paper says': entry.claim,
+    'in the paper': entry.paper,
+    'data': entry.data,
+    'time': entry.time,
+    'result': entry.result,
+    'made': entry.made,
+    'notes': ' '.join(entry.notes.split()),
+  }
+  paragraphs = (_filled(f'{key}: {text}') for key, text in said.items() if text)
+  return '\n'.join([f'{entry.name}: {entry.title}', entry.command, *paragraphs])
+
+
+def _filled(text: str) -> str:
+  """A paragraph in lines whose words, such as options, are whole."""
+  return textwrap.fill(
+    text, _WIDTH, subsequent_indent='  ', break_long_words=False, break_on_hyphens=False
+  )
+
+
+def _tables() -> Iterator[str]:
+  """A table for each subject: what there is to run."""
+  for index, (subject, entries) in enumerate(_by_subject()):
+    folder = f' (`{subject}/`)' if subject else ''
+    yield from [''] * (index > 0)
+    yield f'**{SUBJECTS[subject]}**{folder}'
+    yield ''
+    yield '| flagfile | question | in the paper | time | command |'
+    yield '|---|---|---|---|---|'
+    for entry in entries:
+      fields = (entry.question, entry.paper, entry.time, entry.module)
+      yield f'| `{entry.name}` | {" | ".join(fields)} |'
+
+
+def _findings() -> Iterator[str]:
+  """A paragraph for each folder of results: what came out, and how it was made."""
+  for index, (subject, entries) in enumerate(_by_subject()):
+    yield from [''] * (index > 0)
+    yield f'## {SUBJECTS[subject]}'
+    for entry in entries:
+      yield ''
+      yield _finding(entry)
+
+
+def _finding(entry: Entry) -> str:
+  """What came out of an experiment."""
+  link = f'[`{entry.name}`]({entry.name})' if entry.was_run else f'`{entry.name}`'
+  paragraph = (
+    f'- {link}: {entry.title}. {_count(entry)}Time: {entry.time}. **Result:** {entry.result}.'
+  )
+  if entry.made:
+    paragraph += f' **Made:** {entry.made}.'
+  return _filled(paragraph)
+
+
+def _count(entry: Entry) -> str:
+  """How many cells and trials the published table of a sweep has; '' for no sweep."""
+  path = ROOT / 'results' / entry.name / 'results.csv'
+  if not path.exists():
+    return ''
+  with path.open(encoding='utf-8', newline='') as file:
+    trials = [line['trials'] for line in csv.DictReader(file)]
+  return f'{_several(len(trials), "row")} of {" or ".join(_distinct(trials))} trials. '
+
+
+def _several(count: int, what: str) -> str:
+  return f'{count} {what}{"s" if count > 1 else ""}'
+
+
+def _distinct(numbers: Iterable[str]) -> list[str]:
+  return [f'{number:,}' for number in sorted({*map(int, numbers)}, reverse=True)]
+
+
+if __name__ == '__main__':
+  cli.run(main)
