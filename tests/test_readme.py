@@ -99,6 +99,23 @@ def test_a_quick_look_asks_for_no_more_images_than_there_are(path: Path):
     models.splits_of(cell, None)
 
 
+def options_in(text: str) -> list[list[str]]:
+  """The options that a text tells to give together: those between its words and stops."""
+  runs = re.findall(r'(?:--\w[\w.]*=[^\s;()]+ ?)+', re.sub(r'[,.:](?=\s|$)', ' .', text))
+  return [run.split() for run in runs]
+
+
+@pytest.mark.parametrize(
+  'entry', [entry for entry in catalogue() if entry.module == 'sweep'], ids=lambda e: e.name
+)
+def test_options_in_a_header_can_be_given(entry):
+  """Published rows were made with these: an option that is called otherwise is no help."""
+  for options in options_in(f'{entry.made} ; {" ".join(entry.notes.split())}'):
+    with flagsaver.flagsaver():
+      flags.FLAGS(['sweep', f'--flagfile={entry.path}', *options])
+      assert flags.read().cells, options
+
+
 def test_flagfiles_of_filters_say_what_they_were_made_with():
   """A default that moves would leave a published number that nobody can make again."""
   for path in GRIDS:

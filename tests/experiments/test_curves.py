@@ -140,6 +140,34 @@ def test_attack_is_red_and_learning_blue():
   assert {'attack', 'learning'} <= names(figure)
 
 
+def test_curves_with_learning_have_a_panel_each():
+  """Two colours cannot tell four lines apart."""
+  cells = [
+    cell
+    for target in ('query', 'support')
+    for cell in make_line([0.9, 0.8], learning=0.4, target=target)
+  ]
+  figure = curves.curves(cells, 'shots')
+  assert [axes.get_title() for axes in figure.axes] == ['(a) query', '(b) support']
+  assert all(len(points(axes, color=ATTACK)) == 1 for axes in figure.axes)
+
+
+def test_curves_with_learning_under_noise_have_a_row_each():
+  """Each place of the noise is a column: the figures of two sets of two data sets in one."""
+  places = list(PLACES)[:3]
+  cells = [
+    cell
+    for target in ('query', 'support')
+    for place in places
+    for cell in make_noisy(place, [0.9, 0.7, 0.6], [0.9, 0.8, 0.7], target=target)
+  ]
+  figure = curves.curves(cells, 'noise_scale')
+  titles = [f'{target}: {PLACES[p]}' for target in ('query', 'support') for p in places]
+  assert [axes.get_title()[4:] for axes in figure.axes] == titles
+  columns = {round(axes.get_position().x0, 2) for axes in figure.axes}
+  assert len(columns) == 3
+
+
 def test_noise_has_a_panel_for_each_place_over_what_is_added():
   """A factor left out would shift a curve by tenfold noise."""
   factors = (1, 0.1, 1, 0.01)
