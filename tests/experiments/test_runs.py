@@ -75,14 +75,12 @@ def test_a_sweep_does_not_write_over_a_foreign_run_json(copied):
 
 
 def test_runs_are_found_in_a_folder_and_in_those_in_it(finished, tmp_path):
-  """Itself first, then by name; folders without one are passed over."""
+  """As deep as flagfiles write, out/paper/table1; folders without one are passed over."""
   said = (finished.folder / 'run.json').read_bytes()
-  for name in ('b', 'a', '.'):
+  for name in ('.', 'a', 'a/b', 'a/b/too_deep'):
     (tmp_path / name).mkdir(exist_ok=True)
     (tmp_path / name / 'run.json').write_bytes(said)
   (tmp_path / 'none').mkdir()
-  (tmp_path / 'a' / 'deeper').mkdir()
-  (tmp_path / 'a' / 'deeper' / 'run.json').write_bytes(said)
   found = {folder.relative_to(tmp_path).as_posix() for folder, _ in runs.find_runs(tmp_path)}
-  assert found == {'.', 'a', 'b'}
+  assert found == {'.', 'a', 'a/b'}
   assert list(runs.find_runs(tmp_path / 'none')) == []
