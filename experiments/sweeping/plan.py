@@ -71,7 +71,8 @@ def read(output_dir: Path) -> Plan:
 def _near(output_dir: Path) -> str:
   """The folders that may have been meant: below it, or of a longer name, as with --quick."""
   parent, name = output_dir.parent, glob.escape(output_dir.name)
-  paths = [*output_dir.glob('*/plan.json'), *parent.glob(f'{name}?*/plan.json')]
+  below = (path for depth in ('*/', '*/*/') for path in output_dir.glob(f'{depth}plan.json'))
+  paths = [*below, *parent.glob(f'{name}?*/plan.json')]
   found = sorted(str(path.parent) for path in paths)[:_SHOWN]
   return f', but there is one in {", ".join(found)}' if found else ''
 

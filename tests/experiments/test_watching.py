@@ -88,12 +88,14 @@ def test_status_of_nothing_is_one_clear_line(tmp_path):
   assert 'no sweep was started in' in ended.err
 
 
-@pytest.mark.parametrize('typed', ['', '/out'])
-def test_status_names_the_folder_that_was_meant(tmp_path, typed):
+@pytest.mark.parametrize(
+  ('typed', 'folder'), [('', 'out_quick'), ('/out', 'out_quick'), ('', 'paper/table1')]
+)
+def test_status_names_the_folder_that_was_meant(tmp_path, typed, folder):
   """--quick writes beside the folder that is typed, and a part of it is soon forgotten."""
-  (tmp_path / 'out_quick').mkdir()
-  (tmp_path / 'out_quick' / 'plan.json').touch()
-  with pytest.raises(InputError, match=r'no plan.json, but there is one in \S+/out_quick$'):
+  (tmp_path / folder).mkdir(parents=True)
+  (tmp_path / folder / 'plan.json').touch()
+  with pytest.raises(InputError, match=rf'no plan.json, but there is one in \S+/{folder}$'):
     status.report(Path(f'{tmp_path}{typed}'), lease=60)
 
 
