@@ -2,7 +2,7 @@
 
 The flags are those of the sweep; of an attack, only the pool and the number of trials are
 used. A task of each trial is drawn as in the sweep, its learner sends a gradient, and all
-images of both sets are read off it (`mamljax.attacks.recovery`), the model and their number
+images of both sets are read off it (`mamljax.recovery`), the model and their number
 known. Writes OUT/recovery.csv and a picture, OUT/recovery.png, of the first task's images.
 """
 
@@ -30,11 +30,11 @@ from experiments.process import cli, provenance
 from experiments.process.progress_bars import bar
 from experiments.store import cells, runs
 from mamljax import atomic
-from mamljax.attacks.recovery import recover_images
 from mamljax.audit.metrics import proportion
 from mamljax.data import Splits
 from mamljax.errors import Diverged, InputError
 from mamljax.images import SSIM_WINDOW, ssim
+from mamljax.recovery import recover_images
 from mamljax.types import Params
 
 HALF_A_LEVEL = 0.5 / 255  # closer than that, it is the same image of 8 bits
@@ -163,9 +163,7 @@ def _observe(cell: Cell, splits: Any, params: Params) -> tuple[Params, np.ndarra
   keys, trials = stages.draw(key, pool, jnp.arange(cell.trials), **rules)
   mesh = jax.make_mesh((1,), ('trials',), axis_types=(AxisType.Auto,))
   chunk = good_chunk(cell)
-  seen, health = stages.observe(
-    keys, trials, shared, attack=cell.attack, chunk=chunk, mesh=mesh
-  )
+  seen, health = stages.observe(keys, trials, shared, chunk=chunk, mesh=mesh)
   playing.check_health(jax.device_get(health), cell.trials)
   sets = (trials.tasks.support.images, trials.tasks.query.images)
   images = np.concatenate([np.asarray(part)[:, 0] for part in sets], axis=1)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from experiments.benchmarking.flops import count_flops
 from mamljax import training
-from mamljax.attacks import Candidate, Knowledge, Observation, reconstruction
+from mamljax.attacks import Candidate, Knowledge, Observation, Reconstruction
 from mamljax.defences import make_defence
 from mamljax.maml import InnerLoop
 from mamljax.networks import CrossEntropy, init_params, make_network
@@ -70,26 +70,26 @@ def _attack(target: str, network: str) -> Program:
   """A chunk of candidates; the sweep is over every rate, weight and noise of the attack."""
   built = make_network(network, ways=WAYS, filters=4)
   params = init_params(KEY, built, (SIDE, SIDE, 1))
-  knowledge = Knowledge(CrossEntropy(built), params, InnerLoop(1, 0.1))
+  knowledge = Knowledge(CrossEntropy(built), params, InnerLoop(1, 0.1), target=target)
   labels = jnp.arange(WAYS)
   images = jax.random.uniform(KEY, (CANDIDATES, WAYS, SIDE, SIDE, 1))
 
-  def attack(knowledge: Knowledge, images: jax.Array, options: Any) -> Any:
+  def score(knowledge: Knowledge, images: jax.Array, attack: Reconstruction) -> Any:
     def one(image_set: jax.Array) -> Any:
       query = Batch(image_set, labels)
       gradient = jax.tree.map(jnp.ones_like, params)
       seen = Observation(gradient, labels, labels, query_set=query)
       candidate = Candidate(image_set[0], labels[0])
-      return reconstruction.score(KEY, knowledge, seen, candidate, options=options)[0]
+      return attack.score(KEY, knowledge, seen, candidate)[0]
 
     return jax.vmap(one)(images)
 
-  options = reconstruction.Options(target=target, iterations=ITERATIONS)
+  attack = Reconstruction(iterations=ITERATIONS)
   names = ('learning_rate', 'decay', 'tv_weight', 'start_mean', 'start_scale')
-  changed = [dataclasses.replace(options, **{name: 0.2}) for name in names]
+  changed = [dataclasses.replace(attack, **{name: 0.2}) for name in names]
   faster = dataclasses.replace(knowledge, inner=InnerLoop(1, 0.2))
   sweep = [(knowledge, images, other) for other in changed]
-  return Program(attack, (knowledge, images, options), [*sweep, (faster, images, options)])
+  return Program(score, (knowledge, images, attack), [*sweep, (faster, images, attack)])
 
 
 def _training() -> Program:

@@ -1,6 +1,8 @@
 """Wrong numbers, labels, names and images are refused at every public door, in one line."""
 
+import dataclasses
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,7 @@ import numpy as np
 import pytest
 
 from mamljax import checks
-from mamljax.attacks import ATTACKS, Candidate, Knowledge, Observation
-from mamljax.audit import likelihood_ratio
+from mamljax.attacks import ATTACKS, Candidate, Knowledge, Observation, Reconstruction
 from mamljax.audit.game import draw_trial
 from mamljax.defences import Defence
 from mamljax.learner import send_gradient
@@ -24,6 +25,7 @@ IMAGES, LABELS = jnp.full((2, 2, 2, 1), 0.5), jnp.arange(2)
 GOOD = Batch(IMAGES, LABELS)
 LOSS = CrossEntropy(MLP(2))
 TRAINING = partial(Training, loss_fn=LOSS, inner=InnerLoop(1, 0.1))
+KINDS: list[Any] = [*ATTACKS.values()]
 NO_NUMBERS = [True, np.True_, 1.5, 1.0, '1', jnp.int32(1), None]
 
 
@@ -59,11 +61,12 @@ def test_steps_and_rate_swapped_are_refused(steps):
       for name in ('ways', 'shots', 'tasks_per_round', 'chunk')
     ],
     *[
-      (module.Options, name)
-      for module in ATTACKS.values()
-      for name, field in module.Options.__dataclass_fields__.items()
+      (kind, field.name)
+      for kind in KINDS
+      for field in dataclasses.fields(kind)
       if field.type is int
     ],
+    *[(partial(Knowledge, LOSS, {}), name) for name in ('ways', 'shots')],
     (partial(make_network, 'mlp'), 'ways'),
     (partial(make_network, 'conv4', ways=2), 'filters'),
     (partial(sample_distinct, KEY, jnp.array(9)), 'count'),
@@ -89,23 +92,19 @@ def test_a_switch_is_true_or_false():
     InnerLoop(1, 0.1, 2, 50)  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize('module', [*ATTACKS.values(), likelihood_ratio])
-def test_attacks_know_their_targets(module):
+def test_the_game_is_named_rightly():
   """'queries' was taken for the support set, or for the query set, as the attack had it."""
-  for target in module.REQUIRES:
-    assert module.Options(target=target).target == target
   with pytest.raises(ValueError, match="unknown target 'queries'"):
-    module.Options(target='queries')
+    Knowledge(LOSS, {}, target='queries')
+  with pytest.raises(ValueError, match="withheld 'class': did you mean 'classes'"):
+    Knowledge(LOSS, {}, withheld=frozenset({'class'}))
 
 
-@pytest.mark.parametrize(
-  ('name', 'field'),
-  [('matched_filter', 'classes'), ('patch_space', 'query_set'), ('reconstruction', 'judge')],
-)
-def test_attacks_know_their_choices(name, field):
+@pytest.mark.parametrize('field', ['judge', 'labels'])
+def test_attacks_know_their_choices(field):
   """A slip of the pen was taken for the first choice."""
   with pytest.raises(ValueError, match=f"unknown {field} 'know'"):
-    ATTACKS[name].Options(**{field: 'know'})
+    dataclasses.replace(Reconstruction(), **{field: 'know'})
 
 
 @pytest.mark.parametrize(
@@ -230,27 +229,27 @@ def test_no_attack_takes_a_candidate_that_is_no_image(name, candidate, message):
   """A uint8 candidate was scored as if its pixels were 0..255: hardly ever a member."""
   seen = Observation(1.0, LABELS, LABELS)
   with pytest.raises(ValueError, match=message):
-    ATTACKS[name].score(KEY, None, seen, candidate, options=ATTACKS[name].Options())
+    ATTACKS[name]().score(KEY, None, seen, candidate)
 
 
 @pytest.mark.parametrize(
-  'name', [n for n, a in ATTACKS.items() if 'references' in next(iter(a.REQUIRES.values()))]
+  'name', [n for n, a in ATTACKS.items() if 'references' in next(iter(a.requires.values()))]
 )
 def test_references_of_unequal_classes_are_refused(name):
   """Cut into equal parts they were taken for other classes than they are."""
-  options = ATTACKS[name].Options()
-  sizes = {field: 1 for field in ('ways', 'shots') if hasattr(options, field)}
-  known = Knowledge(LOSS, {}, InnerLoop(1, 0.1), references=make_pool([1, 3]))
+  target = next(iter(ATTACKS[name].requires))
+  game = {'target': target, 'ways': 1, 'shots': 1}
+  known = Knowledge(LOSS, {}, InnerLoop(1, 0.1), references=make_pool([1, 3]), **game)
   with pytest.raises(ValueError, match='references must be class after class, equally many'):
-    ATTACKS[name].prepare(KEY, known, options=ATTACKS[name].Options(**sizes))
+    ATTACKS[name]().prepare(KEY, known)
 
 
 @pytest.mark.parametrize('name', ['matched_filter', 'noise_filter'])
-def test_options_without_ways_are_refused(name):
+def test_knowledge_without_ways_is_refused(name):
   """The default of 0 ways gave a covariance of nothing."""
   known = Knowledge(LOSS, {}, references=make_pool([2, 2]))
   with pytest.raises(ValueError, match='ways'):
-    ATTACKS[name].prepare(KEY, known, options=ATTACKS[name].Options())
+    ATTACKS[name]().prepare(KEY, known)
 
 
 def test_a_measure_of_no_tasks_is_refused():

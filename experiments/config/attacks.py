@@ -1,17 +1,15 @@
-"""Which fields of a cell an attack reads, and the options that it is run with."""
+"""The attack of a cell, made from the fields of its options; and which fields it reads."""
 
 import dataclasses
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
-from mamljax.attacks import ATTACKS
-from mamljax.audit import likelihood_ratio
+from mamljax.attacks import ATTACKS, Attack
+from mamljax.attacks.base import WITHHOLDABLE, needs_of
+from mamljax.audit.likelihood_ratio import BOUNDS, Bound
 from mamljax.errors import InputError, unknown
 
-# What no attack can pass: played in the place of one, and told the truth.
-BOUNDS: dict[str, ModuleType] = {'likelihood_ratio': likelihood_ratio}
-PLAYED = ATTACKS | BOUNDS
+PLAYED: dict[str, type[Attack] | type[Bound]] = ATTACKS | BOUNDS
 COMBINED = 'combined'  # of other attacks, which are its parts
 NAMES = (*PLAYED, COMBINED)
 
@@ -23,22 +21,35 @@ _KNOWLEDGE = {
   'references': 'references',
   'query_set': 'query_set',
 }
-# What options of the same name may say is unknown.
-_HIDDEN = ('classes', 'query_set')
-# Every attack has these; a cell has them whatever its attack.
-_COMMON = frozenset({'target', 'ways', 'shots'})
 
 
-def make_options(cell: Any) -> Any:
-  """The options of a cell's attack: each from the field of its name, or the attack's own."""
-  return _make_options(cell.attack, cell)
+def make_attack(cell: Any) -> Attack:
+  """The attack of a cell, each option from the field of its name, or as by default."""
+  return _make_attack(cell.attack, cell)
 
 
-def _make_options(attack: str, cell: Any) -> Any:
-  """The options of an attack, which may be a part of a combination."""
-  fields = {o: getattr(cell, f) for o, f in _option_fields(attack).items()}
-  said = {option: value for option, value in fields.items() if value is not None}
-  return PLAYED[attack].Options(**said)
+def _make_attack(name: str, cell: Any) -> Any:
+  """An attack or a bound, which may be a part of a combination."""
+  fields = {o: getattr(cell, f) for o, f in _option_fields(name).items()}
+  given = {option: value for option, value in fields.items() if value is not None}
+  return PLAYED[name](**given)
+
+
+def targets_of(name: str) -> tuple[str, ...]:
+  """The sets that an attack or a bound can seek."""
+  return tuple(ATTACKS[name].requires if name in ATTACKS else sorted(BOUNDS[name].targets))
+
+
+def withheld(name: str, cell: Any) -> frozenset[str]:
+  """The names of what a cell says is unknown, of what an attack has an opinion about."""
+  optional = _optional(name)
+  return frozenset(x for x in WITHHOLDABLE if x in optional and getattr(cell, x) == 'unknown')
+
+
+def _optional(name: str) -> frozenset[str]:
+  """What an attack can do without, for some target at least."""
+  kinds = ATTACKS[name].optional.values() if name in ATTACKS else ()
+  return frozenset[str]().union(*kinds)
 
 
 def own_options(cell: Any) -> dict[str, Any]:
@@ -76,15 +87,6 @@ def split_parts(text: str) -> tuple[str, ...]:
   return parts
 
 
-def required(attack: str, options: Any) -> frozenset[str]:
-  """What an attack must be told, as `REQUIRES` declares for its target.
-
-  What the options say is unknown, the classes or the query set, is not told.
-  """
-  hidden = {name for name in _HIDDEN if getattr(options, name, '') == 'unknown'}
-  return PLAYED[attack].REQUIRES[options.target] - hidden
-
-
 def idle_fields(attack: str, target: str, *, parts: str = '') -> frozenset[str]:
   """The fields of a cell that an attack does not read; none if it cannot be.
 
@@ -97,11 +99,12 @@ def idle_fields(attack: str, target: str, *, parts: str = '') -> frozenset[str]:
   'assumed_order'
   """
   names = parts.split('+') if attack == COMBINED else [attack]
-  if not all(name in PLAYED and target in PLAYED[name].REQUIRES for name in names):
+  if not all(name in PLAYED and target in targets_of(name) for name in names):
     return frozenset()
-  read = _COMMON.union(*(_option_fields(name).values() for name in names))
-  needs = frozenset[str]().union(*(PLAYED[name].REQUIRES[target] for name in names))
-  unread = {field for name in ATTACKS for field in _option_fields(name).values()} - read
+  read = frozenset[str]().union(*map(_fields_read, names))
+  attacks = [ATTACKS[name] for name in names if name in ATTACKS]
+  needs = frozenset[str]().union(*(attack.requires[target] for attack in attacks))
+  unread = frozenset[str]().union(*map(_fields_read, ATTACKS)) - read
   unread |= {f for f, need in _KNOWLEDGE.items() if need not in needs}
   return frozenset(unread if attack == COMBINED else unread | {'parts'})
 
@@ -112,6 +115,11 @@ def idle_in(configuration: Mapping[str, Any]) -> frozenset[str]:
   return idle_fields(attack, target, parts=configuration.get('parts', ''))
 
 
+def attacks_of(cell: Any) -> list[Attack]:
+  """The attacks that a cell's score is made of; none of a bound."""
+  return [_make_attack(part, cell) for part in parts_of(cell) if part in ATTACKS]
+
+
 def fixed_threshold(attack: str, defence: str, *, participations: int = 1) -> float | None:
   """The threshold that is known beforehand; None if trials must choose it.
 
@@ -119,7 +127,7 @@ def fixed_threshold(attack: str, defence: str, *, participations: int = 1) -> fl
   for none and for one gradient. A bound knows it.
   """
   known = PLAYED if defence == 'none' and participations == 1 else BOUNDS
-  return known[attack].THRESHOLD if attack in known else None
+  return known[attack].threshold if attack in known else None
 
 
 def check_game(cell: Any) -> None:
@@ -132,13 +140,11 @@ def check_game(cell: Any) -> None:
       bound, non-members that their class gives away.
   """
   for attack in parts_of(cell):
-    known = PLAYED[attack].REQUIRES
-    if cell.target not in known:
-      raise InputError(
-        f'attack {attack!r} has no target {cell.target!r}, only: {", ".join(known)}'
-      )
-    _make_options(attack, cell)  # options check themselves
-    if 'separate_images' in known[cell.target] and cell.normalization == 'batch':
+    made = _make_attack(attack, cell)  # options check themselves
+    if attack in BOUNDS:
+      continue
+    needs = needs_of(made, cell.target, withheld=withheld(attack, cell))
+    if 'separate_images' in needs and cell.normalization == 'batch':
       raise InputError(
         f'attack {attack!r} needs images that do not see each other: '
         f"normalization 'none' or 'group', not 'batch'"
@@ -160,5 +166,11 @@ def _option_fields(attack: str) -> dict[str, str]:
   return {field.name: _FIELDS.get(field.name, field.name) for field in _options(attack)}
 
 
+def _fields_read(attack: str) -> frozenset[str]:
+  """The fields of a cell that say what an attack does, or what it is not told."""
+  return frozenset(_option_fields(attack).values()) | _optional(attack)
+
+
 def _options(attack: str) -> tuple[dataclasses.Field, ...]:
-  return dataclasses.fields(PLAYED[attack].Options)
+  kind: Any = PLAYED[attack]
+  return dataclasses.fields(kind)

@@ -8,9 +8,7 @@ from typing import Any, Self
 
 from experiments.config.attacks import NAMES, check_game, fixed_threshold, parts_of, split_parts
 from experiments.config.bounds import POSITIVE, REAL, SEED, Bounds, number, of
-from mamljax.attacks.patch_space import QUERY_SETS
 from mamljax.attacks.reconstruction import JUDGES, LABELS
-from mamljax.attacks.slot_classes import CLASSES
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.defences import parse_defence
 from mamljax.errors import InputError, unknown
@@ -18,6 +16,7 @@ from mamljax.networks import make_network
 
 TARGETS = ('query', 'support')
 POOLS = ('victims', 'calibration')
+KNOWN = ('known', 'unknown')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,12 +109,12 @@ class Cell(Model):
     classes: 'known' or 'unknown', whether it knows which class each slot holds.
     query_set: 'known' or 'unknown', whether it has the query set that goes with the support
       set that it seeks, where it can do without.
-    neighbours: see `mamljax.attacks.patch_space.Options`.
+    neighbours: see `mamljax.attacks.PatchSpace`.
     iterations, attack_learning_rate, attack_decay, tv_weight, start_mean, start_scale,
-      labels, restarts, judge: see `mamljax.attacks.reconstruction.Options`.
-    sketch, ridge: see `mamljax.attacks.matched_filter.Options`.
-    directions: see `mamljax.attacks.noise_filter.Options`.
-    shadows, swaps, shrinkage: see `mamljax.attacks.shadow_matched_filter.Options`, and for
+      labels, restarts, judge: see `mamljax.attacks.Reconstruction`.
+    sketch, ridge: see `mamljax.attacks.MatchedFilter`.
+    directions: see `mamljax.attacks.NoiseFilter`.
+    shadows, swaps, shrinkage: see `mamljax.attacks.ShadowMatchedFilter`, and for
       `curvature_filter` and `residual_filter` their own. None, of these and of the sketch, is
       the default of the attack itself.
     pool: 'victims', or 'calibration' to tune hyper-parameters on images never reported.
@@ -168,8 +167,8 @@ class Cell(Model):
     for kind, known in (
       ('pool', POOLS),
       ('labels', LABELS),
-      ('classes', CLASSES),
-      ('query_set', QUERY_SETS),
+      ('classes', KNOWN),
+      ('query_set', KNOWN),
       ('judge', JUDGES),
       ('non_members', NON_MEMBERS),
     ):

@@ -12,14 +12,12 @@ from absl import flags
 
 from experiments.config.attacks import NAMES
 from experiments.config.bounds import integer, of
-from experiments.config.cell import TYPES, Cell
+from experiments.config.cell import KNOWN, TYPES, Cell
 from experiments.config.grid import expand
 from experiments.config.sweep import Sweep
 from experiments.config.workload import good_chunk
 from experiments.process import arguments, cli
-from mamljax.attacks.patch_space import QUERY_SETS
 from mamljax.attacks.reconstruction import JUDGES, LABELS
-from mamljax.attacks.slot_classes import CLASSES
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.convolution import FORMS
 from mamljax.defences import DEFENCES
@@ -108,9 +106,9 @@ AXES = {
   'references': Axis(
     'references', int, 'public images of each class, for attacks that use them'
   ),
-  'classes': Axis('classes', str, f'of the slots: {", ".join(CLASSES)}'),
+  'classes': Axis('classes', str, f'of the slots: {", ".join(KNOWN)}'),
   'query_sets': Axis(
-    'query_set', str, f'for attacks that can do without it: {", ".join(QUERY_SETS)}'
+    'query_set', str, f'for attacks that can do without it: {", ".join(KNOWN)}'
   ),
   'neighbours': Axis('neighbours', int, 'public images that a candidate is compared with'),
   'learners': Axis(

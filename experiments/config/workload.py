@@ -1,19 +1,16 @@
 """The work of a cell: passes over an image, and how many trials are computed together."""
 
-import dataclasses
 from typing import Any
 
 import jax
 
-from experiments.config.attacks import make_options, parts_of
+from experiments.config.attacks import attacks_of
 from experiments.config.cell import Cell
 
 
 def passes(cell: Any) -> int:
   """How often a trial of a cell goes through a set: its iterations or shadows, or once."""
-  counted = ('iterations', 'shadows', 'swaps')
-  read = (make_options(dataclasses.replace(cell, attack=part)) for part in parts_of(cell))
-  return sum(sum(getattr(options, name, 0) for name in counted) or 1 for options in read)
+  return sum(attack.passes for attack in attacks_of(cell)) or 1
 
 
 def steps_of(cell: Cell) -> int:
@@ -33,4 +30,5 @@ def good_chunk(cell: Cell) -> int:
   """
   cached = 12 if passes(cell) > 1 else 120
   images = cached if jax.default_backend() == 'cpu' else 2048
-  return max(1, images // (cell.ways * cell.shots * cell.learners * cell.restarts))
+  sets = max([1, *(attack.sets_at_once for attack in attacks_of(cell))])
+  return max(1, images // (cell.ways * cell.shots * cell.learners * sets))

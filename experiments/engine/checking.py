@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from experiments.config.attacks import PLAYED, make_options, parts_of
+from experiments.config.attacks import attacks_of
 from experiments.config.cell import Cell
 from experiments.engine import memory, models, stages
+from mamljax.attacks.base import name_of
 from mamljax.data import Splits
 
 
@@ -37,10 +38,9 @@ def check_pixels(cell: Cell, splits: Splits) -> None:
   Raises:
     InputError: if they are.
   """
-  for attack in parts_of(cell):
-    least = getattr(PLAYED[attack], 'smallest_image', lambda options: 1)
-    options = make_options(dataclasses.replace(cell, attack=attack))
-    models.check_pixels(cell, splits, least(options), f'the SSIM of a {attack}')
+  for attack in attacks_of(cell):
+    needed_for = f'attack {name_of(attack)!r}'
+    models.check_pixels(cell, splits, attack.smallest_image, needed_for)
 
 
 def _kind(cell: Cell) -> tuple[Any, ...]:

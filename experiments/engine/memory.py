@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.config.attacks import make_options
+from experiments.config.attacks import attacks_of
 from experiments.config.cell import Cell, Model
 from experiments.engine import models
 from experiments.engine.playing import CHUNKS_PER_BLOCK
@@ -73,20 +73,10 @@ def least_numbers(cell: Cell, splits: Splits) -> int:
   pixels = math.prod(splits.victims.images.shape[1:])
   parameters, layers = _network(cell, splits)
   block = CHUNKS_PER_BLOCK * cell.chunk * cell.learners * sent_numbers(cell, splits)
-  if cell.attack != 'reconstruction':
-    return block + _learned(cell, parameters)
-  images = cell.chunk * cell.learners * cell.restarts * cell.ways * cell.shots
-  return block + images * (pixels + layers)
-
-
-def _learned(cell: Cell, parameters: int) -> int:
-  """The numbers of what an attack makes of public images: shadows, or a covariance."""
-  options: Any = make_options(cell)
-  kept = min(getattr(options, 'sketch', parameters), parameters)
-  shadows = getattr(options, 'shadows', None)
-  if shadows is not None:
-    return shadows * kept
-  return kept**2 if hasattr(options, 'sketch') else 0
+  images = cell.chunk * cell.learners * cell.ways * cell.shots
+  for attack in attacks_of(cell):
+    block += attack.sets_at_once * images * (pixels + layers) + attack.held(parameters)
+  return block
 
 
 def _network(model: Model, splits: Splits) -> tuple[int, int]:

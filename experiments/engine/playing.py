@@ -153,7 +153,7 @@ def prepare_block(
     fold = jax.random.fold_in
     keys = jax.vmap(lambda key: fold(fold(key, TrialStream.ROUND), earlier))(keys)
   keys, trials = distributed.spread((keys, trials), split)
-  static = {'attack': cell.attack, 'chunk': cell.chunk, 'mesh': mesh}
+  static = {'chunk': cell.chunk, 'mesh': mesh}
   if cell.attack in BOUNDS:
     bound, seconds = compile_once(stages.bound, keys, trials, shared, **static)
     return Ready(bound, (keys, trials, shared), static, 0.0, seconds)

@@ -1,6 +1,5 @@
 """Preparation of an attack, before any gradient arrives: once for the cells that share it."""
 
-import functools
 import hashlib
 import time
 from typing import Any
@@ -10,35 +9,40 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.process.compilation import compile_once
-from mamljax.attacks import ATTACKS, Knowledge
+from mamljax.attacks import Attack, Knowledge
+from mamljax.attacks.base import name_of
 from mamljax.errors import Diverged
 from mamljax.finite import is_finite
 
-_LAST: dict[str, Any] = {}  # attack -> from what it was prepared last, and what it was
+_LAST: dict[type, Any] = {}  # of an attack: what it was prepared from last, and the outcome
 
 
-def prepare_once(attack: str, *told: Any) -> tuple[Any, dict[str, float]]:
-  """What is prepared from these, and the seconds it took: 0 if it was prepared last time.
+def prepare_once(
+  attack: Attack, key: jax.Array, knowledge: Knowledge
+) -> tuple[Any, dict[str, float]]:
+  """Prepares an attack, and says the seconds that it took: 0 if it was prepared last time.
 
   Cells that differ in their shots or inner rate, say, have the same model before training.
 
   Raises:
     Diverged: if it is not finite.
   """
+  told = jax.tree.map(jnp.asarray, (attack, key, knowledge))
   leaves, structure = jax.tree.flatten(told)
   signature = structure, hashlib.sha256(b''.join(map(_bytes, leaves))).digest()
-  if attack in _LAST and _LAST[attack][0] == signature:
-    return _LAST[attack][1], {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
-  run, compile_seconds = compile_once(prepare, *told, attack=attack)
+  kind = type(attack)
+  if kind in _LAST and _LAST[kind][0] == signature:
+    return _LAST[kind][1], {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
+  run, compile_seconds = compile_once(prepare, *told)
   start = time.perf_counter()
   prepared = jax.block_until_ready(run(*told))
   seconds = time.perf_counter() - start
   if not is_finite(_learned(prepared)):
     raise Diverged(
-      f'what {attack!r} learns of public images is not finite: the model diverged, or a '
-      f'covariance is singular and needs a larger --ridge'
+      f'what {name_of(attack)!r} learns of public images is not finite: the model diverged, or '
+      f'a covariance is singular and needs a larger --ridge'
     )
-  _LAST[attack] = signature, prepared
+  _LAST[kind] = signature, prepared
   return prepared, {'prepare_seconds': seconds, 'compile_seconds': compile_seconds}
 
 
@@ -59,7 +63,7 @@ def _bytes(leaf: jax.Array) -> bytes:
   return np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes()
 
 
-@functools.partial(jax.jit, static_argnames='attack')
-def prepare(key: jax.Array, knowledge: Knowledge, options: Any, *, attack: str) -> Any:
-  """What the attack makes of what is known before any gradient arrives."""
-  return ATTACKS[attack].prepare(key, knowledge, options=options)
+@jax.jit
+def prepare(attack: Attack, key: jax.Array, knowledge: Knowledge) -> Any:
+  """Prepares an attack before any gradient arrives."""
+  return attack.prepare(key, knowledge)

@@ -13,15 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from experiments.config.attacks import BOUNDS, make_options, required
+from experiments.config.attacks import BOUNDS, make_attack, withheld
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream, TrialStream, stream_key
 from experiments.engine import models
 from experiments.engine.preparing import prepare_once
 from experiments.store.trials import Played
-from mamljax.attacks import ATTACKS, Knowledge, Observation
+from mamljax.attacks import Attack, Knowledge, Observation
+from mamljax.attacks.base import required, tell
 from mamljax.audit import game
 from mamljax.audit.game import Trial
+from mamljax.audit.likelihood_ratio import Bound
 from mamljax.data import Splits
 from mamljax.defences import Defence
 from mamljax.learner import Sent, send
@@ -36,14 +38,14 @@ class Shared(NamedTuple):
     knowledge: what the adversary knows beforehand.
     prepared: what the attack made of it.
     inner, defence: what the learners do.
-    options: of the attack.
+    attack: the attack; a bound in its place.
   """
 
   knowledge: Knowledge
   prepared: Any
   inner: InnerLoop
   defence: Defence
-  options: Any
+  attack: Any
 
 
 class Health(NamedTuple):
@@ -92,15 +94,15 @@ def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[st
   Raises:
     Diverged: if what is prepared is not finite.
   """
-  described, options = models.describe_training(cell), make_options(cell)
-  knowledge = _know(cell, params, references, required(cell.attack, options))
+  described, attack = models.describe_training(cell), make_attack(cell)
   if cell.attack in BOUNDS:
     seconds = {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
-    return Shared(knowledge, None, described.inner, described.defence, options), seconds
+    knowledge = Knowledge(described.loss_fn, params, target=cell.target)
+    return Shared(knowledge, None, described.inner, described.defence, attack), seconds
+  knowledge = _know(cell, attack, params, references)
   key = stream_key(cell.seed, Stream.PREPARATION)
-  told = jax.tree.map(jnp.asarray, (key, knowledge, options))
-  prepared, seconds = prepare_once(cell.attack, *told)
-  return Shared(knowledge, prepared, described.inner, described.defence, options), seconds
+  prepared, seconds = prepare_once(attack, key, knowledge)
+  return Shared(knowledge, prepared, described.inner, described.defence, attack), seconds
 
 
 def check(cell: Cell, splits: Splits) -> None:
@@ -111,29 +113,34 @@ def check(cell: Cell, splits: Splits) -> None:
   """
 
   def prepare_one(part: Cell) -> Any:
-    options = make_options(part)
-    params = models.initial_state(part.model, splits).params
-    needs = required(part.attack, options)
-    knowledge = _know(part, params, splits.references, needs)
-    return ATTACKS[part.attack].prepare(jax.random.key(0), knowledge, options=options)
+    attack, params = make_attack(part), models.initial_state(part.model, splits).params
+    knowledge = _know(part, attack, params, splits.references)
+    return attack.prepare(jax.random.key(0), knowledge)
 
   for part in cell.alone:
     if part.attack not in BOUNDS:
       jax.eval_shape(functools.partial(prepare_one, part))
 
 
-def _know(cell: Cell, params: Params, references: Pool, needs: frozenset[str]) -> Knowledge:
-  """What the adversary knows beforehand, and believes of the inner loop: what it requires."""
+def _know(cell: Cell, attack: Attack, params: Params, references: Pool) -> Knowledge:
+  """The adversary's knowledge and belief about the inner loop: what its attack requires."""
   described = models.describe_training(cell)
   inner = described.inner
-  assumed = dataclasses.replace(inner, order=cell.assumed_order or inner.order)
-  return Knowledge(
+  everything = Knowledge(
     described.loss_fn,
     params,
-    inner=assumed if 'inner_loop' in needs else None,
-    references=first_of_each(references, cell.references) if 'references' in needs else None,
-    defence=described.defence if 'defence' in needs else None,
+    inner=dataclasses.replace(inner, order=cell.assumed_order or inner.order),
+    references=references,
+    defence=described.defence,
+    target=cell.target,
+    ways=cell.ways,
+    shots=cell.shots,
+    withheld=withheld(cell.attack, cell),
   )
+  known = tell(attack, everything)
+  if known.references is None:
+    return known
+  return dataclasses.replace(known, references=first_of_each(references, cell.references))
 
 
 def first_of_each(pool: Pool, count: int) -> Pool:
@@ -145,26 +152,24 @@ def first_of_each(pool: Pool, count: int) -> Pool:
   return Pool(*map(jnp.asarray, (pool.images[rows], starts, counts)))
 
 
-@functools.partial(jax.jit, static_argnames=('attack', 'chunk', 'mesh'))
+@functools.partial(jax.jit, static_argnames=('chunk', 'mesh'))
 def observe(
   keys: jax.Array,
   trials: Trial,
   shared: Shared,
   *,
-  attack: str,
   chunk: int,
   mesh: jax.sharding.Mesh,
 ) -> tuple[Observation, Health]:
   """What the adversary sees of each learner, [trials, learners], and the trials' health."""
-  requires = required(attack, shared.options)
+  requires = required(shared.attack, shared.knowledge)
 
   def see(
     shared: Shared, key: jax.Array, task: Task, classes: jax.Array
   ) -> tuple[Observation, Sent]:
     known, defence = shared.knowledge, shared.defence
     sent = send(key, known.loss_fn, known.params, task, shared.inner, defence=defence)
-    told = {'classes': classes, 'requires': requires}
-    return game.show(sent, task, defence=defence, **told), sent
+    return game.show(sent, task, classes=classes, requires=requires), sent
 
   def see_learners(
     shared: Shared, keyed: tuple[jax.Array, Trial]
@@ -178,14 +183,13 @@ def observe(
   return _share_out(see_learners, shared, (keys, trials), chunk=chunk, mesh=mesh)
 
 
-@functools.partial(jax.jit, static_argnames=('attack', 'chunk', 'mesh'))
+@functools.partial(jax.jit, static_argnames=('chunk', 'mesh'))
 def attack(
   keys: jax.Array,
   trials: Trial,
   seen: Observation,
   shared: Shared,
   *,
-  attack: str,
   chunk: int,
   mesh: jax.sharding.Mesh,
 ) -> Played:
@@ -193,32 +197,30 @@ def attack(
 
   def play(shared: Shared, keyed: tuple[jax.Array, Trial, Observation]) -> Played:
     key, trial, observations = keyed
-    score = functools.partial(ATTACKS[attack].score, options=shared.options)
+    score: Any = shared.attack.score
     score_all = jax.vmap(lambda *told: score(told[0], shared.prepared, *told[1:]))
     key_scores = _learner_keys(key, TrialStream.SCORE, trial)
     scores, info = score_all(key_scores, observations, trial.candidates)
     best = scores.argmax()
     info = jax.tree.map(lambda leaf: leaf[best], info)
-    right = None
-    if getattr(shared.options, 'labels', 'known') == 'inferred':
-      truth = getattr(trial.tasks, shared.options.target).labels[best]
+    right, known = None, shared.knowledge
+    if info.inferred_labels is not None:
+      truth = getattr(trial.tasks, known.target).labels[best]
       counts = (
-        jnp.bincount(labels, length=shared.options.ways) for labels in (info.labels, truth)
+        jnp.bincount(labels, length=known.ways) for labels in (info.inferred_labels, truth)
       )
       right = jnp.minimum(*counts).sum() / len(truth)
-    located = best == trial.learner
-    return Played(scores[best], located, getattr(info, 'reconstruction', None), right)
+    return Played(scores[best], best == trial.learner, info.reconstruction, right)
 
   return _share_out(play, shared, (keys, trials, seen), chunk=chunk, mesh=mesh)
 
 
-@functools.partial(jax.jit, static_argnames=('attack', 'chunk', 'mesh'))
+@functools.partial(jax.jit, static_argnames=('chunk', 'mesh'))
 def bound(
   keys: jax.Array,
   trials: Trial,
   shared: Shared,
   *,
-  attack: str,
   chunk: int,
   mesh: jax.sharding.Mesh,
 ) -> Played:
@@ -226,14 +228,15 @@ def bound(
 
   def play(shared: Shared, keyed: tuple[jax.Array, Trial]) -> Played:
     key, trial = keyed
-    score, _ = BOUNDS[attack].score(
+    bound: Bound = shared.attack
+    score, _ = bound.score(
       jax.random.fold_in(key, TrialStream.SCORE),
       shared.knowledge.loss_fn,
       shared.knowledge.params,
       trial,
       shared.inner,
       defence=shared.defence,
-      options=shared.options,
+      target=shared.knowledge.target,
     )
     return Played(score, jnp.array(True), None, None)
 

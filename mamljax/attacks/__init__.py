@@ -1,63 +1,36 @@
-"""Attacks: one a file, each with the same public names in the same order.
+"""Attacks by name, and their contract. `mamljax.attacks.base` says what an attack is.
 
-Options: its hyper-parameters, the targeted set among them. Info: what it saw on its way.
-REQUIRES: for each set that it can target, what it must know beyond the loss, w and the
-gradient, of `NEEDS`; and 'separate_images' if the loss must be a mean over images that do not
-see each other. THRESHOLD: the score above which a candidate of an undefended learner is a
-member, where that is known beforehand, else None: trials must choose it.
-`prepare(key, knowledge, options=...)`, once for all trials at one w. `score(key, prepared,
-observation, candidate, options=...)`, a scalar that is higher for a member, and an Info.
+An attack of one's own needs no place here: it is an object, passed where one of these would be.
 """
 
-from types import ModuleType
+from mamljax.attacks.base import Attack as Attack
+from mamljax.attacks.base import BaseAttack as BaseAttack
+from mamljax.attacks.base import Candidate as Candidate
+from mamljax.attacks.base import Info as Info
+from mamljax.attacks.base import Knowledge as Knowledge
+from mamljax.attacks.base import Observation as Observation
+from mamljax.attacks.baselines import GradientCosine as GradientCosine
+from mamljax.attacks.baselines import GradientCosineZ as GradientCosineZ
+from mamljax.attacks.baselines import Loss as Loss
+from mamljax.attacks.curvature_filter import CurvatureFilter as CurvatureFilter
+from mamljax.attacks.matched_filter import MatchedFilter as MatchedFilter
+from mamljax.attacks.noise_filter import NoiseFilter as NoiseFilter
+from mamljax.attacks.patch_space import PatchSpace as PatchSpace
+from mamljax.attacks.reconstruction import Reconstruction as Reconstruction
+from mamljax.attacks.residual_filter import ResidualFilter as ResidualFilter
+from mamljax.attacks.row_space import RowSpace as RowSpace
+from mamljax.attacks.shadow_matched_filter import ShadowMatchedFilter as ShadowMatchedFilter
 
-from mamljax.attacks import (
-  curvature_filter,
-  gradient_cosine,
-  gradient_cosine_z,
-  loss,
-  matched_filter,
-  noise_filter,
-  patch_space,
-  reconstruction,
-  residual_filter,
-  row_space,
-  shadow_matched_filter,
-)
-from mamljax.attacks.observation import Candidate, Knowledge, Observation
-
-ATTACKS: dict[str, ModuleType] = {
-  'reconstruction': reconstruction,
-  'row_space': row_space,
-  'patch_space': patch_space,
-  'matched_filter': matched_filter,
-  'noise_filter': noise_filter,
-  'shadow_matched_filter': shadow_matched_filter,
-  'curvature_filter': curvature_filter,
-  'residual_filter': residual_filter,
-  'gradient_cosine': gradient_cosine,
-  'gradient_cosine_z': gradient_cosine_z,
-  'loss': loss,
+ATTACKS: dict[str, type[Attack]] = {
+  'reconstruction': Reconstruction,
+  'row_space': RowSpace,
+  'patch_space': PatchSpace,
+  'matched_filter': MatchedFilter,
+  'noise_filter': NoiseFilter,
+  'shadow_matched_filter': ShadowMatchedFilter,
+  'curvature_filter': CurvatureFilter,
+  'residual_filter': ResidualFilter,
+  'gradient_cosine': GradientCosine,
+  'gradient_cosine_z': GradientCosineZ,
+  'loss': Loss,
 }
-NEEDS = frozenset(
-  {'query_set', 'defence', 'inner_loop', 'references', 'classes', 'separate_images'}
-)
-
-__all__ = [
-  'ATTACKS',
-  'NEEDS',
-  'Candidate',
-  'Knowledge',
-  'Observation',
-  'curvature_filter',
-  'gradient_cosine',
-  'gradient_cosine_z',
-  'loss',
-  'matched_filter',
-  'noise_filter',
-  'patch_space',
-  'reconstruction',
-  'residual_filter',
-  'row_space',
-  'shadow_matched_filter',
-]

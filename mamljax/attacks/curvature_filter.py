@@ -1,4 +1,4 @@
-"""Whether the candidate's curvature is one of those that bent the received gradient.
+"""Curvature filter: tests whether the candidate's Hessian is among those in the gradient.
 
 With one inner step of size a on n images, g = v - (a / n) sum_i H_i(w) v, where v is the
 query gradient at the adapted parameters theta and H_i(w) the Hessian of one support image's
@@ -9,9 +9,7 @@ g = v - a H v with the mean Hessian of public images for H; what that misses ent
 order a^2. So single references tell how a term of the sum is distributed in each slot, and
 every set of them is a sample of it: far fewer gradients than exact shadows of the sum would
 take. With d the candidate's own term less its class's mean, m what is expected of g and C the
-two noises' covariance, the log-likelihood ratio would be, were they Gaussian,
-
-    d' C^-1 (g - m) - d' C^-1 d / 2.
+two noises' covariance, the test is that of `gaussian.likelihood`.
 
 The noise of a defence, published as it is, is met where it is added: shadows are as noisy as
 a learner's sets and adapt as noisily, a term of the sum is that of a noisy image, and what is
@@ -23,58 +21,53 @@ image has a Hessian of its own.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks.known_noise import hooks, over_draws, variance_sent, without_mean
-from mamljax.attacks.observation import Candidate, Knowledge, Observation
-from mamljax.attacks.refusal import refuses_divergence
-from mamljax.attacks.shadows import (
+from mamljax.attacks import base
+from mamljax.attacks.base import (
+  BaseAttack,
+  Candidate,
+  Knowledge,
+  Observation,
+  Requirements,
+  guarded,
+  required,
+)
+from mamljax.attacks.gaussian.known_noise import (
+  hooks,
+  over_draws,
+  variance_sent,
+  without_mean,
+)
+from mamljax.attacks.gaussian.likelihood import in_deviations, log_likelihood_ratio
+from mamljax.attacks.gaussian.shadows import (
   AT_ONCE,
   about_mean,
   draw_shadow,
-  likelihood_ratio,
   slot_references,
-  solve_ridged,
 )
-from mamljax.attacks.sketches import Sketch, make_sketch
-from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
-from mamljax.checks import Checked, choice, count, positive
+from mamljax.attacks.gaussian.sketches import Sketch, make_sketch
+from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
+from mamljax.checks import count, positive
 from mamljax.dtypes import like
 from mamljax.errors import InputError
+from mamljax.linear_algebra import low_rank_plus_diagonal
 from mamljax.maml import adapt
 from mamljax.types import Batch, Params
+
+_NOISE = 1  # a stream of randomness beside those of shadows and sketch
+_SCALED_BY = 16  # shadows, and images of a class, that say how much each number varies
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(Checked):
-  """How many shadows, and how the covariance is inverted.
-
-  Attributes:
-    target: the support set.
-    ways: slots of a task.
-    classes: 'known' if the adversary is told which class each slot holds, or 'unknown': then
-      it infers them from the query images.
-    shadows: support sets whose query gradients are drawn, at least two (a length, so a
-      change of it recompiles).
-    sketch: numbers kept of a gradient (a length).
-    shrinkage: added to the covariance, in units of its mean variance.
-  """
-
-  target: str = dataclasses.field(default='support', metadata=choice('support'))
-  ways: int = dataclasses.field(default=0, metadata=count(0))
-  classes: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
-  shadows: int = dataclasses.field(default=200, metadata=count(2))
-  sketch: int = dataclasses.field(default=4096, metadata=count(1))
-  shrinkage: float | jax.Array = dataclasses.field(default=0.1, metadata=positive())
-
-
-class Info(NamedTuple):
-  """What the attack saw on its way.
+class Info(base.Info):
+  """Diagnostics of the curvature filter.
 
   Attributes:
     response: d' C^-1 (g - m).
@@ -87,93 +80,146 @@ class Info(NamedTuple):
   classes: jax.Array
 
 
-REQUIRES = {
-  'support': frozenset(
-    {'query_set', 'inner_loop', 'references', 'classes', 'separate_images', 'defence'}
-  )
-}
-THRESHOLD = 0.0  # the likelihood ratio's
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CurvatureFilter(BaseAttack):
+  """Filter of single images' Hessians along the query gradient, for the support set.
 
-_NOISE = 1  # a stream of randomness beside those of shadows and sketch
-_SCALED_BY = 16  # shadows, and images of a class, that say how much each number varies
+  Where the classes of the slots are withheld, they are inferred from the query images.
 
-
-def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepared:
-  """How classes are told apart, if unknown; the rest depends on the query set of each trial.
-
-  Raises:
-    InputError: if the inner loop takes steps other than one of exact MAML.
+  Attributes:
+    shadows: support sets whose query gradients are drawn, at least two (a length, so a
+      change of it recompiles).
+    sketch: numbers kept of a gradient (a length).
+    shrinkage: added to the covariance, in units of its mean variance.
   """
-  del key
-  inner = knowledge.inner
-  if inner is not None and inner.steps and (inner.steps, inner.order) != (1, 2):
-    raise InputError(
-      f"attack 'curvature_filter' needs one inner step of order 2, not {inner.steps} of order "
-      f"{inner.order}: 'shadow_matched_filter' takes any"
+
+  shadows: int = dataclasses.field(default=200, metadata=count(2))
+  sketch: int = dataclasses.field(default=4096, metadata=count(1))
+  shrinkage: float | jax.Array = dataclasses.field(default=0.1, metadata=positive())
+
+  requires: ClassVar[Requirements] = {
+    'support': frozenset(
+      {'query_set', 'inner_loop', 'references', 'classes', 'separate_images', 'defence'}
     )
-  return learn_classes(knowledge, options.classes)
+  }
+  optional: ClassVar[Requirements] = {'support': frozenset({'classes'})}
+  threshold: ClassVar[float | None] = 0.0  # the likelihood ratio's
+
+  @property
+  def passes(self) -> int:
+    """Number of shadow tasks."""
+    return self.shadows
+
+  def held(self, parameters: int) -> int:
+    """Least number of floats kept: the sketches of shadows."""
+    return self.shadows * min(self.sketch, parameters)
+
+  def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
+    """Learns how classes are told apart, if withheld; the rest depends on each trial.
+
+    Raises:
+      InputError: if the inner loop takes steps other than one of exact MAML.
+    """
+    del key
+    required(self, knowledge)
+    inner = knowledge.inner
+    if inner is not None and inner.steps and (inner.steps, inner.order) != (1, 2):
+      raise InputError(
+        f"attack 'curvature_filter' needs one inner step of order 2, not {inner.steps} of "
+        f"order {inner.order}: 'shadow_matched_filter' takes any"
+      )
+    return learn_classes(knowledge)
+
+  @guarded
+  def score(
+    self, key: jax.Array, prepared: Prepared, observation: Observation, candidate: Candidate
+  ) -> tuple[jax.Array, Info]:
+    """Computes the log-likelihood ratio in units of its standard deviation.
+
+    Higher for a member.
+
+    Args:
+      key: a random key, for the shadows and the sketch.
+      prepared: from `prepare`; its references are class after class.
+      observation: the received gradient, the query set and, if known, the class of each slot.
+      candidate: the image x_0 and its slot.
+
+    Returns:
+      A scalar and an `Info`.
+
+    Raises:
+      ValueError: if the query set, the inner loop, references or classes are not known.
+    """
+    key_shadows, key_sketch = jax.random.split(key)
+    key_images, key_own = jax.random.split(jax.random.fold_in(key, _NOISE))
+    known, labels = prepared.knowledge, observation.support_labels
+    classes = find_classes(prepared, observation)
+    sent = without_mean(known, observation.gradient)
+    observation = observation._replace(classes=classes, gradient=sent)
+    # [ways, each, ...]
+    images: Any = hooks(known).support(key_images, slot_references(known, observation))
+    query = _query_gradients(key_shadows, known, observation, self.shadows)
+    direction = _query_gradient(known, observation, images[:, :_SCALED_BY], query)
+    term = _Term(known, direction, len(labels))
+    shorten = _sketch(key_sketch, query, term, images, self.sketch)
+
+    model = _model(query, images, labels, lambda *image: shorten(term(*image)), shorten)
+    own = over_draws(
+      key_own, known, 'support', lambda image: term(image, candidate.label), candidate.image
+    )
+    signal = shorten(own.mean(axis=0)) - model.terms[candidate.label]
+    ridge = self.shrinkage * jnp.sum(model.rows**2) / model.rows.shape[1]
+    ridge += variance_sent(known) * shorten.unit_noise()
+    covariance = low_rank_plus_diagonal(model.rows, ridge)
+    residual = shorten(observation.gradient) - model.mean
+    ratio = log_likelihood_ratio(covariance, signal, residual)
+    info = Info(response=ratio.response, energy=ratio.energy, classes=classes)
+    return in_deviations(ratio), info
 
 
-@refuses_divergence
-def score(
-  key: jax.Array,
-  prepared: Prepared,
-  observation: Observation,
-  candidate: Candidate,
-  *,
-  options: Options,
-) -> tuple[jax.Array, Info]:
-  """The log-likelihood ratio in units of its standard deviation, higher for a member.
+class _Model(NamedTuple):
+  """The distribution of the sketched gradient without the candidate.
+
+  Attributes:
+    mean: m, [size].
+    rows: A, of which C is A'A and a ridge, [rows, size].
+    terms: the mean term of an image of each slot, [ways, size].
+  """
+
+  mean: jax.Array
+  rows: jax.Array
+  terms: jax.Array
+
+
+def _model(
+  query: jax.Array,
+  images: jax.Array,
+  labels: jax.Array,
+  term: Callable[[jax.Array, jax.Array], jax.Array],
+  shorten: Sketch,
+) -> _Model:
+  """The distribution that shadows and single references tell.
 
   Args:
-    key: a random key, for the shadows and the sketch.
-    prepared: from `prepare`; its references are class after class.
-    observation: the received gradient, the query set and, if known, the class of each slot.
-    candidate: the image x_0 and its slot.
-    options: how many shadows, and how the covariance is inverted.
-
-  Returns:
-    A scalar and an `Info`.
-
-  Raises:
-    ValueError: if the query set, the inner loop, references or classes are not known.
+    query: the query gradients of shadows, [shadows, parameters].
+    images: references of each slot, [ways, each, ...].
+    labels: the slot of each support image, [n].
+    term: the sketched term of an image and its slot.
+    shorten: the sketch.
   """
-  candidate.check()
-  key_shadows, key_sketch = jax.random.split(key)
-  key_images, key_own = jax.random.split(jax.random.fold_in(key, _NOISE))
-  known, labels = prepared.knowledge, observation.support_labels
-  classes = find_classes(prepared, observation, ways=options.ways)
-  sent = without_mean(known, observation.gradient)
-  seen = observation._replace(classes=classes, gradient=sent)
-  # [ways, each, ...]
-  images: Any = hooks(known).support(key_images, slot_references(known, seen))
-  query = _query_gradients(key_shadows, known, seen, options.shadows)
-  direction = _query_gradient(known, seen, images[:, :_SCALED_BY], query)
-  term = _Term(known, direction, len(labels))
-  short = _sketch(key_sketch, query, term, images, options.sketch)
-
-  from_query, rows = about_mean(jax.vmap(short)(query))
+  from_query, apart = about_mean(jax.vmap(shorten)(query))
   counts = jnp.bincount(labels, length=len(images))
-  terms = _per_image(lambda image, label: short(term(image, label)), images)
+  terms = _per_image(term, images)
   means = terms.mean(axis=1)
-  mean = from_query + counts @ means
   weights = jnp.sqrt(counts / (terms.shape[1] - 1))[:, None, None]
   spread = ((terms - means[:, None]) * weights).reshape(-1, means.shape[-1])
-  rows = jnp.concatenate([rows / (len(rows) - 1) ** 0.5, spread])
-
-  own = over_draws(
-    key_own, known, 'support', lambda image: term(image, candidate.label), candidate.image
-  )
-  signal = short(own.mean(axis=0)) - means[candidate.label]
-  ridge = options.shrinkage * jnp.sum(rows**2) / rows.shape[1]
-  ridge += variance_sent(known) * short.unit_noise()
-  whitened = solve_ridged(rows, signal, ridge)
-  ratio, *told = likelihood_ratio(whitened, signal, short(seen.gradient) - mean)
-  return ratio, Info(*told, classes=classes)
+  rows = jnp.concatenate([apart / (len(apart) - 1) ** 0.5, spread])
+  return _Model(from_query + counts @ means, rows, means)
 
 
 class _Term(NamedTuple):
-  """What one image adds to the received gradient: -(a / n) H(w) v, [parameters]."""
+  """The term of one image in the received gradient: -(a / n) H(w) v, [parameters]."""
 
   known: Knowledge
   direction: Params
@@ -193,7 +239,7 @@ def _rate(known: Knowledge) -> float | jax.Array:
 
 
 def _bend(known: Knowledge, batch: Batch, direction: Params) -> Params:
-  """H(w) v of the mean loss of a batch."""
+  """Hessian-vector product H(w) v of the mean loss of a batch."""
   gradient = jax.grad(known.loss_fn)
   return jax.jvp(lambda w: gradient(w, batch), (known.params,), (direction,))[1]
 
@@ -227,7 +273,7 @@ def _query_gradients(
 def _query_gradient(
   known: Knowledge, observation: Observation, images: jax.Array, query: jax.Array
 ) -> Params:
-  """v = g + a H v, in one round from v = g, with H that of references in their slots.
+  """The query gradient v = g + a H v, in one round from v = g, with H of references.
 
   Under noise on g it is weighed against its mean over shadows, as Wiener would.
   """

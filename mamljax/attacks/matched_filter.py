@@ -1,49 +1,44 @@
-"""Whether the candidate's own gradient is one of those that the received one is the mean of.
+"""Matched filter: tests whether the mean gradient received contains the candidate's own.
 
 To first order in the inner rate, n g = sum_i gamma(x_i): a sum of the gradients of single
 query images at w. Public images of the same classes tell how gamma is distributed in a slot.
-If everything is Gaussian, n g less its mean is noise of n covariances, in which a member adds
-the known signal d = gamma(x_0) - mu: the best test is the matched filter d' C^-1 (g - mu_g),
-and the log-likelihood ratio is what it exceeds d' C^-1 d / (2 n) by. In other words, the
-coefficient of d in g, about 1/n for a member and 0 for others, is compared with 1/(2n). (Under
-batch normalisation no image has a gradient of its own.)
+If everything is Gaussian, g less its mean is noise of covariance C / n, in which a member adds
+the known signal d / n, d = gamma(x_0) - mu: the test is that of `gaussian.likelihood`. In other
+words, the coefficient of d in g, about 1/n for a member and 0 for others, is compared with
+1/(2n). (Under batch normalisation no image has a gradient of its own.)
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from mamljax.attacks.observation import Candidate, Knowledge, Observation
-from mamljax.attacks.references import Prepared, expected, labelled, learn_references
-from mamljax.attacks.refusal import refuses_divergence
-from mamljax.checks import Checked, choice, count
+from mamljax.attacks import base
+from mamljax.attacks.base import (
+  BaseAttack,
+  Candidate,
+  Knowledge,
+  Observation,
+  Requirements,
+  guarded,
+  required,
+)
+from mamljax.attacks.gaussian.likelihood import log_likelihood_ratio
+from mamljax.attacks.gaussian.references import (
+  Prepared,
+  expected,
+  labelled,
+  learn_references,
+)
+from mamljax.checks import count
+from mamljax.linear_algebra import uncorrelated
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(Checked):
-  """How gradients are compared.
-
-  Attributes:
-    target: the query set.
-    ways: slots of a task.
-    classes: 'known' if the adversary is told which class each slot holds, or 'unknown': then
-      it takes those that explain the gradient best.
-    sketch: numbers kept of a gradient (a length, so a change of it recompiles).
-    ridge: added to the covariance, in units of its mean variance.
-  """
-
-  target: str = dataclasses.field(default='query', metadata=choice('query'))
-  ways: int = dataclasses.field(default=0, metadata=count(0))
-  classes: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
-  sketch: int = dataclasses.field(default=2048, metadata=count(1))
-  ridge: float | jax.Array = 0.01
-
-
-class Info(NamedTuple):
-  """What the attack saw on its way.
+class Info(base.Info):
+  """Diagnostics of the matched filter.
 
   Attributes:
     coefficient: of the candidate's gradient in the received one: 1/n expected of a member.
@@ -57,52 +52,67 @@ class Info(NamedTuple):
   classes: jax.Array
 
 
-REQUIRES = {'query': frozenset({'references', 'classes', 'separate_images'})}
-THRESHOLD = 0.0  # the likelihood ratio's; the coefficient is then 1/(2n)
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MatchedFilter(BaseAttack):
+  """Matched filter of the candidate's gradient at w, for the query set.
 
+  Where the classes of the slots are withheld, those are taken that explain the gradient best.
 
-def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepared:
-  """The distribution of single images' gradients at w, from the references.
-
-  Its cost is that of a gradient for every reference and label, once for all trials.
+  Attributes:
+    sketch: numbers kept of a gradient (a length, so a change of it recompiles).
+    ridge: added to the covariance, in units of its mean variance.
   """
-  return learn_references(
-    key, knowledge, ways=options.ways, sketch=options.sketch, ridge=options.ridge
+
+  sketch: int = dataclasses.field(default=2048, metadata=count(1))
+  ridge: float | jax.Array = 0.01
+
+  requires: ClassVar[Requirements] = {
+    'query': frozenset({'references', 'classes', 'separate_images'})
+  }
+  optional: ClassVar[Requirements] = {'query': frozenset({'classes'})}
+  threshold: ClassVar[float | None] = (
+    0.0  # the likelihood ratio's; the coefficient is then 1/(2n)
   )
 
+  def held(self, parameters: int) -> int:
+    """Least number of floats kept: the covariance of sketches."""
+    return min(self.sketch, parameters) ** 2
 
-@refuses_divergence
-def score(
-  key: jax.Array,
-  prepared: Prepared,
-  observation: Observation,
-  candidate: Candidate,
-  *,
-  options: Options,
-) -> tuple[jax.Array, Info]:
-  """The log-likelihood ratio of member and non-member, above 0 for a member.
+  def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
+    """Learns the distribution of single images' gradients at w from the references.
 
-  The order of the images does not matter. The scale of the gradient does: a member adds a
-  known amount.
+    The cost is that of a gradient for every reference and label, once for all trials.
+    """
+    required(self, knowledge)
+    return learn_references(key, knowledge, sketch=self.sketch, ridge=self.ridge)
 
-  Args:
-    key: not used.
-    prepared: from `prepare`.
-    observation: the received gradient, its slot labels and, where known, their classes.
-    candidate: the image x_0 and its slot.
-    options: how gradients are compared.
+  @guarded
+  def score(
+    self, key: jax.Array, prepared: Prepared, observation: Observation, candidate: Candidate
+  ) -> tuple[jax.Array, Info]:
+    """Computes the log-likelihood ratio of member and non-member, above 0 for a member.
 
-  Returns:
-    A scalar and an `Info`.
-  """
-  candidate.check()
-  del key
-  if options.classes == 'unknown':  # what is told all the same is not looked at
-    observation = observation._replace(classes=None)
-  received = prepared.whiten(observation.gradient)
-  classes, mean = expected(prepared, observation, received)
-  signal = prepared.whiten(labelled(prepared.knowledge, candidate))
-  signal -= prepared.means[classes[candidate.label], candidate.label]
-  response, energy = signal @ (received - mean), signal @ signal
-  ratio = response - energy / (2 * len(observation.query_labels))
-  return ratio, Info(response / jnp.maximum(energy, 1e-30), energy, classes)
+    The order of the images does not matter. The scale of the gradient does: a member adds a
+    known amount.
+
+    Args:
+      key: not used.
+      prepared: from `prepare`.
+      observation: the received gradient, its slot labels and, where known, their classes.
+      candidate: the image x_0 and its slot.
+
+    Returns:
+      A scalar and an `Info`.
+    """
+    del key
+    if 'classes' in prepared.knowledge.withheld:  # what is told all the same is not looked at
+      observation = observation._replace(classes=None)
+    received = prepared.whiten(observation.gradient)
+    classes, mean = expected(prepared, observation, received)
+    signal = prepared.whiten(labelled(prepared.knowledge, candidate))
+    signal -= prepared.means[classes[candidate.label], candidate.label]
+    n = len(observation.query_labels)
+    ratio = log_likelihood_ratio(uncorrelated(signal), signal, received - mean, images=n)
+    coefficient = ratio.response / jnp.maximum(ratio.energy, 1e-30)
+    return ratio.value, Info(coefficient=coefficient, energy=ratio.energy, classes=classes)

@@ -1,4 +1,4 @@
-"""Whether the candidate's patches lie in the span of a convolution's gradient.
+"""Patch space: tests whether the candidate's patches lie in the span of a layer's gradient.
 
 The gradient of a convolution is sum_ip a_ip delta_ip', over images i and places p of its
 window: its columns are sums of what the window covered, [inputs, features], for any loss, any
@@ -19,44 +19,35 @@ Patches are those of an image by itself: under batch normalisation there are non
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from mamljax import checks
-from mamljax.attacks.layers import layer_gradient, layer_inputs, widest_layer
-from mamljax.attacks.observation import Candidate, Knowledge, Observation
-from mamljax.attacks.products import product
-from mamljax.attacks.references import make_whitener
-from mamljax.attacks.refusal import refuses_divergence
-from mamljax.checks import Checked, choice, count
+from mamljax.attacks import base
+from mamljax.attacks.base import (
+  BaseAttack,
+  Candidate,
+  Knowledge,
+  Observation,
+  Requirements,
+  guarded,
+  required,
+)
+from mamljax.attacks.gradients.layers import layer_gradient, layer_inputs, widest_layer
+from mamljax.checks import count
+from mamljax.linear_algebra import make_whitener, product
 from mamljax.types import Batch
 
-QUERY_SETS = ('known', 'unknown')
+_AT_ONCE = 64  # images that pass the network together
+_SMALLEST = 1e-30  # of what is divided by
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(Checked):
-  """What the candidate is compared with.
-
-  Attributes:
-    target: the set that is sought.
-    query_set: 'known' if the adversary who seeks the support set has it, or 'unknown'.
-    neighbours: public images like the candidate that say what is usual, at least two, or all if
-      there are fewer (a length, so a change of it recompiles).
-    ridge: added to the covariance of patches, in units of its mean variance.
-  """
-
-  target: str = dataclasses.field(default='query', metadata=choice('query', 'support'))
-  query_set: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
-  neighbours: int = dataclasses.field(default=100, metadata=count(2))
-  ridge: float | jax.Array = 0.01
-
-
-class Info(NamedTuple):
-  """What the attack saw on its way.
+class Info(base.Info):
+  """Diagnostics of the patch space.
 
   Attributes:
     outside: the share of the candidate's patches outside the span, as a square, in [0, 1].
@@ -69,19 +60,11 @@ class Info(NamedTuple):
   rank: jax.Array
 
 
-_ALWAYS = frozenset({'references', 'separate_images'})
-REQUIRES = {'query': _ALWAYS, 'support': _ALWAYS | {'query_set'}}
-THRESHOLD = None  # how far a member stands out depends on the network
-
-_AT_ONCE = 64  # images that pass the network together
-_SMALLEST = 1e-30  # of what is divided by
-
-
 class Prepared(NamedTuple):
-  """What public images tell.
+  """The distribution of patches, as public images have it.
 
   Attributes:
-    knowledge: what the adversary knows, but for the references.
+    knowledge: that of the adversary, but for the references.
     whitener: [inputs, inputs], after which patches spread alike within their class.
     patches: whitened, of each public image, [images, places, inputs].
     squares: the sum of squares of each of these images' patches, [images].
@@ -95,80 +78,98 @@ class Prepared(NamedTuple):
   means: jax.Array
 
 
-def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepared:
-  """How the patches of public images are distributed at w.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PatchSpace(BaseAttack):
+  """Span of the widest layer's gradient, for either set.
 
-  Raises:
-    InputError: if no layer of the network is fully connected or a convolution.
-    ValueError: if there are no references, or not equally many of each class.
+  The candidate is compared with public images like it. Where the support set is sought and the
+  query set withheld, the latter is not taken out.
+
+  Attributes:
+    neighbours: public images like the candidate that say what is usual, at least two, or all if
+      there are fewer (a length, so a change of it recompiles).
+    ridge: added to the covariance of patches, in units of its mean variance.
   """
-  del key
-  if knowledge.references is None:
-    raise ValueError('patches cannot be compared without references')
-  pool = knowledge.references
-  checks.references(pool)
-  seen = _map_patches(knowledge, pool.images)
-  by_class = seen.reshape(len(pool.counts), -1, *seen.shape[1:])
-  means = by_class.mean(axis=1)
-  apart = (by_class - means[:, None]).reshape(-1, seen.shape[-1])
-  covariance, freedom = product(apart.T, apart) / len(apart), len(apart) - means[..., 0].size
-  whiten = make_whitener(covariance, options.ridge, freedom=freedom)
-  known = dataclasses.replace(knowledge, references=None)
-  seen, means = (product(part, whiten.T) for part in (seen, means))
-  return Prepared(known, whiten, seen, jnp.sum(seen**2, axis=(1, 2)), means)
+
+  neighbours: int = dataclasses.field(default=100, metadata=count(2))
+  ridge: float | jax.Array = 0.01
+
+  requires: ClassVar[Requirements] = {
+    'query': frozenset({'references', 'separate_images'}),
+    'support': frozenset({'references', 'separate_images', 'query_set'}),
+  }
+  optional: ClassVar[Requirements] = {'support': frozenset({'query_set'})}
+  threshold: ClassVar[float | None] = None  # how far a member stands out depends on the network
+
+  def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
+    """Learns how the patches of public images are distributed at w.
+
+    Raises:
+      InputError: if no layer of the network is fully connected or a convolution.
+      ValueError: if there are no references, or not equally many of each class.
+    """
+    del key
+    required(self, knowledge)
+    if knowledge.references is None:
+      raise ValueError('patches cannot be compared without references')
+    pool = knowledge.references
+    checks.references(pool)
+    patches = _map_patches(knowledge, pool.images)
+    by_class = patches.reshape(len(pool.counts), -1, *patches.shape[1:])
+    means = by_class.mean(axis=1)
+    apart = (by_class - means[:, None]).reshape(-1, patches.shape[-1])
+    covariance = product(apart.T, apart) / len(apart)
+    whiten = make_whitener(covariance, self.ridge, freedom=len(apart) - means[..., 0].size)
+    known = dataclasses.replace(knowledge, references=None)
+    patches, means = (product(part, whiten.T) for part in (patches, means))
+    return Prepared(known, whiten, patches, jnp.sum(patches**2, axis=(1, 2)), means)
+
+  @guarded
+  def score(
+    self, key: jax.Array, prepared: Prepared, observation: Observation, candidate: Candidate
+  ) -> tuple[jax.Array, Info]:
+    """Counts the deviations by which the candidate is nearer to the span than images like it.
+
+    In logarithms of the square of what is outside. It depends neither on the scale of the
+    gradient, nor on the order of the images, nor on the candidate's slot.
+
+    Args:
+      key: not used.
+      prepared: from `prepare`.
+      observation: the received gradient and, if it is not withheld, the query set, which is not
+        looked at otherwise.
+      candidate: the image x_0.
+
+    Returns:
+      A scalar and an `Info`.
+
+    Raises:
+      ValueError: if the support set is sought, and the query set neither known nor withheld.
+    """
+    del key
+    own = product(_patches(prepared.knowledge, candidate.image[None]), prepared.whitener.T)
+    alike = 2 * product(prepared.patches.reshape(-1, own.size), own.ravel()) - prepared.squares
+    _, nearest = jax.lax.top_k(alike, min(self.neighbours, len(alike)))
+    images = jnp.concatenate([own, prepared.patches[nearest]])
+    path = _path(prepared.knowledge, candidate.image)
+    columns = product(prepared.whitener, layer_gradient(observation.gradient, path))
+    outside, rank = _outside(images, _common(prepared, observation), columns)
+    logs = jnp.log(jnp.maximum(outside, _SMALLEST))
+    usual = logs[1:]
+    deviations = (usual.mean() - logs[0]) / jnp.maximum(usual.std(), 1e-6)
+    return deviations, Info(outside=outside[0], usual=outside[1:], rank=rank)
 
 
-@refuses_divergence
-def score(
-  key: jax.Array,
-  prepared: Prepared,
-  observation: Observation,
-  candidate: Candidate,
-  *,
-  options: Options,
-) -> tuple[jax.Array, Info]:
-  """By how many deviations the candidate is nearer to the span than images like it.
-
-  In logarithms of the square of what is outside. It depends neither on the scale of the
-  gradient, nor on the order of the images, nor on the candidate's slot.
-
-  Args:
-    key: not used.
-    prepared: from `prepare`.
-    observation: the received gradient and, if it is to be known, the query set, which is not
-      looked at otherwise.
-    candidate: the image x_0.
-    options: what it is compared with.
-
-  Returns:
-    A scalar and an `Info`.
-
-  Raises:
-    ValueError: if the query set is to be known, and is not.
-  """
-  candidate.check()
-  del key
-  own = product(_patches(prepared.knowledge, candidate.image[None]), prepared.whitener.T)
-  alike = 2 * product(prepared.patches.reshape(-1, own.size), own.ravel()) - prepared.squares
-  _, nearest = jax.lax.top_k(alike, min(options.neighbours, len(alike)))
-  images = jnp.concatenate([own, prepared.patches[nearest]])
-  path = _path(prepared.knowledge, candidate.image)
-  columns = product(prepared.whitener, layer_gradient(observation.gradient, path))
-  outside, rank = _outside(images, _common(prepared, observation, options), columns)
-  logs = jnp.log(jnp.maximum(outside, _SMALLEST))
-  usual = logs[1:]
-  deviations = (usual.mean() - logs[0]) / jnp.maximum(usual.std(), 1e-6)
-  return deviations, Info(outside[0], outside[1:], rank)
-
-
-def _common(prepared: Prepared, observation: Observation, options: Options) -> jax.Array:
-  """What is no evidence: patches of the means and of a known query set, [rows, inputs]."""
+def _common(prepared: Prepared, observation: Observation) -> jax.Array:
+  """Patches that are no evidence: of the means and of a known query set, [rows, inputs]."""
+  known = prepared.knowledge
   means = prepared.means.reshape(-1, prepared.means.shape[-1])
-  if options.target == 'query' or options.query_set == 'unknown':
+  if known.target == 'query' or 'query_set' in known.withheld:
     return means
   if observation.query_set is None:
-    raise ValueError("the query set is not known, and not 'unknown' in the options")
-  query = _patches(prepared.knowledge, observation.query_set.images)
+    raise ValueError('the query set is not known, and not withheld from the adversary')
+  query = _patches(known, observation.query_set.images)
   query = product(query, prepared.whitener.T)
   return jnp.concatenate([means, query.reshape(-1, means.shape[-1])])
 
@@ -230,14 +231,14 @@ def _path(knowledge: Knowledge, image: jax.Array) -> tuple[str, ...]:
 
 
 def _patches(knowledge: Knowledge, images: jax.Array) -> jax.Array:
-  """What the compared layer is applied to at w, [n, places, inputs]."""
+  """Inputs of the compared layer at w, [n, places, inputs]."""
   batch = Batch(images, jnp.zeros(len(images), jnp.int32))
   path = _path(knowledge, images[0])
   return layer_inputs(knowledge.loss_fn, knowledge.params, batch, path)
 
 
 def _map_patches(knowledge: Knowledge, images: jax.Array) -> jax.Array:
-  """The same of many images as a pool holds them, a part at a time."""
+  """Inputs of the compared layer for many images as a pool holds them, a part at a time."""
 
   def one(image: jax.Array) -> jax.Array:
     return _patches(knowledge, image[None].astype(jnp.float32) / 255)[0]

@@ -1,12 +1,10 @@
-"""What the received gradient would look like with the candidate in it: shadow tasks tell.
+"""Shadow filter: exact meta-gradients of sets of public images, with the candidate and without.
 
 The adversary knows the query set and the inner loop, and has public images of the classes. It
 draws shadow support sets from these and computes the exact meta-gradient of each. Their mean m
 and covariance C describe what it would receive without the candidate; putting the candidate in
-place of one image of its class in some of them tells by how much, d, it moves the mean. If
-gradients were Gaussian, the log-likelihood ratio of member and non-member would be
-
-    d' C^-1 (g - m) - d' C^-1 d / 2.
+place of one image of its class in some of them tells by how much, d, it moves the mean. Were
+gradients Gaussian, the test of `gaussian.likelihood` would be the best there is.
 
 No linearisation is needed: what an adaptation does, the switching of ReLUs included, is in the
 shadows. (Shadow models: Shokri et al., 2017; a likelihood ratio from them: Carlini et al.,
@@ -14,53 +12,40 @@ shadows. (Shadow models: Shokri et al., 2017; a likelihood ratio from them: Carl
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks.objectives import simulate
-from mamljax.attacks.observation import Candidate, Knowledge, Observation
-from mamljax.attacks.refusal import refuses_divergence
-from mamljax.attacks.shadows import (
+from mamljax.attacks import base
+from mamljax.attacks.base import (
+  BaseAttack,
+  Candidate,
+  Knowledge,
+  Observation,
+  Requirements,
+  guarded,
+  required,
+)
+from mamljax.attacks.gaussian.likelihood import in_deviations, log_likelihood_ratio
+from mamljax.attacks.gaussian.shadows import (
   AT_ONCE,
   about_mean,
   beyond_rounding,
   draw_shadow,
-  likelihood_ratio,
-  solve_ridged,
 )
-from mamljax.attacks.slot_classes import Prepared, find_classes, learn_classes
-from mamljax.checks import Checked, choice, count, positive
+from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
+from mamljax.attacks.gradients.objectives import simulate
+from mamljax.checks import count, positive
+from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal
 from mamljax.types import Batch
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(Checked):
-  """How many shadows, and how their covariance is inverted.
-
-  Attributes:
-    target: the support set.
-    ways: slots of a task.
-    classes: 'known' if the adversary is told which class each slot holds, or 'unknown': then
-      it infers them from the query images.
-    shadows: support sets that are drawn (a length, so a change of it recompiles).
-    swaps: those in which the candidate takes a place, at most all of them (a length).
-    shrinkage: added to the covariance, in units of its mean variance along the shadows.
-  """
-
-  target: str = dataclasses.field(default='support', metadata=choice('support'))
-  ways: int = dataclasses.field(default=0, metadata=count(0))
-  classes: str = dataclasses.field(default='known', metadata=choice('known', 'unknown'))
-  shadows: int = dataclasses.field(default=300, metadata=count(2))
-  swaps: int = dataclasses.field(default=100, metadata=count(1))
-  shrinkage: float | jax.Array = dataclasses.field(default=0.1, metadata=positive())
-
-
-class Info(NamedTuple):
-  """What the attack saw on its way.
+class Info(base.Info):
+  """Diagnostics of the shadow filter.
 
   Attributes:
     response: d' C^-1 (g - m).
@@ -73,76 +58,94 @@ class Info(NamedTuple):
   classes: jax.Array
 
 
-REQUIRES = {'support': frozenset({'query_set', 'inner_loop', 'references', 'classes'})}
-THRESHOLD = 0.0  # the likelihood ratio's
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShadowMatchedFilter(BaseAttack):
+  """Filter of exact meta-gradients of shadows, for the support set.
 
+  Where the classes of the slots are withheld, they are inferred from the query images.
 
-def prepare(key: jax.Array, knowledge: Knowledge, *, options: Options) -> Prepared:
-  """How classes are told apart, if unknown: shadows depend on the query set of each trial."""
-  del key
-  return learn_classes(knowledge, options.classes)
-
-
-@refuses_divergence
-def score(
-  key: jax.Array,
-  prepared: Prepared,
-  observation: Observation,
-  candidate: Candidate,
-  *,
-  options: Options,
-) -> tuple[jax.Array, Info]:
-  """The log-likelihood ratio in units of its standard deviation, higher for a member.
-
-  The order of the images does not matter to what is expected, but which shadows are drawn
-  depends on it.
-
-  Args:
-    key: a random key, for the shadows.
-    prepared: from `prepare`; its references are class after class.
-    observation: the received gradient, the query set and, if known, the class of each slot.
-    candidate: the image x_0 and its slot.
-    options: how many shadows.
-
-  Returns:
-    A scalar and an `Info`.
-
-  Raises:
-    ValueError: if there are no references, or the classes are not known.
+  Attributes:
+    shadows: support sets that are drawn (a length, so a change of it recompiles).
+    swaps: those in which the candidate takes a place, at most all of them (a length).
+    shrinkage: added to the covariance, in units of its mean variance along the shadows.
   """
-  candidate.check()
-  known, labels = prepared.knowledge, observation.support_labels
-  classes = find_classes(prepared, observation, ways=options.ways)
-  seen = observation._replace(classes=classes)
-  draw = jax.vmap(lambda key: draw_shadow(key, known, seen))
-  shadows = draw(jax.random.split(key, options.shadows))
-  swapped = shadows[: options.swaps].at[:, jnp.argmax(labels == candidate.label)]
 
-  def gradient(images: jax.Array) -> jax.Array:
-    guess = Batch(images, labels)
-    return ravel_pytree(simulate(known, seen, guess, target=options.target))[0]
+  shadows: int = dataclasses.field(default=300, metadata=count(2))
+  swaps: int = dataclasses.field(default=100, metadata=count(1))
+  shrinkage: float | jax.Array = dataclasses.field(default=0.1, metadata=positive())
 
-  at_once = max(1, AT_ONCE // len(labels))
-  without = jax.lax.map(gradient, shadows, batch_size=at_once)
-  with_it = jax.lax.map(gradient, swapped.set(candidate.image), batch_size=at_once)
-  shift = beyond_rounding(with_it - without[: options.swaps], without).mean(axis=0)
-  mean, apart = about_mean(without)
-  received = ravel_pytree(observation.gradient)[0] - mean
-  whitened = whiten_twice(apart, shift, options.shrinkage)
-  ratio, *told = likelihood_ratio(whitened, shift, received)
-  return ratio, Info(*told, classes=classes)
+  requires: ClassVar[Requirements] = {
+    'support': frozenset({'query_set', 'inner_loop', 'references', 'classes'})
+  }
+  optional: ClassVar[Requirements] = {'support': frozenset({'classes'})}
+  threshold: ClassVar[float | None] = 0.0  # the likelihood ratio's
+
+  @property
+  def passes(self) -> int:
+    """Number of shadow tasks, with the candidate and without."""
+    return self.shadows + self.swaps
+
+  def held(self, parameters: int) -> int:
+    """Least number of floats kept: the gradients of shadows."""
+    return self.shadows * parameters
+
+  def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
+    """Learns how classes are told apart, if withheld; shadows depend on each trial."""
+    del key
+    required(self, knowledge)
+    return learn_classes(knowledge)
+
+  @guarded
+  def score(
+    self, key: jax.Array, prepared: Prepared, observation: Observation, candidate: Candidate
+  ) -> tuple[jax.Array, Info]:
+    """Computes the log-likelihood ratio in units of its standard deviation.
+
+    Higher for a member. The order of the images does not matter to what is expected, but which
+    shadows are drawn depends on it.
+
+    Args:
+      key: a random key, for the shadows.
+      prepared: from `prepare`; its references are class after class.
+      observation: the received gradient, the query set and, if known, the class of each slot.
+      candidate: the image x_0 and its slot.
+
+    Returns:
+      A scalar and an `Info`.
+
+    Raises:
+      ValueError: if there are no references, or the classes are not known.
+    """
+    known, labels = prepared.knowledge, observation.support_labels
+    classes = find_classes(prepared, observation)
+    observation = observation._replace(classes=classes)
+    draw = jax.vmap(lambda key: draw_shadow(key, known, observation))
+    shadows = draw(jax.random.split(key, self.shadows))
+    swapped = shadows[: self.swaps].at[:, jnp.argmax(labels == candidate.label)]
+
+    def gradient(images: jax.Array) -> jax.Array:
+      guess = Batch(images, labels)
+      return ravel_pytree(simulate(known, observation, guess, target='support'))[0]
+
+    at_once = max(1, AT_ONCE // len(labels))
+    without = jax.lax.map(gradient, shadows, batch_size=at_once)
+    with_it = jax.lax.map(gradient, swapped.set(candidate.image), batch_size=at_once)
+    signal = beyond_rounding(with_it - without[: self.swaps], without).mean(axis=0)
+    mean, apart = about_mean(without)
+    residual = ravel_pytree(observation.gradient)[0] - mean
+    ratio = log_likelihood_ratio(shrunk(apart, self.shrinkage), signal, residual)
+    info = Info(response=ratio.response, energy=ratio.energy, classes=classes)
+    return in_deviations(ratio), info
 
 
-def whiten_twice(
-  apart: jax.Array, vector: jax.Array, shrinkage: float | jax.Array
-) -> jax.Array:
-  """(C + r I)^-1 v: what C whitens, applied twice.
+def shrunk(apart: jax.Array, shrinkage: float | jax.Array) -> LowRankPlusDiagonal:
+  """The covariance of shadows, with a ridge.
 
   Args:
-    apart: rows about their mean, [shadows, size]; C is their covariance.
-    vector: v, [size].
-    shrinkage: r in units of C's trace over the number of rows.
+    apart: rows about their mean, [shadows, size].
+    shrinkage: the ridge in units of the covariance's trace over the number of rows.
   """
   count = len(apart)
   rows = apart / (count - 1) ** 0.5
-  return solve_ridged(rows, vector, shrinkage * jnp.sum(rows**2) / count)
+  return low_rank_plus_diagonal(rows, shrinkage * jnp.sum(rows**2) / count)

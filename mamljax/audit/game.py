@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from mamljax import checks
-from mamljax.attacks.observation import Candidate, Observation
+from mamljax.attacks.base import Candidate, Observation
 from mamljax.defences import Defence
 from mamljax.learner import Sent, send
 from mamljax.maml import InnerLoop
@@ -160,18 +160,17 @@ def observe(
     inner: the inner loop.
     defence: the learner's defence.
     classes: integers [ways], the class of each slot.
-    requires: the optional fields of the observation that the attack declares: 'query_set',
-      'defence', 'classes'.
+    requires: the optional fields of the observation that the attack requires: 'query_set',
+      'classes'.
   """
   sent = send(key, loss_fn, params, task, inner, defence=defence)
-  return show(sent, task, defence=defence, classes=classes, requires=requires)
+  return show(sent, task, classes=classes, requires=requires)
 
 
 def show(
   sent: Sent,
   task: Task,
   *,
-  defence: Defence,
   classes: jax.Array | None = None,
   requires: frozenset[str] = frozenset(),
 ) -> Observation:
@@ -181,6 +180,5 @@ def show(
     support_labels=task.support.labels,
     query_labels=task.query.labels,
     query_set=task.query if 'query_set' in requires else None,
-    defence=defence if 'defence' in requires else None,
     classes=classes if 'classes' in requires else None,
   )

@@ -27,30 +27,17 @@ it needs the truth.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from mamljax.audit.game import Trial
-from mamljax.checks import Checked, choice
 from mamljax.defences import Defence, Gaussian
 from mamljax.learner import send
 from mamljax.maml import InnerLoop
 from mamljax.types import Batch, LossFn, Params, Task
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(Checked):
-  """The options of the bound.
-
-  Attributes:
-    target: the targeted set, which the candidate may be in.
-  """
-
-  target: str = dataclasses.field(default='query', metadata=choice('query', 'support'))
 
 
 class Info(NamedTuple):
@@ -63,47 +50,96 @@ class Info(NamedTuple):
   separation: jax.Array
 
 
-REQUIRES = {'query': frozenset({'truth'}), 'support': frozenset({'truth'})}
-THRESHOLD = 0.0
-
 _CERTAIN = 1e6  # standard deviations; decisions are certain long before
 
 
-def score(
-  key: jax.Array,
-  loss_fn: LossFn,
-  params: Params,
-  trial: Trial,
-  inner: InnerLoop,
-  *,
-  defence: Defence,
-  options: Options,
-) -> tuple[jax.Array, Info]:
-  """The log-likelihood ratio of member and non-member, above 0 for a member.
+class Bound(Protocol):
+  """A bound of every attack, which is told the truth and therefore is none.
 
-  Args:
-    key: a random key, for noise that is drawn anew: it is not that of the gradient sent.
-    loss_fn: the task's loss.
-    params: the meta-knowledge w.
-    trial: a trial of the local game with non-members of the candidate's class; for others the
-      class alone could decide.
-    inner: the inner loop.
-    defence: the learner's defence, of Gaussian noise.
-    options: the targeted set.
-
-  Returns:
-    A scalar, NaN where an adaptation or a gradient diverges, and its diagnostics.
+  Attributes:
+    targets: the sets that a candidate may be in.
+    threshold: the score above which a candidate is a member, where that is known beforehand.
   """
-  key_defence, key_noise = jax.random.split(key)
-  tasks = hypotheses(trial, target=options.target)
-  bounds = [
-    *_on_images(trial, getattr(defence, options.target)),
-    *_on_adaptation(loss_fn, params, tasks, inner, defence, options.target),
-    _on_sent(key_defence, loss_fn, params, tasks, inner, defence),
-  ]
-  separation = jnp.min(jnp.stack(bounds))
-  mean = jnp.where(trial.member, 0.5, -0.5) * separation**2
-  return mean + separation * jax.random.normal(key_noise), Info(separation)
+
+  targets: ClassVar[frozenset[str]]
+  threshold: ClassVar[float | None]
+
+  def score(
+    self,
+    key: jax.Array,
+    loss_fn: LossFn,
+    params: Params,
+    trial: Trial,
+    inner: InnerLoop,
+    *,
+    defence: Defence,
+    target: str,
+  ) -> tuple[jax.Array, Any]:
+    """Scores one trial, higher for a member.
+
+    Args:
+      key: a random key.
+      loss_fn: the task's loss.
+      params: the meta-knowledge w.
+      trial: a trial of the local game, the truth included.
+      inner: the inner loop.
+      defence: the learner's defence.
+      target: the set that the candidate may be in.
+
+    Returns:
+      A scalar and diagnostics.
+    """
+    ...
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LikelihoodRatio:
+  """Likelihood-ratio test given everything but membership."""
+
+  targets: ClassVar[frozenset[str]] = frozenset({'query', 'support'})
+  threshold: ClassVar[float | None] = 0.0
+
+  def score(
+    self,
+    key: jax.Array,
+    loss_fn: LossFn,
+    params: Params,
+    trial: Trial,
+    inner: InnerLoop,
+    *,
+    defence: Defence,
+    target: str,
+  ) -> tuple[jax.Array, Info]:
+    """Computes the log-likelihood ratio of member and non-member, above 0 for a member.
+
+    Args:
+      key: a random key, for noise that is drawn anew: it is not that of the gradient sent.
+      loss_fn: the task's loss.
+      params: the meta-knowledge w.
+      trial: a trial of the local game with non-members of the candidate's class; for others the
+        class alone could decide.
+      inner: the inner loop.
+      defence: the learner's defence, of Gaussian noise.
+      target: the set that the candidate may be in.
+
+    Returns:
+      A scalar, NaN where an adaptation or a gradient diverges, and its diagnostics.
+    """
+    key_defence, key_noise = jax.random.split(key)
+    tasks = hypotheses(trial, target=target)
+    bounds = [
+      *_on_images(trial, getattr(defence, target)),
+      *_on_adaptation(loss_fn, params, tasks, inner, defence, target),
+      _on_sent(key_defence, loss_fn, params, tasks, inner, defence),
+    ]
+    separation = jnp.min(jnp.stack(bounds))
+    mean = jnp.where(trial.member, 0.5, -0.5) * separation**2
+    return mean + separation * jax.random.normal(key_noise), Info(separation)
+
+
+# Bounds by name: played in the place of an attack.
+BOUNDS: dict[str, type[Bound]] = {'likelihood_ratio': LikelihoodRatio}
 
 
 def hypotheses(trial: Trial, *, target: str) -> tuple[Task, Task]:

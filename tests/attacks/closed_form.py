@@ -1,7 +1,7 @@
 """Trials of the attacks that do not iterate: real digits and a small network with biases."""
 
+import dataclasses
 import functools
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -9,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from mamljax.attacks import (
+  Attack,
   Candidate,
+  CurvatureFilter,
   Knowledge,
+  MatchedFilter,
+  NoiseFilter,
   Observation,
-  curvature_filter,
-  matched_filter,
-  noise_filter,
 )
+from mamljax.attacks.base import name_of
 from mamljax.audit.game import observe
 from mamljax.data import load_dataset
 from mamljax.defences import Defence
@@ -48,17 +50,24 @@ def references() -> Pool:
   return Pool(images.reshape(-1, 28, 28, 1), starts, jnp.full(10, REFERENCES))
 
 
-def knowledge(*, order: int = 2, steps: int = 1) -> Knowledge:
+def game_on(target: str) -> dict[str, Any]:
+  """The fields of a `Knowledge` that say what is sought."""
+  return {'target': target, 'ways': WAYS, 'shots': SHOTS}
+
+
+def knowledge(target: str = 'query', *, order: int = 2, steps: int = 1) -> Knowledge:
   """Of all attacks together; each looks at what it requires."""
-  return Knowledge(loss_fn, params(), InnerLoop(steps, 0.1, order), references())
+  inner, game = InnerLoop(steps, 0.1, order), game_on(target)
+  return Knowledge(loss_fn, params(), inner, references(), **game)
 
 
 @functools.cache
-def convolutional() -> Knowledge:
+def convolutional(target: str = 'query') -> Knowledge:
   """The same of a small convolutional network: fewer parameters than images."""
   network = make_network('conv4', ways=WAYS, filters=8, initialization='pytorch')
   weights = init_params(jax.random.key(0), network, (28, 28, 1))
-  return Knowledge(CrossEntropy(network), weights, InnerLoop(1, 0.1), references())
+  inner, game = InnerLoop(1, 0.1), game_on(target)
+  return Knowledge(CrossEntropy(network), weights, inner, references(), **game)
 
 
 @functools.cache
@@ -139,73 +148,69 @@ def told(target: str, order: int = 2, steps: int = 1) -> Observation:
   return seen(*trials(target), knowledge(order=order, steps=steps))
 
 
-def told_by(module: ModuleType, target: str) -> Observation:
+def told_by(kind: type[Attack], target: str) -> Observation:
   """What is seen of the network that an attack is tried on."""
-  return seen(*trials(target), known_to(module))
+  return seen(*trials(target), known_to(kind, 'query'))  # whatever is asked of it
 
 
-def known_to(module: ModuleType) -> Knowledge:
+def known_to(
+  kind: type[Attack], target: str, withheld: frozenset[str] = frozenset()
+) -> Knowledge:
   """Filters whiten, for which they need more references than they keep numbers."""
-  whitens = module in (matched_filter, noise_filter, curvature_filter)
-  return convolutional() if whitens else knowledge()
+  whitens = kind in (MatchedFilter, NoiseFilter, CurvatureFilter)
+  known = convolutional(target) if whitens else knowledge(target)
+  return dataclasses.replace(known, withheld=withheld)
 
 
-@functools.partial(jax.jit, static_argnames='module')
+@jax.jit
 def scores(
-  module: ModuleType,
-  known: Knowledge,
-  observations: Observation,
-  candidates: Candidate,
-  options: Any,
+  attack: Attack, known: Knowledge, observations: Observation, candidates: Candidate
 ) -> Any:
   """Scores and Info of all trials."""
-  traced.append(module.__name__)
-  prepared = module.prepare(jax.random.key(1), known, options=options)
+  traced.append(name_of(attack))
+  prepared = attack.prepare(jax.random.key(1), known)
 
   def one(observation: Observation, candidate: Candidate) -> Any:
-    return module.score(jax.random.key(2), prepared, observation, candidate, options=options)
+    return attack.score(jax.random.key(2), prepared, observation, candidate)
 
   return jax.vmap(one)(observations, candidates)
 
 
-def alone(
-  module: ModuleType, known: Knowledge, seen: Observation, candidate: Candidate, options: Any
-) -> Any:
+def alone(attack: Attack, known: Knowledge, seen: Observation, candidate: Candidate) -> Any:
   """Score and Info of a single trial, not compiled."""
-  prepared = module.prepare(jax.random.key(1), known, options=options)
-  return module.score(jax.random.key(2), prepared, seen, candidate, options=options)
+  prepared = attack.prepare(jax.random.key(1), known)
+  return attack.score(jax.random.key(2), prepared, seen, candidate)
 
 
 traced: list[str] = []  # the attack of each compilation of `scores`
 
 
-def options_of(module: ModuleType, target: str, **chosen: Any) -> Any:
-  """Options small enough for a test, of those that the attack has."""
-  small = {
-    'ways': WAYS,
-    'shots': SHOTS,
-    'directions': 64,
-    'sketch': 512,
-    'ridge': 0.01,
-    'shadows': 60,
-    'swaps': 20,
-  } | chosen
-  has = module.Options.__dataclass_fields__
-  return module.Options(target=target, **{k: v for k, v in small.items() if k in has})
+def small(kind: type[Attack], **chosen: Any) -> Any:
+  """An attack with options small enough for a test, of those that it has."""
+  least = {'directions': 64, 'sketch': 512, 'ridge': 0.01, 'shadows': 60, 'swaps': 20} | chosen
+  build: Any = kind
+  has = {field.name for field in dataclasses.fields(build)}
+  return build(**{name: value for name, value in least.items() if name in has})
 
 
 @functools.cache
-def as_told(module: ModuleType, target: str) -> Any:
+def as_told(kind: type[Attack], target: str) -> Any:
   """Scores and Info of the played trials as they are, which several tests look at."""
-  return played(module, target, told_by(module, target))
+  return played(kind, target, told_by(kind, target))
 
 
-def played(module: ModuleType, target: str, observation: Any = None, **chosen: Any) -> Any:
+def played(
+  kind: type[Attack],
+  target: str,
+  observation: Any = None,
+  withheld: frozenset[str] = frozenset(),
+  **chosen: Any,
+) -> Any:
   """Scores and Info of the played trials, in NumPy."""
-  if observation is None and not chosen:
-    return as_told(module, target)
+  if observation is None and not chosen and not withheld:
+    return as_told(kind, target)
   candidates = trials(target)[0].candidate
-  options = options_of(module, target, **chosen)
-  observation = told_by(module, target) if observation is None else observation
-  found = scores(module, known_to(module), observation, candidates, options)
+  observation = told_by(kind, target) if observation is None else observation
+  known = known_to(kind, target, withheld)
+  found = scores(small(kind, **chosen), known, observation, candidates)
   return jax.tree.map(np.asarray, found)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mamljax.attacks import Knowledge, Observation, reconstruction
+from mamljax.attacks import Knowledge, Observation, Reconstruction
 from mamljax.audit.game import observe
 from mamljax.defences import Defence
 from mamljax.maml import InnerLoop
@@ -29,23 +29,24 @@ def noise(seed: int) -> jax.Array:
   return jnp.asarray(np.random.default_rng(seed).uniform(size=(SIZE, *SHAPE)), jnp.float32)
 
 
-def knowledge() -> Knowledge:
+def knowledge(target: str = 'query') -> Knowledge:
   """He's initial weights, some biases and a small inner step."""
   random, pixels = np.random.default_rng(0), int(np.prod(SHAPE))
   kernel = random.normal(size=(pixels, WAYS)) * np.sqrt(2 / pixels)
   layer = {'kernel': kernel, 'bias': random.normal(size=WAYS) / 3}
   params = {'Dense_0': jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), layer)}
-  return Knowledge(CrossEntropy(Linear(WAYS)), params, InnerLoop(1, 0.01))
+  loss_fn, inner = CrossEntropy(Linear(WAYS)), InnerLoop(1, 0.01)
+  return Knowledge(loss_fn, params, inner, target=target, ways=WAYS)
 
 
-def observed(labels: jax.Array, known: Knowledge, *, target: str) -> Observation:
+def observed(labels: jax.Array, known: Knowledge) -> Observation:
   """What the adversary sees of a task whose targeted set has these labels.
 
   The images of the targeted set are `noise(1)`, those of the other `noise(2)`.
   """
   targeted = Batch(noise(1), labels)
   other = Batch(noise(2), jnp.arange(SIZE) % WAYS)
-  task = Task(other, targeted) if target == 'query' else Task(targeted, other)
+  task = Task(other, targeted) if known.target == 'query' else Task(targeted, other)
   assert known.inner is not None
   return observe(
     jax.random.key(0),
@@ -54,5 +55,5 @@ def observed(labels: jax.Array, known: Knowledge, *, target: str) -> Observation
     task,
     known.inner,
     defence=Defence(),
-    requires=reconstruction.REQUIRES[target],
+    requires=Reconstruction.requires[known.target],
   )

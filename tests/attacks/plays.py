@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from mamljax.attacks import Candidate, Knowledge, Observation, reconstruction
+from mamljax.attacks import Candidate, Info, Knowledge, Observation, Reconstruction
 from mamljax.audit.game import observe
 from mamljax.data import load_dataset
 from mamljax.defences import Defence
@@ -17,7 +17,7 @@ from mamljax.types import Batch, Params, Task
 
 WAYS, HIDDEN, TRIALS = 2, 64, 64
 MEMBERS = np.arange(TRIALS) % 2 == 0
-OPTIONS = reconstruction.Options(iterations=60, tv_weight=1e-3)
+ATTACK = Reconstruction(iterations=60, tv_weight=1e-3)
 
 
 class Play(NamedTuple):
@@ -39,14 +39,14 @@ def loss_fn(params: Params, batch: Batch, /) -> jax.Array:
 
 
 @functools.cache
-def knowledge() -> Knowledge:
+def knowledge(target: str = 'query') -> Knowledge:
   """A network with He's initial weights, and one inner step."""
   first, second = jax.random.split(jax.random.key(0))
   params = {
     'first': jax.random.normal(first, (784, HIDDEN)) * (2 / 784) ** 0.5,
     'second': jax.random.normal(second, (HIDDEN, WAYS)) * (2 / HIDDEN) ** 0.5,
   }
-  return Knowledge(loss_fn, params, InnerLoop(1, 0.1))
+  return Knowledge(loss_fn, params, InnerLoop(1, 0.1), target=target, ways=WAYS)
 
 
 def draw(seed: int, members: np.ndarray, *, target: str) -> Play:
@@ -64,8 +64,8 @@ def draw(seed: int, members: np.ndarray, *, target: str) -> Play:
   return Play(task, candidate, jnp.asarray(members))
 
 
-@functools.partial(jax.jit, static_argnames='target')
-def observed(trials: Play, known: Knowledge, *, target: str) -> Observation:
+@jax.jit
+def observed(trials: Play, known: Knowledge) -> Observation:
   """What the adversary sees of each trial."""
 
   def one(trial: Play) -> Observation:
@@ -77,7 +77,7 @@ def observed(trials: Play, known: Knowledge, *, target: str) -> Observation:
       trial.task,
       known.inner,
       defence=Defence(),
-      requires=reconstruction.REQUIRES[target],
+      requires=ATTACK.requires[known.target],
     )
 
   return jax.vmap(one)(trials)
@@ -89,14 +89,14 @@ def attack(
   known: Knowledge,
   observations: Observation,
   candidates: Candidate,
-  options: reconstruction.Options,
-) -> tuple[jax.Array, reconstruction.Info]:
+  chosen: Reconstruction,
+) -> tuple[jax.Array, Info]:
   """The score of every trial, and what the attack saw on its way."""
-  traced.append(options.target)
-  prepared = reconstruction.prepare(key, known, options=options)
+  traced.append(known.target)
+  prepared = chosen.prepare(key, known)
 
   def one(trial: tuple[jax.Array, Observation, Candidate]):
-    return reconstruction.score(trial[0], prepared, *trial[1:], options=options)
+    return chosen.score(trial[0], prepared, *trial[1:])
 
   keys = jax.random.split(key, len(candidates.label))
   return jax.lax.map(one, (keys, observations, candidates), batch_size=8)
@@ -106,4 +106,4 @@ def attack(
 def played(target: str) -> tuple[Play, Observation]:
   """`TRIALS` trials, every other one with a member, and what was seen of them."""
   trials = draw(8, MEMBERS, target=target)
-  return trials, observed(trials, knowledge(), target=target)
+  return trials, observed(trials, knowledge(target))

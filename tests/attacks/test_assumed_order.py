@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from mamljax.attacks import Knowledge, Observation
-from mamljax.attacks.objectives import objective, simulate
+from mamljax.attacks.gradients.objectives import objective, simulate
 from mamljax.defences import Defence
 from mamljax.learner import send_gradient
 from mamljax.maml import InnerLoop

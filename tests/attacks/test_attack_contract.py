@@ -1,29 +1,37 @@
-"""Every attack has the same public names, and none can reach what it is to guess."""
+"""Every attack keeps the contract where types do not check it, and none can reach the truth."""
 
-import ast
 import dataclasses
-import inspect
 import typing
-from pathlib import Path
-from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mamljax.attacks import ATTACKS, NEEDS, Candidate, Knowledge, Observation
-from mamljax.attacks.observation import Pool
+from mamljax.attacks import (
+  ATTACKS,
+  BaseAttack,
+  Candidate,
+  Info,
+  Knowledge,
+  NoiseFilter,
+  Observation,
+  PatchSpace,
+  Reconstruction,
+  ResidualFilter,
+  RowSpace,
+)
+from mamljax.attacks.base import Requirements, guarded, inapplicable, name_of, required, tell
 from mamljax.audit.game import Trial
 from mamljax.defences import Defence, Gaussian
+from mamljax.errors import InputError
 from mamljax.maml import InnerLoop
 from mamljax.networks import CrossEntropy, init_params, make_network
-from mamljax.types import Batch, Task
-from tests.attacks.plays import MEMBERS, OPTIONS, attack, knowledge, observed, played
+from mamljax.types import Batch, Pool, Task
+from tests.attacks.plays import ATTACK, MEMBERS, attack, knowledge, observed, played
 
-NAMES = ['Options', 'Info', 'REQUIRES', 'THRESHOLD', 'prepare', 'score']
-ALL = [pytest.param(module, id=name) for name, module in ATTACKS.items()]
 KEY = jax.random.key(3)
+KINDS: dict[str, typing.Any] = {**ATTACKS}
 
 
 def types_within(kind: typing.Any) -> set[typing.Any]:
@@ -34,46 +42,31 @@ def types_within(kind: typing.Any) -> set[typing.Any]:
   return {kind}.union(*map(types_within, parts))
 
 
-def public_names(module: ModuleType) -> list[str]:
-  """What a module itself defines, in the order written."""
-  names = []
-  for node in ast.parse(Path(str(module.__file__)).read_text()).body:
-    match node:
-      case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
-        names.append(name)
-      case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-        names.append(name)
-  return [name for name in names if not name.startswith('_')]
-
-
 @pytest.mark.parametrize('name', ATTACKS)
-def test_an_attack_is_known_by_its_files_name(name):
+def test_an_attack_is_known_by_its_class(name):
   """The names on the command line lead a reader to the code."""
-  assert ATTACKS[name].__name__ == f'mamljax.attacks.{name}'
+  assert name_of(ATTACKS[name]) == name
 
 
-@pytest.mark.parametrize('module', ALL)
-def test_every_attack_has_the_same_names_in_the_same_order(module):
-  """Who has read one attack has read the shape of all; others are private."""
-  assert [name for name in public_names(module) if name in NAMES] == NAMES
+@pytest.mark.parametrize('kind', KINDS.values(), ids=KINDS)
+def test_an_attack_is_a_frozen_pytree_of_its_options(kind):
+  """Real numbers are leaves: were they static, a sweep would compile at each value."""
+  assert set(kind.requires) <= {'query', 'support'}
+  made = kind()
+  fields = {field.name: field for field in dataclasses.fields(made)}
+  leaves = {name for name, field in fields.items() if 'static' not in field.metadata}
+  assert len(jax.tree.leaves(made)) == len(leaves)
+  assert all(type(getattr(made, name)) is float for name in leaves)
+  assert not {'target', 'ways', 'shots', 'classes', 'query_set'} & {*fields}
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    made.requires = {}
 
 
-@pytest.mark.parametrize('module', ALL)
-def test_what_an_attack_is_given(module):
-  """Stages of other arguments could not be run by the same runner, or would be told more."""
-  prepare, score = (inspect.signature(getattr(module, name)) for name in NAMES[-2:])
-  assert list(prepare.parameters) == ['key', 'knowledge', 'options']
-  assert prepare.parameters['options'].kind is inspect.Parameter.KEYWORD_ONLY
-  expected = ['key', 'prepared', 'observation', 'candidate', 'options']
-  assert list(score.parameters) == expected
-  assert score.parameters['options'].kind is inspect.Parameter.KEYWORD_ONLY
-
-
-@pytest.mark.parametrize('module', ALL)
-def test_what_an_attack_is_given_holds_no_truth(module):
+@pytest.mark.parametrize('kind', KINDS.values(), ids=KINDS)
+def test_what_an_attack_is_given_holds_no_truth(kind):
   """A Task or a Trial among its arguments, however deep, would let it look up the answer."""
   given = set()
-  for function in (module.prepare, module.score):
+  for function in (kind.prepare, kind.score):
     hints = typing.get_type_hints(function)
     given |= set().union(*(types_within(hints[name]) for name in hints if name != 'return'))
   assert {Knowledge, Observation, Candidate} <= given
@@ -81,17 +74,76 @@ def test_what_an_attack_is_given_holds_no_truth(module):
   assert not {Task, Trial} & given
 
 
-@pytest.mark.parametrize('module', ALL)
-def test_what_an_attack_requires_is_declared_for_each_target(module):
-  """An undeclared need would be met with None in the middle of a sweep."""
-  assert set(module.REQUIRES) <= {'query', 'support'}
-  assert all(needs <= NEEDS for needs in module.REQUIRES.values())
-
-
 def test_an_observation_holds_no_images_but_the_query_set():
   """A field for the support set would be an invitation."""
-  fields = ('gradient', 'support_labels', 'query_labels', 'query_set', 'defence', 'classes')
+  fields = ('gradient', 'support_labels', 'query_labels', 'query_set', 'classes')
   assert Observation._fields == fields
+
+
+def test_an_attack_is_told_what_it_requires_and_no_more():
+  """What it need not know it could use all the same, or be prepared anew for each of it."""
+  pool = Pool(jnp.zeros((4, 2, 2, 1), jnp.uint8), jnp.arange(2) * 2, jnp.full(2, 2))
+  everything = dataclasses.replace(
+    knowledge(), references=pool, defence=Defence(), shots=2, ways=2
+  )
+  told = tell(NoiseFilter(), everything)
+  assert told == dataclasses.replace(everything, inner=None)
+  told = tell(RowSpace(), everything)
+  bare = {'inner': None, 'references': None, 'defence': None, 'shots': 0}
+  assert told == dataclasses.replace(everything, **bare)
+
+
+@pytest.mark.parametrize('name', ATTACKS)
+@pytest.mark.parametrize('target', ['query', 'support'])
+@pytest.mark.parametrize('missing', ['classes', 'query_set'])
+def test_what_is_withheld_is_not_required_or_the_attack_refuses(name, target, missing):
+  """A silent fallback would be a weaker attack under the same name."""
+  made = ATTACKS[name]()
+  if target not in made.requires:
+    return
+  known = Knowledge(
+    lambda params, batch: jnp.zeros(()), {}, target=target, withheld=frozenset({missing})
+  )
+  refused = missing in made.requires[target] - made.optional.get(target, frozenset())
+  if not refused:
+    assert missing not in required(made, known)
+    return
+  for ask in (lambda: required(made, known), lambda: made.prepare(KEY, known)):
+    with pytest.raises(InputError, match=f"'{name}' on the {target} .* without {missing}, "):
+      ask()
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Brightness(BaseAttack):
+  """An attack of a user's own, in no registry."""
+
+  scale: float | jax.Array = 1.0
+
+  requires: typing.ClassVar[Requirements] = {'query': frozenset()}
+
+  @guarded
+  def score(self, key, prepared, observation, candidate):
+    del key, prepared, observation
+    return self.scale * candidate.image.mean(), Info()
+
+
+def test_why_an_attack_does_not_apply():
+  """A grid of all attacks must leave out what cannot be, and say why, before it computes."""
+  shape, small = (12, 12, 1), (8, 8, 1)
+  network = make_network('conv4', ways=2, filters=2)
+  params = jax.eval_shape(lambda key: init_params(key, network, shape), KEY)
+  known = Knowledge(CrossEntropy(network), params, ways=2)
+  assert inapplicable(Brightness(), known, shape) is None
+  assert inapplicable(Reconstruction(), known, shape) is None
+  assert 'at least 11 x 11 pixels' in (inapplicable(Reconstruction(), known, small) or '')
+  assert inapplicable(Reconstruction(judge='mse'), known, small) is None
+  assert 'first layer is fully' in (inapplicable(RowSpace(), known, shape) or '')
+  assert 'without references' in (inapplicable(PatchSpace(), known, shape) or '')
+  support = dataclasses.replace(known, target='support')
+  assert "no target 'support'" in (inapplicable(Brightness(), support, shape) or '')
+  blind = dataclasses.replace(known, withheld=frozenset({'classes'}))
+  assert 'without classes' in (inapplicable(ResidualFilter(), blind, shape) or '')
 
 
 @pytest.mark.parametrize('target', ['query', 'support'])
@@ -101,7 +153,7 @@ def test_what_is_not_in_the_gradient_is_not_in_the_score(target):
   A network of zeros that does not adapt sends the same gradient whatever its images are: the
   truth is then nowhere to be had but by a leak around the gradient.
   """
-  known = knowledge()
+  known = knowledge(target)
   assert known.inner is not None
   blind = dataclasses.replace(
     known,
@@ -114,9 +166,8 @@ def test_what_is_not_in_the_gradient_is_not_in_the_score(target):
   if target == 'support':  # whose attack is shown the query set
     other = other._replace(query=trials.task.query)
   traded = trials._replace(task=other, member=trials.member[order])
-  options = dataclasses.replace(OPTIONS, target=target)
   before, after = (
-    attack(KEY, blind, observed(told, blind, target=target), trials.candidate, options)[0]
+    attack(KEY, blind, observed(told, blind), trials.candidate, ATTACK)[0]
     for told in (trials, traded)
   )
   assert not np.array_equal(trials.task.support.images, traded.task.support.images)
@@ -128,30 +179,28 @@ def test_what_is_not_in_the_gradient_is_not_in_the_score(target):
 )
 def test_arrays_for_rates_and_noise_are_any_attacks(name, double):
   """Five attacks failed in a scan on bfloat16 parameters with float32 rates, one under x64."""
-  module = ATTACKS[name]
+  kind = KINDS[name]
   with jax.enable_x64(double):
     network, number = make_network('mlp', ways=2), jnp.float32(0.1)
     shapes = jax.eval_shape(lambda key: init_params(key, network, (12, 12, 1)), KEY)
     params = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.bfloat16), shapes)
     pool = Pool(jnp.zeros((12, 12, 12, 1), jnp.uint8), jnp.arange(2) * 6, jnp.full(2, 6))
     defence = Defence(*(Gaussian(number, number) for _ in range(4)))
-    known = Knowledge(CrossEntropy(network), params, InnerLoop(1, number), pool, defence)
+    loss_fn, inner = CrossEntropy(network), InnerLoop(1, number)
     image, labels = jnp.full((12, 12, 1), jnp.float32(0.5)), jnp.arange(2)
     query = Batch(jnp.stack([image, image]), labels)
-    seen = Observation(params, labels, labels, query, defence, labels)
-    sizes = {n: 2 for n in ('ways', 'shots', 'shadows', 'iterations') if n in fields(module)}
-    floats = {n: number for n, kind in fields(module).items() if kind not in (int, str)}
-    options = [module.Options(target=t, **sizes, **floats) for t in module.REQUIRES]
+    seen = Observation(params, labels, labels, query, labels)
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    sizes = {name: 2 for name in ('shadows', 'iterations') if name in types}
+    floats = {name: number for name, kind in types.items() if kind not in (int, str)}
 
-    def play(known, seen, candidate, options):
-      prepared = module.prepare(KEY, known, options=options)
-      return module.score(KEY, prepared, seen, candidate, options=options)[0]
+    def play(known, seen, candidate, made):
+      prepared = made.prepare(KEY, known)
+      return made.score(KEY, prepared, seen, candidate)[0]
 
-    for each in options:
-      told = jax.eval_shape(play, known, seen, Candidate(image, labels[0]), each)
+    for target in kind.requires:
+      game = {'target': target, 'ways': 2, 'shots': 2}
+      known = Knowledge(loss_fn, params, inner, pool, defence, **game)
+      candidate, made = Candidate(image, labels[0]), kind(**sizes, **floats)
+      told = jax.eval_shape(play, known, seen, candidate, made)
       assert told.shape == ()
-
-
-def fields(module: ModuleType) -> dict[str, typing.Any]:
-  """The options of an attack and their types."""
-  return {field.name: field.type for field in dataclasses.fields(module.Options)}

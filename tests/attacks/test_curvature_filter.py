@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks import Knowledge, Observation, curvature_filter
+from mamljax.attacks import CurvatureFilter, Knowledge, Observation
 from mamljax.attacks.curvature_filter import _query_gradient, _Term
-from mamljax.attacks.shadows import draw_shadow, slot_references, solve_ridged
+from mamljax.attacks.gaussian.shadows import draw_shadow, slot_references
 from mamljax.errors import InputError
+from mamljax.linear_algebra import low_rank_plus_diagonal
 from mamljax.maml import InnerLoop, adapt, meta_gradient
 from mamljax.types import Task
 from tests.attacks.closed_form import (
   alone,
   knowledge,
-  options_of,
   played,
+  small,
   told,
   told_by,
   trials,
@@ -29,7 +30,7 @@ from tests.attacks.plays import WAYS
 def first_trial() -> tuple[Knowledge, Task, Observation]:
   """What is known, the task, and what is seen of it, of the first trial."""
   one = jax.tree.map(lambda leaf: leaf[0], (trials('support')[0].task, told('support')))
-  return knowledge(), *one
+  return knowledge('support'), *one
 
 
 def test_the_gradient_is_the_query_gradient_and_a_term_for_each_image():
@@ -77,38 +78,35 @@ def test_a_covariance_of_more_rows_than_columns_is_inverted_too():
   rows, vector = random.normal(size=(9, 4)), random.normal(size=4)
   expected = np.linalg.solve(rows.T @ rows + 0.5 * np.eye(4), vector)
   with jax.enable_x64(True):
-    found = solve_ridged(jnp.asarray(rows), jnp.asarray(vector), 0.5)
+    found = low_rank_plus_diagonal(jnp.asarray(rows), 0.5).solve(jnp.asarray(vector))
   np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_the_order_of_the_query_images_does_not_matter():
   """A set has none: a score that moved would be reading the protocol, not the data."""
-  seen = told_by(curvature_filter, 'support')
+  seen = told_by(CurvatureFilter, 'support')
   turned = jax.tree.map(lambda leaf: leaf[:, ::-1], seen.query_set)
   turned = seen._replace(query_set=turned, query_labels=turned.labels)
-  before = played(curvature_filter, 'support')[0]
-  after = played(curvature_filter, 'support', turned)[0]
+  before = played(CurvatureFilter, 'support')[0]
+  after = played(CurvatureFilter, 'support', turned)[0]
   np.testing.assert_allclose(after, before, rtol=2e-2, atol=5e-2)
 
 
 @pytest.mark.parametrize('inner', [InnerLoop(5, 0.1), InnerLoop(1, 0.1, order=1)])
 def test_inner_loops_without_such_terms_are_refused(inner):
   """They would be scored by a model that is not theirs, and look protected."""
-  known = dataclasses.replace(knowledge(), inner=inner)
+  known = dataclasses.replace(knowledge('support'), inner=inner)
   with pytest.raises(InputError, match=r'needs one inner step of order 2.*shadow_matched'):
-    curvature_filter.prepare(
-      jax.random.key(0), known, options=options_of(curvature_filter, 'support')
-    )
+    small(CurvatureFilter).prepare(jax.random.key(0), known)
 
 
 def test_what_is_not_known_is_named():
   """Without the query set or the inner loop there is no query gradient to imitate."""
   known, _, seen = first_trial()
   one = jax.tree.map(lambda leaf: leaf[0], trials('support')[0].candidate)
-  options = options_of(curvature_filter, 'support')
   for lacking in (
     (known, seen._replace(query_set=None)),
     (dataclasses.replace(known, inner=None), seen),
   ):
     with pytest.raises(ValueError, match='without the query set and the inner loop'):
-      alone(curvature_filter, *lacking, one, options)
+      alone(small(CurvatureFilter), *lacking, one)

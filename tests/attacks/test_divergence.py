@@ -6,7 +6,6 @@ nothing: every attack has a score.
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any
 
 import flax.linen as nn
@@ -17,33 +16,36 @@ import pytest
 
 from mamljax.attacks import (
   ATTACKS,
+  Attack,
+  BaseAttack,
   Candidate,
+  CurvatureFilter,
+  Info,
   Knowledge,
+  Loss,
+  MatchedFilter,
   Observation,
-  curvature_filter,
-  loss,
-  matched_filter,
-  patch_space,
-  residual_filter,
-  row_space,
-  shadow_matched_filter,
+  PatchSpace,
+  ResidualFilter,
+  RowSpace,
+  ShadowMatchedFilter,
 )
-from mamljax.attacks.observation import Pool
-from mamljax.attacks.recovery import recover_images
-from mamljax.attacks.references import make_whitener
-from mamljax.attacks.refusal import refuses_divergence
-from mamljax.attacks.shadows import about_mean, likelihood_ratio, solve_ridged
-from mamljax.attacks.sketches import make_sketch
+from mamljax.attacks.base import guarded
+from mamljax.attacks.gaussian.likelihood import in_deviations, log_likelihood_ratio
+from mamljax.attacks.gaussian.shadows import about_mean
+from mamljax.attacks.gaussian.sketches import make_sketch
 from mamljax.audit.game import observe
 from mamljax.defences import Defence
 from mamljax.errors import InputError
+from mamljax.linear_algebra import low_rank_plus_diagonal, make_whitener
 from mamljax.maml import InnerLoop
 from mamljax.networks import CrossEntropy, init_params
-from mamljax.types import Batch, Task
+from mamljax.recovery import recover_images
+from mamljax.types import Batch, Pool, Task
 
 WAYS, CLASSES, EACH, SHAPE = 2, 3, 2, (11, 11, 1)
-SMALL = {'ways': WAYS, 'shadows': 2, 'swaps': 2, 'sketch': 16, 'neighbours': 2}
-BY_SHADOWS = [shadow_matched_filter, curvature_filter, residual_filter]
+SMALL = {'shadows': 2, 'swaps': 2, 'sketch': 16, 'neighbours': 2}
+BY_SHADOWS = [ShadowMatchedFilter, CurvatureFilter, ResidualFilter]
 
 
 class Tiny(nn.Module):
@@ -58,20 +60,21 @@ class Tiny(nn.Module):
 LOSS = CrossEntropy(Tiny())
 
 
-def options_of(module: ModuleType, target: str, **chosen: Any) -> Any:
-  """Options of an attack that cost next to nothing."""
-  has = module.Options.__dataclass_fields__
-  small = {name: value for name, value in SMALL.items() if name in has}
-  return module.Options(target=target, **small | chosen)
+def small(kind: Any, **chosen: Any) -> Any:
+  """An attack with options that cost next to nothing."""
+  has = {field.name for field in dataclasses.fields(kind)}
+  least = {name: value for name, value in SMALL.items() if name in has}
+  return kind(**least | chosen)
 
 
 @functools.cache
-def knowledge(steps: int = 1, rate: float = 0.1) -> Knowledge:
+def knowledge(target: str = 'query', steps: int = 1, rate: float = 0.1) -> Knowledge:
   """Of all attacks together, of a network of random weights and two images of noise a class."""
   params = init_params(jax.random.key(0), LOSS.network, SHAPE)
   pixels = np.random.default_rng(0).integers(0, 256, (CLASSES * EACH, *SHAPE), np.uint8)
   pool = Pool(jnp.asarray(pixels), jnp.arange(CLASSES) * EACH, jnp.full(CLASSES, EACH))
-  return Knowledge(LOSS, params, InnerLoop(steps, rate), pool, Defence())
+  inner = InnerLoop(steps, rate)
+  return Knowledge(LOSS, params, inner, pool, Defence(), target=target, ways=WAYS)
 
 
 @functools.cache
@@ -82,17 +85,15 @@ def played() -> tuple[Task, Candidate]:
   return task, Candidate(images[4], labels[1])
 
 
-@functools.partial(jax.jit, static_argnames='module')
-def run(
-  module: ModuleType, known: Knowledge, seen: Observation, candidate: Candidate, options: Any
-) -> jax.Array:
-  prepared = module.prepare(jax.random.key(2), known, options=options)
-  return module.score(jax.random.key(3), prepared, seen, candidate, options=options)[0]
+@jax.jit
+def run(attack: Attack, known: Knowledge, seen: Observation, candidate: Candidate) -> jax.Array:
+  prepared = attack.prepare(jax.random.key(2), known)
+  return attack.score(jax.random.key(3), prepared, seen, candidate)[0]
 
 
 @jax.jit
 def send(known: Knowledge, task: Task) -> Observation:
-  needs = frozenset({'query_set', 'classes', 'defence'})
+  needs = frozenset({'query_set', 'classes'})
   told = {'defence': Defence(), 'classes': jnp.arange(WAYS), 'requires': needs}
   assert known.inner is not None
   return observe(jax.random.key(4), known.loss_fn, known.params, task, known.inner, **told)
@@ -103,9 +104,9 @@ def see(known: Knowledge) -> Observation:
   return send(known, played()[0])
 
 
-def scored(module: ModuleType, target: str, known: Knowledge, seen: Observation) -> float:
+def scored(kind: type[Attack], known: Knowledge, seen: Observation) -> float:
   """The score of the candidate."""
-  return float(run(module, known, seen, played()[1], options_of(module, target)))
+  return float(run(small(kind), known, seen, played()[1]))
 
 
 def broken(tree: Any, bad: float) -> Any:
@@ -115,46 +116,52 @@ def broken(tree: Any, bad: float) -> Any:
   return jax.tree.unflatten(jax.tree.structure(tree), leaves)
 
 
-@pytest.mark.parametrize('module', [row_space, patch_space, loss])
-def test_a_gradient_or_model_that_is_not_finite_was_called_private(module):
+@pytest.mark.parametrize('kind', [RowSpace, PatchSpace, Loss])
+def test_a_gradient_or_model_that_is_not_finite_was_called_private(kind):
   """One number of the last layer is enough. Columns that overflowed were replaced by 0, and
   `loss` never looked at the gradient.
   """
   known = knowledge()
   seen = see(known)
-  assert np.isfinite(scored(module, 'query', known, seen))
+  assert np.isfinite(scored(kind, known, seen))
   for bad in (jnp.nan, jnp.inf, -jnp.inf):
     diverged = seen._replace(gradient=broken(seen.gradient, bad))
-    assert np.isnan(scored(module, 'query', known, diverged))
+    assert np.isnan(scored(kind, known, diverged))
   model = dataclasses.replace(known, params=broken(known.params, jnp.nan))
-  assert np.isnan(scored(module, 'query', model, seen))
+  assert np.isnan(scored(kind, model, seen))
 
 
 @pytest.mark.parametrize('name', ATTACKS)
 def test_every_attack_refuses_what_diverged(name):
   """Its score is that of the one wrapper, whose word the next test takes."""
-  assert ATTACKS[name].score.__code__ is refuses_divergence(loss.score).__code__
+  score: Any = ATTACKS[name].score
+  assert score.__code__ is guarded(score).__code__
 
 
 def test_whatever_an_attack_says_of_what_diverged_is_no_decision():
   """Of w, or of the gradient, wherever its knowledge is kept; what is finite stays."""
 
-  @refuses_divergence
-  def score(key, prepared, observation, candidate, *, options):
-    return jnp.float32(7), options
-
   known = knowledge()
-  seen = see(known)
+  seen, candidate = see(known), played()[1]
   kept = make_kept(known)
   bad = dataclasses.replace(known, params=broken(known.params, jnp.inf))
   off = seen._replace(gradient=broken(seen.gradient, jnp.nan))
   said = [
-    score(None, prepared, observed, None, options='info')
+    Seven().score(jax.random.key(0), prepared, observed, candidate)
     for prepared, observed in ((known, seen), (kept, seen), (bad, seen), (known, off))
   ]
   np.testing.assert_array_equal([found for found, _ in said], [7, 7, np.nan, np.nan])
-  assert {info for _, info in said} == {'info'}
-  assert np.isnan(score(None, make_kept(bad), seen, None, options=0)[0])
+  assert {info for _, info in said} == {Info()}
+  assert np.isnan(Seven().score(jax.random.key(0), make_kept(bad), seen, candidate)[0])
+
+
+class Seven(BaseAttack):
+  """An attack that always says the same."""
+
+  @guarded
+  def score(self, key, prepared, observation, candidate):
+    del key, prepared, observation, candidate
+    return jnp.float32(7), Info()
 
 
 def make_kept(known: Knowledge) -> Any:
@@ -173,24 +180,23 @@ def test_nothing_is_read_off_a_gradient_that_is_not_finite():
   np.testing.assert_array_equal(found.silent, 0)
 
 
-@pytest.mark.parametrize('module', [shadow_matched_filter, curvature_filter])
-def test_two_shadows_or_no_adaptation_ended_in_not_finite(module):
+@pytest.mark.parametrize('kind', [ShadowMatchedFilter, CurvatureFilter])
+def test_two_shadows_or_no_adaptation_ended_in_not_finite(kind):
   """Two shadows of two images may be alike, and without adaptation all are: nothing varies, and
   nothing is said. (`residual_filter`, slow to compile, has its own.)
   """
-  assert np.isfinite(scored(module, 'support', knowledge(), see(knowledge())))
-  still = knowledge(rate=0.0)
-  assert scored(module, 'support', still, see(still)) == 0
+  known = knowledge('support')
+  assert np.isfinite(scored(kind, known, see(known)))
+  still = knowledge('support', rate=0.0)
+  assert scored(kind, still, see(still)) == 0
 
 
 def test_no_inner_step_was_refused_by_the_curvature_filter():
   """It is a natural baseline: no curvature bends the gradient."""
-  still = knowledge(steps=0)
-  assert scored(curvature_filter, 'support', still, see(still)) == 0
+  still = knowledge('support', steps=0)
+  assert scored(CurvatureFilter, still, see(still)) == 0
   with pytest.raises(InputError, match='one inner step of order 2, not 2'):
-    curvature_filter.prepare(
-      jax.random.key(0), knowledge(steps=2), options=options_of(curvature_filter, 'support')
-    )
+    small(CurvatureFilter).prepare(jax.random.key(0), knowledge('support', steps=2))
 
 
 def test_equal_rows_do_not_vary():
@@ -216,10 +222,11 @@ def test_a_system_without_a_ridge_is_singular_and_one_of_nothing_says_nothing():
     jnp.asarray(random.normal(size=size), jnp.float32) for size in ((3, 8), 8, 8)
   )
   for matrix, ridge, found in ((0 * rows, 0.0, 0), (rows, 0.0, np.nan), (rows, np.inf, np.nan)):
-    whitened = solve_ridged(matrix, signal, ridge)
-    np.testing.assert_array_equal(likelihood_ratio(whitened, signal, received)[0], found)
-  whitened = solve_ridged(rows, signal, 0.1)
-  assert np.isfinite(likelihood_ratio(whitened, signal, received)[0])
+    covariance = low_rank_plus_diagonal(matrix, ridge)
+    ratio = log_likelihood_ratio(covariance, signal, received)
+    np.testing.assert_array_equal(in_deviations(ratio), found)
+  covariance = low_rank_plus_diagonal(rows, 0.1)
+  assert np.isfinite(log_likelihood_ratio(covariance, signal, received).value)
 
 
 def test_deviations_that_overflow_made_a_sketch_of_zeros():
@@ -228,19 +235,18 @@ def test_deviations_that_overflow_made_a_sketch_of_zeros():
   assert np.isnan(sketch(jnp.ones(3))).all()
 
 
-@pytest.mark.parametrize('module', BY_SHADOWS)
+@pytest.mark.parametrize('kind', BY_SHADOWS)
 @pytest.mark.parametrize('value', [0, 0.0, -0.1, np.float32(0), np.nan])
-def test_a_shrinkage_of_zero_made_every_score_nan(module, value):
+def test_a_shrinkage_of_zero_made_every_score_nan(kind, value):
   """A covariance of fewer shadows than numbers is singular: refused by name."""
   with pytest.raises(InputError, match='shrinkage must be more than 0, not'):
-    options_of(module, 'support', shrinkage=value)
+    small(kind, shrinkage=value)
 
 
-@pytest.mark.parametrize('module', [matched_filter, patch_space])
-def test_a_ridge_of_zero_is_refused_where_references_are_too_few(module):
+@pytest.mark.parametrize('kind', [MatchedFilter, PatchSpace])
+def test_a_ridge_of_zero_is_refused_where_references_are_too_few(kind):
   """Found out by a trial, every score would be NaN."""
-  options = options_of(module, 'query', ridge=0.0)
-  prepare = functools.partial(module.prepare, jax.random.key(0), options=options)
+  prepare = functools.partial(small(kind, ridge=0.0).prepare, jax.random.key(0))
   with pytest.raises(InputError, match='ridge must be more than 0, not 0'):
     jax.eval_shape(prepare, knowledge())
 

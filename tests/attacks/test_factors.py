@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from experiments.benchmarking.flops import count_flops
 from mamljax.attacks import Knowledge, Observation
-from mamljax.attacks.factors import dense_outputs, factor_gradient, squared_norm, vdot
-from mamljax.attacks.objectives import objective
+from mamljax.attacks.gradients.factors import dense_outputs, factor_gradient, squared_norm, vdot
+from mamljax.attacks.gradients.objectives import objective
 from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.types import Batch, LossFn, Params
 

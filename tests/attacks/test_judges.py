@@ -14,8 +14,8 @@ from mamljax.attacks.reconstruction import JUDGES, Info
 from mamljax.audit.metrics import auc
 from mamljax.types import Batch, Params
 from tests.attacks.plays import (
+  ATTACK,
   MEMBERS,
-  OPTIONS,
   TRIALS,
   attack,
   knowledge,
@@ -31,8 +31,8 @@ LEAST = {'query': 0.9, 'support': 0.75}  # of the AUC, as for the paper's judge
 def attacked(target: str, judge: str, observation: Observation | None = None):
   """Scores and Info of the played trials."""
   trials, seen = played(target)
-  options = dataclasses.replace(OPTIONS, target=target, judge=judge)
-  said = attack(KEY, knowledge(), observation or seen, trials.candidate, options)
+  chosen = dataclasses.replace(ATTACK, judge=judge)
+  said = attack(KEY, knowledge(target), observation or seen, trials.candidate, chosen)
   return jax.tree.map(np.asarray, said)
 
 
@@ -68,9 +68,9 @@ def test_a_member_in_the_place_of_a_non_member_leaves_less_of_the_objective(targ
   (trials, seen), places = others, np.arange(np.sum(~MEMBERS))
   label = trials.candidate.label
   members = Candidate(getattr(trials.task, target).images[places, label], label)
-  options = dataclasses.replace(OPTIONS, target=target, judge='residual', learning_rate=0.01)
+  chosen = dataclasses.replace(ATTACK, judge='residual', learning_rate=0.01)
   other, planted = (
-    attack(KEY, knowledge(), seen, candidates, options)[0]
+    attack(KEY, knowledge(target), seen, candidates, chosen)[0]
     for candidates in (trials.candidate, members)
   )
   assert np.mean(planted > other) > 0.8
@@ -116,7 +116,7 @@ def test_the_residual_is_what_is_left_of_the_objective(target):
   cosines = (expected * received).sum(axis=1) / norms
   steps = [np.abs(np.diff(info.images.astype(float), axis=axis)) for axis in (2, 3)]
   variation = sum(step.mean(axis=(1, 2, 3, 4)) for step in steps)
-  left = 1 - cosines + float(OPTIONS.tv_weight) * variation
+  left = 1 - cosines + float(ATTACK.tv_weight) * variation
   np.testing.assert_allclose(scores, -left, atol=2e-6)
   assert np.abs(info.losses[:, -1] - left).max() > 1e-5
 

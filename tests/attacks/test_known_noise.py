@@ -8,18 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mamljax.attacks import curvature_filter, noise_filter
-from mamljax.attacks.known_noise import DRAWS, draws, hooks, variance_sent, without_mean
-from mamljax.attacks.shadows import solve_ridged
-from mamljax.attacks.sketches import make_sketch
+from mamljax.attacks import CurvatureFilter, NoiseFilter
+from mamljax.attacks.gaussian.known_noise import (
+  DRAWS,
+  draws,
+  hooks,
+  variance_sent,
+  without_mean,
+)
+from mamljax.attacks.gaussian.sketches import make_sketch
 from mamljax.audit.metrics import auc
 from mamljax.defences import Defence, Gaussian
+from mamljax.linear_algebra import low_rank_plus_diagonal
 from tests.attacks.closed_form import (
   MEMBERS,
   convolutional,
-  options_of,
   scores,
   seen_defended,
+  small,
   trials,
 )
 
@@ -39,10 +45,9 @@ def seen(name: str):
 
 def found(name: str, defence: Defence | None) -> float:
   """The AUC of who believes in a defence against learners that have that of this name."""
-  known = dataclasses.replace(convolutional(), defence=defence)
+  known = dataclasses.replace(convolutional('support'), defence=defence)
   candidates = trials('support')[0].candidate
-  options = options_of(curvature_filter, 'support')
-  told = scores(curvature_filter, known, seen(name), candidates, options)[0]
+  told = scores(small(CurvatureFilter), known, seen(name), candidates)[0]
   area = auc(np.asarray(told), MEMBERS)
   assert area is not None
   return area
@@ -73,17 +78,17 @@ def test_what_a_defence_does_where_it_does_nothing():
   assert variance_sent(known) == 0
 
 
-@pytest.mark.parametrize('module', [noise_filter, curvature_filter])
-def test_the_mean_of_noise_that_is_sent_is_taken_off(module):
+@pytest.mark.parametrize('kind', [NoiseFilter, CurvatureFilter])
+def test_the_mean_of_noise_that_is_sent_is_taken_off(kind):
   """Published, it hides nothing: the scores are those of noise around zero."""
-  (target,) = module.REQUIRES
+  (target,) = kind.requires
   candidates, both = trials(target)[0].candidate, []
   for mean in (0.0, 0.5):
     defence = Defence(outgoing=Gaussian(jnp.float32(3e-5), jnp.float32(mean)))
-    known = dataclasses.replace(convolutional(), defence=defence)
+    known = dataclasses.replace(convolutional(target), defence=defence)
     requires = frozenset({'classes', 'query_set'})
     told = seen_defended(defence, target=target, requires=requires)
-    both.append(scores(module, known, told, candidates, options_of(module, target))[0])
+    both.append(scores(small(kind), known, told, candidates)[0])
   assert np.std(both[0]) > 0
   np.testing.assert_allclose(both[0], both[1], atol=0.05 * float(np.std(both[0])))
 
@@ -109,5 +114,6 @@ def test_each_number_has_a_ridge_of_its_own():
   ridge = random.uniform(0.1, 2, size=9)
   expected = np.linalg.solve(rows.T @ rows + np.diag(ridge), vectors.T).T
   with jax.enable_x64(True):
-    solved = solve_ridged(*map(jnp.asarray, (rows, vectors, ridge)))
+    rows, vectors, ridge = map(jnp.asarray, (rows, vectors, ridge))
+    solved = low_rank_plus_diagonal(rows, ridge).solve(vectors)
   np.testing.assert_allclose(solved, expected, rtol=1e-9)

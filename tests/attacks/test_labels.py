@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mamljax.attacks import Candidate, reconstruction
-from mamljax.attacks.labels import infer_labels
-from mamljax.attacks.objectives import simulate
+from mamljax.attacks import Candidate, Reconstruction
+from mamljax.attacks.gradients.labels import infer_labels
+from mamljax.attacks.gradients.objectives import simulate
+from mamljax.attacks.reconstruction import LABELS
 from mamljax.maml import InnerLoop
 from mamljax.types import Batch
 from tests.attacks import plays
@@ -34,10 +35,10 @@ def inferred(
 ) -> jax.Array:
   """The labels inferred from the gradients of sets of these labels, one by one."""
   params = jax.tree.map(lambda leaf: weights * leaf, knowledge().params)
-  known = dataclasses.replace(knowledge(), params=params, inner=inner)
+  known = dataclasses.replace(knowledge(target), params=params, inner=inner)
 
   def one(labels: jax.Array) -> jax.Array:
-    seen = observed(labels, known, target=target)
+    seen = observed(labels, known)
     told = functools.partial(simulate, known, seen, target=target)
     return infer_labels(guess, seen.gradient, told, ways=WAYS)
 
@@ -82,22 +83,19 @@ def test_a_network_without_an_output_layer_is_refused():
   """Labels read off some other parameter would be noise with an accuracy beside it."""
   trials, seen = plays.played('query')
   first = jax.tree.map(lambda leaf: leaf[0], (seen, trials.candidate))
-  options = dataclasses.replace(plays.OPTIONS, labels='inferred', ways=plays.WAYS)
+  chosen = dataclasses.replace(plays.ATTACK, labels='inferred')
   with pytest.raises(ValueError, match='no output layer among first, second: none is named'):
-    reconstruction.score(KEY, plays.knowledge(), *first, options=options)
+    chosen.score(KEY, plays.knowledge(), *first)
 
 
 @functools.partial(jax.jit, static_argnames='target')
 def attacked(made_of: jax.Array, label: jax.Array, *, target: str):
   """Score and Info of the attack that knows the labels and of the one that infers them."""
-  known = knowledge()
-  seen, candidate = observed(made_of, known, target=target), Candidate(noise(1)[0], label)
-  options = reconstruction.Options(target=target, iterations=4, ways=WAYS)
+  known = knowledge(target)
+  seen, candidate = observed(made_of, known), Candidate(noise(1)[0], label)
   return [
-    reconstruction.score(
-      KEY, known, seen, candidate, options=dataclasses.replace(options, labels=labels)
-    )
-    for labels in reconstruction.LABELS
+    Reconstruction(iterations=4, labels=labels).score(KEY, known, seen, candidate)
+    for labels in LABELS
   ]
 
 
@@ -109,6 +107,8 @@ def test_the_attack_with_rightly_inferred_labels_is_the_one_that_knew(target):
   )
   np.testing.assert_array_equal(info.labels, BALANCED)
   np.testing.assert_array_equal(info_inferred.labels, BALANCED)
+  np.testing.assert_array_equal(info_inferred.inferred_labels, BALANCED)
+  assert info.inferred_labels is None
   np.testing.assert_allclose(score_inferred, score, atol=1e-6)
   np.testing.assert_allclose(info_inferred.images, info.images, atol=1e-6)
 

@@ -6,7 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-from mamljax.attacks.layers import layer_gradient, layer_inputs, visit_layers, widest_layer
+from mamljax.attacks.gradients.layers import (
+  layer_gradient,
+  layer_inputs,
+  visit_layers,
+  widest_layer,
+)
 from mamljax.errors import InputError
 from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.types import Batch

@@ -10,14 +10,14 @@ import pytest
 from flax import nnx
 from flax.core import FrozenDict
 
-from mamljax.attacks import Candidate, Knowledge, Observation, patch_space, row_space
-from mamljax.attacks.factors import dense_outputs
-from mamljax.attacks.labels import infer_labels
-from mamljax.attacks.layers import layer_gradient
-from mamljax.attacks.names import by_path
-from mamljax.attacks.objectives import objective
-from mamljax.attacks.recovery import recover_images
+from mamljax.attacks import Candidate, Knowledge, Observation, PatchSpace, RowSpace
+from mamljax.attacks.gradients.factors import dense_outputs
+from mamljax.attacks.gradients.labels import infer_labels
+from mamljax.attacks.gradients.layers import layer_gradient
+from mamljax.attacks.gradients.names import by_path
+from mamljax.attacks.gradients.objectives import objective
 from mamljax.errors import InputError
+from mamljax.recovery import recover_images
 from mamljax.types import Batch, Pool
 
 KERNEL, BIAS = jnp.ones((4, 8)), jnp.ones(8)
@@ -50,9 +50,7 @@ def observation(params) -> Observation:
 def test_row_space_and_recovery_name_what_they_cannot_read(params, said):
   """An AttributeError of a list said nothing of what would have been right."""
   with pytest.raises(InputError, match=f"^attack 'row_space' .*'kernel' and 'bias'.*{said}"):
-    row_space.prepare(
-      jax.random.key(0), Knowledge(loss_fn, params), options=row_space.Options()
-    )
+    RowSpace().prepare(jax.random.key(0), Knowledge(loss_fn, params))
   with pytest.raises(InputError, match=f'^the recovery of images .*{said}'):
     recover_images(jax.random.key(0), DENSE, params, (2, 2, 1), count=2)
   with pytest.raises(InputError, match=f'^the recovery of images .*{said}'):
@@ -63,11 +61,11 @@ def test_row_space_and_recovery_name_what_they_cannot_read(params, said):
 
 def test_names_of_other_libraries_are_told():
   """Haiku's layers hold 'w' and 'b': there is a layer of all pixels, by another name."""
-  known, options = Knowledge(loss_fn, HAIKU), row_space.Options()
-  prepared = row_space.prepare(jax.random.key(0), known, options=options)
+  attack, known = RowSpace(), Knowledge(loss_fn, HAIKU)
+  prepared = attack.prepare(jax.random.key(0), known)
   candidate = Candidate(IMAGES[0], jnp.array(0))
   with pytest.raises(InputError, match=r"all 4 pixels .*'kernel', of those named mlp/~/linear"):
-    row_space.score(jax.random.key(0), prepared, observation(HAIKU), candidate, options=options)
+    attack.score(jax.random.key(0), prepared, observation(HAIKU), candidate)
   with pytest.raises(InputError, match='no output layer among mlp/~/linear_0/b, mlp'):
     infer_labels(IMAGES, HAIKU, lambda _: HAIKU, ways=2)
 
@@ -88,7 +86,7 @@ def test_a_layer_that_is_not_among_the_parameters_is_named():
   np.testing.assert_array_equal(layer_gradient(FrozenDict(DENSE), ('Dense_0',)), KERNEL)
   known = Knowledge(loss_fn, [KERNEL], references=pool())
   with pytest.raises(InputError, match='no layer of the network'):
-    patch_space.prepare(jax.random.key(0), known, options=patch_space.Options())
+    PatchSpace().prepare(jax.random.key(0), known)
 
 
 def test_a_dense_network_of_frozen_parameters_still_has_factors():

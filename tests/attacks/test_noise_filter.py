@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks import noise_filter
+from mamljax.attacks import Candidate, NoiseFilter
 from mamljax.audit.metrics import auc
 from mamljax.defences import Defence, Gaussian
 from mamljax.types import Batch
@@ -18,10 +18,10 @@ from tests.attacks.closed_form import (
   MEMBERS,
   TRIALS,
   convolutional,
-  options_of,
   references,
   scores,
   seen_defended,
+  small,
   trials,
 )
 
@@ -46,8 +46,7 @@ def seen(name: str):
 def score(defence, observations):
   """What who believes in a defence makes of them."""
   candidates = trials('query')[0].candidate
-  options = options_of(noise_filter, 'query')
-  found = scores(noise_filter, knowledge(defence), observations, candidates, options)
+  found = scores(small(NoiseFilter), knowledge(defence), observations, candidates)
   return np.asarray(found[0])
 
 
@@ -87,7 +86,8 @@ def noise_task():
     images=jnp.asarray(images), starts=starts, counts=jnp.full(10, EACH, jnp.int32)
   )
   defence = Defence(outgoing=Gaussian(jnp.float32(0.1)))
-  return dataclasses.replace(linear.knowledge(), references=public, defence=defence), images
+  known = dataclasses.replace(linear.knowledge(), references=public, defence=defence, shots=2)
+  return known, images
 
 
 def dense(known, images):
@@ -106,14 +106,12 @@ def test_the_ratio_is_that_of_the_covariance_written_down():
   """An oracle in NumPy, double precision: with all directions kept nothing is approximate."""
   known, images = noise_task()
   size = ravel_pytree(known.params)[0].size
-  options = noise_filter.Options(ways=linear.WAYS, shots=2, directions=size)
-  prepared = noise_filter.prepare(jax.random.key(0), known, options=options)
+  attack = NoiseFilter(directions=size)
+  prepared = attack.prepare(jax.random.key(0), known)
   classes, labels = jnp.array([4, 1, 7]), jnp.arange(6) % 3
-  observation = linear.observed(labels, known, target='query')._replace(classes=classes)
-  candidate = noise_filter.Candidate(linear.noise(1)[2], labels[2])
-  found, info = noise_filter.score(
-    jax.random.key(1), prepared, observation, candidate, options=options
-  )
+  observation = linear.observed(labels, known)._replace(classes=classes)
+  candidate = Candidate(linear.noise(1)[2], labels[2])
+  found, info = attack.score(jax.random.key(1), prepared, observation, candidate)
 
   gradients = dense(known, images)
   means = gradients.mean(axis=1)
@@ -141,25 +139,21 @@ def test_noise_of_unknown_size_is_refused():
     return value
 
   known = dataclasses.replace(noise_task()[0], defence=Defence(outgoing=hook))
-  options = noise_filter.Options(ways=linear.WAYS, shots=2, directions=4)
   with pytest.raises(TypeError, match='the strength of function noise is not known'):
-    noise_filter.prepare(jax.random.key(0), known, options=options)
+    NoiseFilter(directions=4).prepare(jax.random.key(0), known)
 
 
 def test_the_classes_and_references_must_be_known():
   """In words, not as an index out of bounds."""
   known, _ = noise_task()
-  options = noise_filter.Options(ways=linear.WAYS, shots=2, directions=4)
+  attack, key = NoiseFilter(directions=4), jax.random.key(0)
   with pytest.raises(ValueError, match='references'):
-    noise_filter.prepare(
-      jax.random.key(0), dataclasses.replace(known, references=None), options=options
-    )
-  prepared = noise_filter.prepare(jax.random.key(0), known, options=options)
+    attack.prepare(key, dataclasses.replace(known, references=None))
+  prepared = attack.prepare(key, known)
   labels = jnp.arange(6) % 3
-  observation = linear.observed(labels, known, target='query')
-  candidate = noise_filter.Candidate(linear.noise(1)[0], labels[0])
-  sizeless = dataclasses.replace(options, shots=0)
+  observation = linear.observed(labels, known)
+  candidate = Candidate(linear.noise(1)[0], labels[0])
   with pytest.raises(ValueError, match='ways and shots'):
-    noise_filter.prepare(jax.random.key(0), known, options=sizeless)
+    attack.prepare(key, dataclasses.replace(known, shots=0))
   with pytest.raises(ValueError, match='classes'):
-    noise_filter.score(jax.random.key(1), prepared, observation, candidate, options=options)
+    attack.score(key, prepared, observation, candidate)

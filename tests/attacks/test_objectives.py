@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from mamljax.attacks import Knowledge, Observation
-from mamljax.attacks.objectives import cosine_similarity, objective
+from mamljax.attacks.gradients.objectives import cosine_similarity, objective
 from mamljax.maml import InnerLoop
 from mamljax.types import Batch, Params
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from sklearn.covariance import EmpiricalCovariance
 
-from experiments.config.attacks import required
-from mamljax.attacks import Knowledge, Observation, patch_space
-from mamljax.attacks.layers import layer_gradient, layer_inputs
-from mamljax.attacks.patch_space import _outside
+from mamljax.attacks import Knowledge, Observation, PatchSpace
+from mamljax.attacks.base import required
+from mamljax.attacks.gradients.layers import layer_gradient, layer_inputs
+from mamljax.attacks.patch_space import Prepared, _outside
 from mamljax.audit.metrics import auc
 from mamljax.errors import InputError
 from mamljax.maml import InnerLoop
@@ -43,26 +43,20 @@ def observed(target: str, **loop: Any) -> Observation:
   return seen(*trials(target), known(**loop))
 
 
-@functools.partial(jax.jit, static_argnames=('target', 'query_set'))
-def attack(
-  prepared: Any, observations: Any, candidates: Any, target: str, query_set: str
-) -> Any:
+@jax.jit
+def attack(prepared: Prepared, observations: Any, candidates: Any) -> Any:
   """Scores and Info of some trials."""
-  options = patch_space.Options(target=target, query_set=query_set)
 
   def one(observation: Any, candidate: Any) -> Any:
-    return patch_space.score(
-      jax.random.key(0), prepared, observation, candidate, options=options
-    )
+    return PatchSpace().score(jax.random.key(0), prepared, observation, candidate)
 
   return jax.vmap(one)(observations, candidates)
 
 
 @functools.cache
-def prepared(activation: str = 'relu') -> patch_space.Prepared:
-  """What public images tell of the network, whatever its inner loop."""
-  options = patch_space.Options()
-  prepare = jax.jit(lambda told: patch_space.prepare(jax.random.key(0), told, options=options))
+def prepared(activation: str = 'relu') -> Prepared:
+  """What public images tell of the network, whatever its inner loop and the target."""
+  prepare = jax.jit(functools.partial(PatchSpace().prepare, jax.random.key(0)))
   return prepare(known(activation=activation))
 
 
@@ -75,7 +69,10 @@ def scored(
 ) -> Any:
   """The same in NumPy, of the played candidates if no others are given."""
   candidates = trials(target)[0].candidate if candidates is None else candidates
-  found = attack(prepared(activation), observations, candidates, target, query_set)
+  withheld = frozenset({'query_set'} if query_set == 'unknown' else ())
+  told = prepared(activation)
+  knowledge = dataclasses.replace(told.knowledge, target=target, withheld=withheld)
+  found = attack(told._replace(knowledge=knowledge), observations, candidates)
   return jax.tree.map(np.asarray, found)
 
 
@@ -214,19 +211,17 @@ def test_an_image_of_which_nothing_is_left_is_no_member():
 
 def test_what_cannot_be_compared_is_named():
   """A network without such layers, or an adversary without public images."""
-  options = patch_space.Options()
   with pytest.raises(InputError, match='no layer of the network'):
-    patch_space.prepare(jax.random.key(0), knowledge(), options=options)
+    PatchSpace().prepare(jax.random.key(0), knowledge())
   alone = dataclasses.replace(known(), references=None)
   with pytest.raises(ValueError, match='without references'):
-    patch_space.prepare(jax.random.key(0), alone, options=options)
+    PatchSpace().prepare(jax.random.key(0), alone)
 
 
 def test_what_is_unknown_is_not_told():
   """Who does not know the query set must not find it in the observation."""
-  needs = [
-    required('patch_space', patch_space.Options(target='support', query_set=known))
-    for known in ('known', 'unknown')
-  ]
+  sought = dataclasses.replace(known(), target='support')
+  blind = dataclasses.replace(sought, withheld=frozenset({'query_set'}))
+  needs = [required(PatchSpace(), told) for told in (sought, blind)]
   assert needs[0] - needs[1] == {'query_set'}
   assert 'references' in needs[1]

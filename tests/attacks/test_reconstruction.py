@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mamljax.attacks import Observation, reconstruction
+from mamljax.attacks import Observation
 from mamljax.audit.metrics import auc
 from mamljax.images import ssim
 from tests.attacks.plays import (
+  ATTACK,
   MEMBERS,
-  OPTIONS,
   TRIALS,
   WAYS,
   attack,
@@ -36,8 +36,8 @@ def baseline(target: str):
 def attacked(target: str, observation: Observation | None = None, **options: Any) -> Any:
   """The same with other observations or options, in NumPy."""
   trials, seen = played(target)
-  chosen = dataclasses.replace(OPTIONS, target=target, **options)
-  said = attack(KEY, knowledge(), observation or seen, trials.candidate, chosen)
+  chosen = dataclasses.replace(ATTACK, **options)
+  said = attack(KEY, knowledge(target), observation or seen, trials.candidate, chosen)
   return jax.tree.map(np.asarray, said)
 
 
@@ -66,7 +66,7 @@ def test_the_gradient_of_another_task_says_nothing(target):
 def test_the_objective_falls_and_the_images_stay_images(target):
   """An optimiser that climbs, or leaves [0, 1], does not solve equation 9 or 10."""
   _, info = baseline(target)
-  assert info.losses.shape == (TRIALS, OPTIONS.iterations)
+  assert info.losses.shape == (TRIALS, ATTACK.iterations)
   first, last = info.losses[:, 0], info.losses[:, -1]
   assert np.mean(last < first) > 0.9  # a signed step may also overshoot
   assert last.mean() < first.mean() / 2
@@ -149,7 +149,7 @@ def test_scores_are_repeatable_and_depend_on_the_key():
   scores, _ = baseline('query')
   np.testing.assert_array_equal(scores, attacked('query')[0])
   trials, seen = played('query')
-  other, _ = attack(jax.random.key(1), knowledge(), seen, trials.candidate, OPTIONS)
+  other, _ = attack(jax.random.key(1), knowledge(), seen, trials.candidate, ATTACK)
   assert not np.array_equal(scores, other)
 
 
@@ -157,6 +157,5 @@ def test_the_support_attack_says_what_it_lacks():
   """Without the query set it could only guess; a silent guess would be a weaker attack."""
   trials, seen = played('query')
   blind = jax.tree.map(lambda leaf: leaf[0], (seen, trials.candidate))
-  options = dataclasses.replace(OPTIONS, target='support')
   with pytest.raises(ValueError, match='without the query set'):
-    reconstruction.score(KEY, knowledge(), *blind, options=options)
+    ATTACK.score(KEY, knowledge('support'), *blind)

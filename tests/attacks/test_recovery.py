@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mamljax import Batch, InnerLoop, Task, meta_gradient
-from mamljax.attacks.recovery import recover_images
 from mamljax.data import load_dataset
 from mamljax.errors import InputError
+from mamljax.recovery import recover_images
 
 WAYS, WIDTH, SHAPE = 3, 128, (28, 28, 1)
 recover = jax.jit(recover_images, static_argnames=('shape', 'count', 'samples'))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mamljax.attacks import residual_filter
+from mamljax.attacks import ResidualFilter
 from mamljax.attacks.residual_filter import _pull_back, _unit_errors
 from mamljax.audit.metrics import auc
 from mamljax.maml import InnerLoop, adapt, meta_gradient
@@ -18,9 +18,9 @@ from tests.attacks.closed_form import (
   MEMBERS,
   alone,
   knowledge,
-  options_of,
   scores,
   seen,
+  small,
   told,
   trials,
 )
@@ -59,13 +59,11 @@ FEW = 32  # trials: each asks for hundreds of gradients
 @functools.cache
 def scored(target: str, rate: float, shift: int = 0) -> Any:
   """Scores and Info of the first trials, each seeing the gradient of one `shift` further on."""
-  known = dataclasses.replace(knowledge(), inner=InnerLoop(1, rate))
+  known = dataclasses.replace(knowledge(target), inner=InnerLoop(1, rate))
   play, classes = jax.tree.map(lambda leaf: leaf[:FEW], trials(target))
   rolled = jax.tree.map(lambda leaf: jnp.roll(leaf, shift, axis=0), seen(play, classes, known))
-  options = options_of(residual_filter, target, shadows=40, sketch=1024)
-  return jax.tree.map(
-    np.asarray, scores(residual_filter, known, rolled, play.candidate, options)
-  )
+  attack = small(ResidualFilter, shadows=40, sketch=1024)
+  return jax.tree.map(np.asarray, scores(attack, known, rolled, play.candidate))
 
 
 # Of so few shadows the query attack needs a small step: it does not know the support set.
@@ -117,10 +115,9 @@ def test_a_member_moves_the_gradient_as_far_as_expected():
 
 def test_what_is_not_known_is_named():
   """Shadows cannot be drawn, or adapt, without what the attack says that it requires."""
-  known = knowledge()
+  known = knowledge('support')
   one = jax.tree.map(lambda leaf: leaf[0], (told('support'), trials('support')[0].candidate))
   seen, candidate = one
-  options = options_of(residual_filter, 'support')
   for lacking, said in (
     ((known, seen._replace(query_set=None)), 'query set not known|without the query set'),
     ((dataclasses.replace(known, inner=None), seen), 'without the inner loop'),
@@ -128,4 +125,4 @@ def test_what_is_not_known_is_named():
     ((known, seen._replace(classes=None)), 'classes of slots are not told'),
   ):
     with pytest.raises(ValueError, match=said):
-      alone(residual_filter, *lacking, candidate, options)
+      alone(small(ResidualFilter), *lacking, candidate)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mamljax.attacks import Candidate, reconstruction
+from mamljax.attacks import Candidate, Reconstruction
 from mamljax.images import ssim
 from tests.attacks.linear import SIZE, WAYS, knowledge, noise, observed
 
@@ -19,14 +19,14 @@ KEYS = 8  # attacks, half of them with a member
 def played(restarts: int):
   """Scores and Infos of the same attacks with so many first guesses."""
   known = knowledge()
-  seen = observed(jnp.arange(SIZE) % WAYS, known, target='query')
-  options = reconstruction.Options(iterations=6, restarts=restarts)
+  seen = observed(jnp.arange(SIZE) % WAYS, known)
+  chosen = Reconstruction(iterations=6, restarts=restarts)
 
   @jax.jit
   def attack(keys: jax.Array, images: jax.Array):
     def one(key, image):
       candidate = Candidate(image, jnp.array(0))
-      return reconstruction.score(key, known, seen, candidate, options=options)
+      return chosen.score(key, known, seen, candidate)
 
     return jax.lax.map(lambda drawn: one(*drawn), (keys, images))
 

@@ -12,13 +12,14 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.kernel_ridge import KernelRidge
 
 from mamljax.attacks import (
+  CurvatureFilter,
   Knowledge,
   Observation,
-  curvature_filter,
-  residual_filter,
-  shadow_matched_filter,
+  ResidualFilter,
+  ShadowMatchedFilter,
 )
-from mamljax.attacks.slot_classes import Prepared, assign, find_classes, learn_classes
+from mamljax.attacks.base import name_of
+from mamljax.attacks.gaussian.slot_classes import Prepared, assign, find_classes, learn_classes
 from mamljax.audit.metrics import auc
 from mamljax.data import load_dataset
 from mamljax.errors import InputError
@@ -26,18 +27,19 @@ from mamljax.types import Batch, Pool
 from tests.attacks.closed_form import (
   MEMBERS,
   known_to,
-  options_of,
   played,
   scores,
+  small,
   told_by,
   trials,
 )
 from tests.attacks.plays import loss_fn
 
 CLASSES, EACH, TASKS = 10, 160, 50
+WITHHELD = frozenset({'classes'})
 FILTERS = [
-  pytest.param(module, id=module.__name__.rpartition('.')[2])
-  for module in (shadow_matched_filter, curvature_filter, residual_filter)
+  pytest.param(kind, id=name_of(kind))
+  for kind in (ShadowMatchedFilter, CurvatureFilter, ResidualFilter)
 ]
 
 
@@ -59,8 +61,13 @@ def prepared(dataset: str) -> Prepared:
   """What the first 160 images of each class tell."""
   pool = images(dataset)[:, :EACH].reshape(-1, 28, 28, 1)
   starts, counts = jnp.arange(CLASSES) * EACH, jnp.full(CLASSES, EACH)
-  known = Knowledge(loss_fn, {}, None, Pool(jnp.asarray(pool), starts, counts))
-  return jax.jit(learn_classes, static_argnums=1)(known, 'unknown')
+  public = Pool(jnp.asarray(pool), starts, counts)
+  return jax.jit(learn_classes)(Knowledge(loss_fn, {}, None, public, withheld=WITHHELD))
+
+
+def of_ways(told: Prepared, ways: int) -> Prepared:
+  """The same, of tasks of so many slots."""
+  return told._replace(knowledge=dataclasses.replace(told.knowledge, ways=ways))
 
 
 def draw(dataset: str, ways: int, shots: int) -> Drawn:
@@ -76,20 +83,21 @@ def draw(dataset: str, ways: int, shots: int) -> Drawn:
   return Drawn(Batch(jnp.asarray(pixels / 255, jnp.float32), jnp.asarray(labels)), classes)
 
 
-@functools.partial(jax.jit, static_argnames='ways')
-def find_all(told: Prepared, sets: Batch, *, ways: int) -> jax.Array:
+@jax.jit
+def find_all(told: Prepared, sets: Batch) -> jax.Array:
   """The classes that are inferred from each query set, [tasks, ways]."""
 
   def one(query: Batch) -> jax.Array:
     seen = Observation(jnp.zeros(()), query.labels, query.labels, query)
-    return find_classes(told, seen, ways=ways)
+    return find_classes(told, seen)
 
   return jax.vmap(one)(sets)
 
 
 def found(dataset: str, drawn: Drawn) -> np.ndarray:
   """The same in NumPy, of what the packaged images tell."""
-  return np.asarray(find_all(prepared(dataset), drawn.sets, ways=drawn.classes.shape[1]))
+  told = of_ways(prepared(dataset), drawn.classes.shape[1])
+  return np.asarray(find_all(told, drawn.sets))
 
 
 @pytest.mark.parametrize(
@@ -140,55 +148,53 @@ def test_no_class_is_in_two_slots_and_none_would_do_better(shape, ties):
     assert value[np.arange(shape[0]), columns].sum() == pytest.approx(best, abs=1e-4)
 
 
-@pytest.mark.parametrize('module', FILTERS)
-def test_the_truth_is_not_looked_up(module):
+@pytest.mark.parametrize('kind', FILTERS)
+def test_the_truth_is_not_looked_up(kind):
   """Null control: told wrong classes, an attack that says it is told none must not notice."""
-  few = jax.tree.map(lambda leaf: leaf[:4], told_by(module, 'support'))
+  few = jax.tree.map(lambda leaf: leaf[:4], told_by(kind, 'support'))
   candidates = jax.tree.map(lambda leaf: leaf[:4], trials('support')[0].candidate)
-  options = options_of(module, 'support', classes='unknown', shadows=6, swaps=4)
+  attack, known = small(kind, shadows=6, swaps=4), known_to(kind, 'support', WITHHELD)
   assert few.classes is not None
   wrong = few._replace(classes=(few.classes + 3) % CLASSES)
-  right, misled = (
-    scores(module, known_to(module), s, candidates, options) for s in (few, wrong)
-  )
+  right, misled = (scores(attack, known, s, candidates) for s in (few, wrong))
   for before, after in zip(*map(jax.tree.leaves, (right, misled)), strict=True):
     np.testing.assert_array_equal(before, after)
   assert right[1].classes.shape == few.classes.shape
 
 
-@pytest.mark.parametrize('module', [shadow_matched_filter, curvature_filter])
-def test_members_are_found_without_the_classes(module):
+@pytest.mark.parametrize('kind', [ShadowMatchedFilter, CurvatureFilter])
+def test_members_are_found_without_the_classes(kind):
   """Positive control of the whole: what is inferred must be as good as told, but for errors."""
-  blind = told_by(module, 'support')._replace(classes=None)
-  found, info = played(module, 'support', blind, classes='unknown')
+  blind = told_by(kind, 'support')._replace(classes=None)
+  found, info = played(kind, 'support', blind, WITHHELD)
   assert np.mean(info.classes == np.asarray(trials('support')[1])) > 0.9
   assert (auc(found, MEMBERS) or 0) > 0.93
 
 
 def test_told_classes_are_kept():
   """Who is told the classes need not guess, nor make mistakes."""
-  seen = jax.tree.map(lambda leaf: leaf[0], told_by(curvature_filter, 'support'))
-  known = learn_classes(known_to(curvature_filter), 'known')
-  np.testing.assert_array_equal(find_classes(known, seen, ways=2), trials('support')[1][0])
+  seen = jax.tree.map(lambda leaf: leaf[0], told_by(CurvatureFilter, 'support'))
+  known = learn_classes(known_to(CurvatureFilter, 'support'))
+  np.testing.assert_array_equal(find_classes(known, seen), trials('support')[1][0])
 
 
 def test_what_is_not_known_is_named():
   """In the middle of a sweep, an index of None would not say what is missing."""
-  seen = jax.tree.map(lambda leaf: leaf[0], told_by(curvature_filter, 'support'))
-  bare = dataclasses.replace(known_to(curvature_filter), references=None)
-  told, untold = learn_classes(bare, 'known'), prepared('mnist_sample')
+  seen = jax.tree.map(lambda leaf: leaf[0], told_by(CurvatureFilter, 'support'))
+  bare = dataclasses.replace(known_to(CurvatureFilter, 'support'), references=None)
+  told, untold = learn_classes(bare), of_ways(prepared('mnist_sample'), 2)
   with pytest.raises(ValueError, match='cannot be told apart without references'):
-    learn_classes(bare, 'unknown')
+    learn_classes(dataclasses.replace(bare, withheld=WITHHELD))
   with pytest.raises(ValueError, match='classes of slots are not told'):
-    find_classes(told, seen._replace(classes=None), ways=2)
+    find_classes(told, seen._replace(classes=None))
   with pytest.raises(ValueError, match='cannot be inferred without the query set'):
-    find_classes(untold, seen._replace(query_set=None), ways=2)
+    find_classes(untold, seen._replace(query_set=None))
   with pytest.raises(ValueError, match='11 slots cannot hold different ones of 10 classes'):
-    find_classes(untold, seen, ways=11)
+    find_classes(of_ways(untold, 11), seen)
 
 
 def test_the_sought_query_set_cannot_tell_its_classes():
   """It is not known: shadows of classes that nothing tells would be a silent guess."""
-  options = options_of(residual_filter, 'query', classes='unknown')
-  with pytest.raises(InputError, match=r"residual_filter.*'query': 'matched_filter' infers"):
-    residual_filter.prepare(jax.random.key(0), known_to(residual_filter), options=options)
+  blind = known_to(ResidualFilter, 'query', WITHHELD)
+  with pytest.raises(InputError, match=r"'residual_filter' on the query .* without classes"):
+    small(ResidualFilter).prepare(jax.random.key(0), blind)

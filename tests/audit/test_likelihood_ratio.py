@@ -9,10 +9,9 @@ import optax
 import pytest
 from scipy.stats import norm
 
-from mamljax.attacks import ATTACKS, NEEDS
-from mamljax.audit import likelihood_ratio
+from mamljax.attacks import ATTACKS, Attack
 from mamljax.audit.game import Trial, draw_trial
-from mamljax.audit.likelihood_ratio import Options, hypotheses
+from mamljax.audit.likelihood_ratio import BOUNDS, LikelihoodRatio, hypotheses
 from mamljax.audit.metrics import auc
 from mamljax.defences import Defence, Gaussian
 from mamljax.learner import send_gradient
@@ -50,11 +49,11 @@ def draw(target: str) -> Trial:
 @functools.partial(jax.jit, static_argnames='target')
 def bound(target: str, defence: Defence, inner: InnerLoop, params=PARAMS):
   """The ratios of all trials, and the distances d they stand on."""
-  keys, options = jax.random.split(jax.random.key(1), TRIALS), Options(target=target)
+  keys = jax.random.split(jax.random.key(1), TRIALS)
 
   def one(key: jax.Array, trial: Trial):
-    told = {'defence': defence, 'options': options}
-    return likelihood_ratio.score(key, loss_fn, params, trial, inner, **told)
+    told = {'defence': defence, 'target': target}
+    return LikelihoodRatio().score(key, loss_fn, params, trial, inner, **told)
 
   return jax.vmap(one)(keys, draw(target))
 
@@ -105,7 +104,7 @@ def test_noise_on_what_is_sent_has_the_ceiling_of_the_closed_form(target):
   with_it, without, _ = map(np.asarray, gradients(target, InnerLoop(1, RATE)))
   exact = np.linalg.norm(with_it - without, axis=1) / 0.03
   np.testing.assert_allclose(separation, exact, rtol=1e-3)
-  right = np.mean((ratios > likelihood_ratio.THRESHOLD) == MEMBERS)
+  right = np.mean((ratios > LikelihoodRatio.threshold) == MEMBERS)
   assert right == pytest.approx(norm.cdf(exact / 2).mean(), abs=apart())
   pairs = np.hypot(exact[MEMBERS][:, None], exact[~MEMBERS])
   assert auc(ratios, MEMBERS) == pytest.approx(norm.cdf(pairs / 2).mean(), abs=apart())
@@ -176,14 +175,14 @@ def test_gradients_of_any_size_have_a_finite_ratio():
   """An adaptation that explodes sends numbers whose squares overflow; a sweep must go on."""
   trial = jax.tree.map(lambda leaf: leaf[0], draw('query'))
   for scale in (1e25, 1e-25):
-    ratio, _ = likelihood_ratio.score(
+    ratio, _ = LikelihoodRatio().score(
       jax.random.key(0),
       lambda params, batch, scale=scale: scale * loss_fn(params, batch),
       PARAMS,
       trial,
       InnerLoop(0, 0.0),
       defence=Defence(),
-      options=Options(),
+      target='query',
     )
     assert np.isfinite(ratio)
     assert ratio > 0  # the first trial has a member
@@ -192,19 +191,20 @@ def test_gradients_of_any_size_have_a_finite_ratio():
 def test_other_noise_than_gaussian_is_refused():
   """A ceiling of the wrong density would be none."""
   with pytest.raises(TypeError, match='likelihood ratio of function noise'):
-    likelihood_ratio.score(
+    LikelihoodRatio().score(
       jax.random.key(0),
       loss_fn,
       PARAMS,
       jax.tree.map(lambda leaf: leaf[0], draw('query')),
       InnerLoop(1, RATE),
       defence=Defence(outgoing=lambda key, value: value),
-      options=Options(),
+      target='query',
     )
 
 
 def test_the_bound_says_that_it_is_none_of_the_attacks():
   """What is told the truth must neither pass for an adversary nor be had by one."""
-  assert likelihood_ratio not in ATTACKS.values()
-  assert all(needs == {'truth'} for needs in likelihood_ratio.REQUIRES.values())
-  assert 'truth' not in NEEDS
+  assert not {*BOUNDS} & {*ATTACKS}
+  assert not hasattr(LikelihoodRatio, 'requires')
+  attack: Attack = LikelihoodRatio()  # pyright: ignore[reportAssignmentType]
+  assert attack not in [kind() for kind in ATTACKS.values()]

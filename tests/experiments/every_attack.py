@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.config.attacks import BOUNDS, PLAYED
+from experiments.config.attacks import BOUNDS, PLAYED, targets_of
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream
 from experiments.engine import models, playing, stages
 from experiments.process import cli
 
 TRAINING = 'training'
-ATTACKS = [f'{name} {target}' for name, told in PLAYED.items() for target in told.REQUIRES]
+ATTACKS = [f'{name} {target}' for name in PLAYED for target in targets_of(name)]
 SMALL: dict[str, Any] = {
   'ways': 2,
   'image_size': 14,

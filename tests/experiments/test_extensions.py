@@ -82,7 +82,7 @@ def test_attacks_in_closed_form(npz, tmp_path, target):
   lines, found = finish(npz, tmp_path / 'out', **asked, **small)
   assert [line['attack'] for line in lines] == ATTACKED[target].split(',')
   assert all(len(cell['trials']['scores']) == 8 for cell in found)
-  known = [getattr(PLAYED.get(line['attack']), 'THRESHOLD', None) for line in lines]
+  known = [getattr(PLAYED.get(line['attack']), 'threshold', None) for line in lines]
   for cell, threshold in zip(found, known, strict=True):
     assert len(cell['calibration']['scores']) == (4 if threshold is None else 0)
 

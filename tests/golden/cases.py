@@ -1,9 +1,9 @@
-"""Cells whose scores are on record: every attack, in every circumstance that changes its code."""
+"""Cells whose scores are on record: every attack, in all that changes its code."""
 
 from typing import Any
 
+from experiments.config.attacks import BOUNDS, PLAYED, targets_of
 from experiments.config.cell import Cell
-from experiments.config.attacks import BOUNDS, PLAYED
 
 SMALL: dict[str, Any] = {
   'ways': 2,
@@ -37,8 +37,8 @@ SUM_OF_NOISES = {
 # Every attack, for each set that it seeks; a bound needs noise.
 _PLAIN: dict[str, dict[str, Any]] = {
   f'{attack} {target}': OUTPUT_NOISE if attack in BOUNDS else {}
-  for attack, played in PLAYED.items()
-  for target in played.REQUIRES
+  for attack in PLAYED
+  for target in targets_of(attack)
 }
 # What an attack can do besides, each by itself.
 _BESIDES: dict[str, dict[str, Any]] = {
@@ -87,4 +87,5 @@ def make_cell(label: str) -> Cell:
   attack, target = label.split()[:2]
   network = {'network': 'conv4'} if attack == 'patch_space' else {}
   bound = {'calibration_trials': 0} if attack in BOUNDS else {}
-  return Cell(attack=attack, target=target, **(SMALL | network | bound | OPTIONS[label]))
+  fields: dict[str, Any] = SMALL | network | bound | OPTIONS[label]
+  return Cell(attack=attack, target=target, **fields)

@@ -64,7 +64,9 @@ def main(labels: list[str]) -> None:
   cli.use_all_cores()
   cli.cache_compilations()
   scores = json.loads(FILE.read_bytes())['scores'] if FILE.exists() else {}
-  scores |= {label: play(cases.make_cell(label)) for label in tqdm.tqdm(labels or cases.OPTIONS)}
+  scores |= {
+    label: play(cases.make_cell(label)) for label in tqdm.tqdm(labels or cases.OPTIONS)
+  }
   ordered = {label: scores[label] for label in cases.OPTIONS}
   content = {'machine': machine(), 'scores': ordered}
   FILE.write_text(json.dumps(content, indent=1) + '\n')

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.benchmarking.problems import layers_of
 from mamljax.attacks import Knowledge, Observation
-from mamljax.attacks import objectives as ours
+from mamljax.attacks.gradients import objectives as ours
 from mamljax.maml import InnerLoop, meta_gradient
 from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.types import Batch, Task

@@ -1,4 +1,4 @@
-"""Gradients of single images, in few numbers: scaled, and summed in random groups.
+"""Sketches of gradients, in few numbers: scaled, and summed in random groups.
 
 A count sketch (Charikar et al., 2002) with groups of equal size: inner products keep their
 values on average, and it costs one addition for each number of a gradient.
@@ -14,11 +14,11 @@ from mamljax.types import Batch, LossFn, Params
 
 
 class Sketch(NamedTuple):
-  """How gradients are shortened.
+  """A linear map of gradients to few numbers.
 
   Attributes:
-    scale: what each number is multiplied by, its random sign included [parameters].
-    order: which numbers make a group, `parameters` standing for a zero [depth, size].
+    scale: the factor of each number, its random sign included [parameters].
+    order: the numbers of each group, `parameters` standing for a zero [depth, size].
   """
 
   scale: jax.Array

@@ -1,4 +1,4 @@
-"""What an adversary makes of a defence that is published: noise like it, and how much it is."""
+"""Published noise of a defence, as an adversary allows for it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mamljax.attacks.observation import Knowledge
+from mamljax.attacks.base import Knowledge
 from mamljax.defences.defence import Hook, Noise, identity
 from mamljax.dtypes import like
 from mamljax.types import Params
@@ -16,7 +16,7 @@ _AT_ONCE = 16  # of them, computed together
 
 
 class Hooks(NamedTuple):
-  """What a learner does at each of the four points; see `Defence`."""
+  """Hooks of a learner at each of the four points; see `Defence`."""
 
   support: Hook = identity
   inner: Hook = identity
@@ -48,7 +48,7 @@ def without_mean(knowledge: Knowledge, gradient: Params) -> Params:
 
 
 def draws(knowledge: Knowledge, point: str) -> int:
-  """How many draws of the noise at a point of a defence a mean is over; 1 if there is none."""
+  """Number of draws of the noise at a point that a mean is over; 1 if there is no noise."""
   there = knowledge.defence is not None and getattr(knowledge.defence, point) is not None
   return DRAWS if there else 1
 

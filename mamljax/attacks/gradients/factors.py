@@ -18,9 +18,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mamljax.attacks.layers import visit_layers
-from mamljax.attacks.names import by_path
-from mamljax.attacks.products import product
+from mamljax.attacks.gradients.layers import visit_layers
+from mamljax.attacks.gradients.names import by_path
+from mamljax.linear_algebra import product
 from mamljax.types import Batch, LossFn, Params
 
 

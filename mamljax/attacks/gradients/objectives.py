@@ -1,12 +1,12 @@
-"""What a reconstruction minimises: how far a guess's gradient points from the received one."""
+"""Objective of a reconstruction: how far a guess's gradient points from the received one."""
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
 
-from mamljax.attacks import factors
-from mamljax.attacks.observation import Knowledge, Observation
+from mamljax.attacks.base import Knowledge, Observation
+from mamljax.attacks.gradients import factors
 from mamljax.images import total_variation
 from mamljax.maml import meta_gradient
 from mamljax.types import Batch, Params, Task

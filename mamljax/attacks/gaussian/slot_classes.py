@@ -1,4 +1,4 @@
-"""Which class each slot holds, where nobody says: the query images, beside public ones.
+"""Classes of the slots, inferred from the query images and public ones where nobody tells.
 
 Kernel least squares on the references predicts, for any image, which of 1 and 0 each class is:
 an estimate of the probability that the image is of it. The slots are given different classes,
@@ -13,46 +13,42 @@ import jax.numpy as jnp
 from optax.assignment import hungarian_algorithm
 
 from mamljax import checks
-from mamljax.attacks.observation import Knowledge, Observation
-from mamljax.attacks.products import product
-from mamljax.attacks.shadows import solve_positive
+from mamljax.attacks.base import Knowledge, Observation, known_ways
+from mamljax.linear_algebra import product, solve_positive
 from mamljax.types import Pool
-
-CLASSES = ('known', 'unknown')
 
 # Of a kernel that is 1 for equal images. A tenth or ten times as much changes little.
 _RIDGE = 0.1
 
 
 class Prepared(NamedTuple):
-  """What is known before any gradient arrives.
+  """Knowledge before any gradient arrives.
 
   Attributes:
-    knowledge: what the adversary knows.
-    weights: [references, classes], what each reference says of images like it, or None where
-      the adversary is told the classes.
+    knowledge: that of the adversary.
+    weights: [references, classes], the vote of each reference on images like it, or None
+      where the adversary is told the classes.
   """
 
   knowledge: Knowledge
   weights: jax.Array | None
 
 
-def learn_classes(knowledge: Knowledge, classes: str) -> Prepared:
-  """What `find_classes` needs: how references tell the classes, if these are 'unknown'.
+def learn_classes(knowledge: Knowledge) -> Prepared:
+  """Learns from references how classes are told apart, if these are withheld.
 
   Its cost is that of solving a system of as many equations as there are references.
 
   Args:
     knowledge: its references are class after class, equally many of each.
-    classes: of `CLASSES`.
 
   Raises:
-    ValueError: if the classes are unknown and there are no references, or these are not
+    ValueError: if the classes are withheld and there are no references, or these are not
       equally many of each class.
   """
   if knowledge.references is not None:
     checks.references(knowledge.references)
-  if classes == 'known':
+  if 'classes' not in knowledge.withheld:
     return Prepared(knowledge, None)
   if knowledge.references is None:
     raise ValueError('classes cannot be told apart without references')
@@ -62,24 +58,24 @@ def learn_classes(knowledge: Knowledge, classes: str) -> Prepared:
   return Prepared(knowledge, solve_positive(system, is_class - 1 / total))
 
 
-def find_classes(prepared: Prepared, observation: Observation, *, ways: int) -> jax.Array:
+def find_classes(prepared: Prepared, observation: Observation) -> jax.Array:
   """The class of each slot, integers [ways], as told or as inferred.
 
   Inferred ones are all different, and depend on the query set alone: what the observation says
   of classes is then not looked at.
 
   Raises:
-    ValueError: if the classes are neither told nor 'unknown', or to be inferred without the
+    ValueError: if the classes are neither told nor withheld, or to be inferred without the
       query set or for more slots than there are classes.
   """
   pool, weights = prepared.knowledge.references, prepared.weights
   if pool is None or weights is None:
     if observation.classes is None:
-      raise ValueError("the classes of slots are not told, and not 'unknown' in the options")
+      raise ValueError('the classes of slots are not told, and not withheld from the adversary')
     return observation.classes
   if observation.query_set is None:
     raise ValueError('the classes of slots cannot be inferred without the query set')
-  checks.whole('ways in the options', ways, least=1)
+  ways = known_ways(prepared.knowledge)
   if ways > weights.shape[1]:
     raise ValueError(f'{ways} slots cannot hold different ones of {weights.shape[1]} classes')
   images, labels = observation.query_set
@@ -109,5 +105,5 @@ def _kernel(images: jax.Array, known: jax.Array) -> jax.Array:
 
 
 def _pixels(pool: Pool) -> jax.Array:
-  """Its images in [0, 1]."""
+  """The images of a pool in [0, 1]."""
   return pool.images.astype(jnp.float32) / 255

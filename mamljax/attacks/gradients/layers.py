@@ -1,4 +1,4 @@
-"""What enters a layer, place by place: the factor of its gradient that the images choose.
+"""Inputs of a layer, place by place: the factor of its gradient that the images choose.
 
 A fully connected layer on inputs a_i has the gradient sum_i a_i delta_i' in its weights,
 [inputs, features]. A convolution has the same with a sum over the places of its window: a_ip is
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 
-from mamljax.attacks.names import by_path, describe
+from mamljax.attacks.gradients.names import by_path, describe
 from mamljax.convolution import patches
 from mamljax.errors import InputError
 from mamljax.networks import Convolution
@@ -83,7 +83,7 @@ def widest_layer(loss_fn: LossFn, params: Params, batch: Batch) -> Layer:
 
 
 def layer_inputs(loss_fn: LossFn, params: Params, batch: Batch, path: Path) -> jax.Array:
-  """What the layer at `path` is applied to, [n, places, inputs].
+  """Inputs of the layer at `path`, [n, places, inputs].
 
   The last axis is in the order of the flattened kernel without its last axis.
   """

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from mamljax import checks
-from mamljax.attacks.names import check_layers, describe
+from mamljax.attacks.gradients.names import check_layers, describe
 from mamljax.errors import InputError
 from mamljax.types import Batch, Params
 
@@ -41,7 +41,7 @@ def infer_labels(
   Raises:
     InputError: if the parameters have no output layer: the last one named Dense.
   """
-  checks.whole('ways in the options', ways, least=1)
+  checks.whole('ways', ways, least=1)
   n = images.shape[0]
   alike = jax.vmap(lambda c: _output_bias(simulate(Batch(images, jnp.full(n, c)))))
   responses = alike(jnp.arange(ways))

@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 
 from mamljax import checks
-from mamljax.attacks.products import product
-from mamljax.attacks.row_space import first_layer, random_start, span_in_noise
+from mamljax.attacks.gradients.first_layer import first_layer, random_start, span_in_noise
 from mamljax.errors import InputError
 from mamljax.finite import is_finite
+from mamljax.linear_algebra import product
 from mamljax.types import Params
 
 # Below it a unit column is orthogonal to a normal: one of few columns, one fitted to many.
@@ -139,7 +139,7 @@ def _sample(
 
 
 def _orthogonal(vectors: jax.Array, start: jax.Array) -> jax.Array:
-  """What of `start` is orthogonal to these columns, at length 1; without LAPACK's calls."""
+  """Share of `start` orthogonal to these columns, at length 1; without LAPACK's calls."""
 
   def add(at: jax.Array, basis: jax.Array) -> jax.Array:
     rest = _reject(basis, stacked[:, at])
@@ -150,14 +150,14 @@ def _orthogonal(vectors: jax.Array, start: jax.Array) -> jax.Array:
 
 
 def _reject(basis: jax.Array, vectors: jax.Array) -> jax.Array:
-  """What of vectors is outside the span of orthonormal columns; twice is enough (Kahan)."""
+  """Share of vectors outside the span of orthonormal columns; twice is enough (Kahan)."""
   for _ in range(2):
     vectors = vectors - product(basis, product(basis.T, vectors))
   return vectors
 
 
 def _silent(normal: jax.Array, columns: jax.Array, live: jax.Array, zero: float) -> jax.Array:
-  """Which units an image does not reach, if this is its normal."""
+  """Units that the image of a normal does not reach, as booleans."""
   return (jnp.abs(product(normal, columns)) < zero) & live
 
 

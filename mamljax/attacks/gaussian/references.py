@@ -1,4 +1,4 @@
-"""How the gradients of single images are distributed at w, learned from public images.
+"""Distribution of the gradients of single images at w, learned from public images.
 
 Each class of references is put in each slot. Within a class and slot gradients spread around
 a mean; the spread is pooled, and its inverse square root whitens: afterwards the gradients of
@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from mamljax import checks
-from mamljax.attacks.observation import Candidate, Knowledge, Observation
-from mamljax.attacks.sketches import Sketch, label_gradients, make_sketch
+from mamljax.attacks.base import Candidate, Knowledge, Observation, known_ways
+from mamljax.attacks.gaussian.sketches import Sketch, label_gradients, make_sketch
+from mamljax.linear_algebra import make_whitener
 from mamljax.types import Batch, Params
 
 _SCALED_BY = 32  # images of a class that say how much each number varies
@@ -24,10 +25,10 @@ _SWEEPS = 3  # of the classes over all slots; more change nothing
 
 
 class Prepared(NamedTuple):
-  """What the references tell.
+  """The distribution of gradients, as the references have it.
 
   Attributes:
-    knowledge: what the adversary knows, but for the references.
+    knowledge: that of the adversary, but for the references.
     sketch: shortens gradients.
     whitener: [size, size], to be applied to a sketch.
     means: whitened, [classes, ways, size].
@@ -47,7 +48,6 @@ def learn_references(
   key: jax.Array,
   knowledge: Knowledge,
   *,
-  ways: int,
   sketch: int,
   ridge: float | jax.Array,
 ) -> Prepared:
@@ -55,15 +55,15 @@ def learn_references(
 
   Args:
     key: a random key, for the sketch.
-    knowledge: its references are class after class, equally many of each and at least two.
-    ways: slots of a task.
+    knowledge: its references are class after class, equally many of each and at least two;
+      its ways are known.
     sketch: numbers that are kept of a gradient.
     ridge: added to the covariance, in units of its mean variance.
 
   Raises:
     ValueError: if there are no references, or not equally many of each class, or no ways.
   """
-  checks.whole('ways in the options', ways, least=1)
+  ways = known_ways(knowledge)
   if knowledge.references is None:
     raise ValueError('the distribution of gradients cannot be learned without references')
   pool = knowledge.references
@@ -71,11 +71,11 @@ def learn_references(
   images = pool.images.reshape(len(pool.counts), -1, *pool.images.shape[1:])
   images = images.astype(jnp.float32) / 255
   gradients = functools.partial(label_gradients, knowledge.loss_fn, knowledge.params, ways=ways)
-  short = make_sketch(key, _deviation(gradients, images[:, :_SCALED_BY]), size=sketch)
+  shorten = make_sketch(key, _deviation(gradients, images[:, :_SCALED_BY]), size=sketch)
 
   def describe(images: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The mean [ways, size] and the scatter [size, size] of a class."""
-    seen = jax.lax.map(lambda x: jax.vmap(short)(gradients(x)), images, batch_size=_AT_ONCE)
+    seen = jax.lax.map(lambda x: jax.vmap(shorten)(gradients(x)), images, batch_size=_AT_ONCE)
     mean = seen.mean(axis=0)
     apart = (seen - mean).reshape(-1, mean.shape[-1])
     return mean, apart.T @ apart
@@ -84,13 +84,13 @@ def learn_references(
     mean, scatter = describe(images)
     return total + scatter, mean
 
-  size = short.order.shape[1]
+  size = shorten.order.shape[1]
   scatter, means = jax.lax.scan(add, jnp.zeros((size, size)), images)
   covariance = scatter / (images.shape[0] * (images.shape[1] - 1) * ways)
   freedom = images.shape[0] * (images.shape[1] - 1) * ways
   whitener = make_whitener(covariance, ridge, freedom=freedom)
   known = dataclasses.replace(knowledge, references=None)
-  return Prepared(known, short, whitener, means @ whitener.T)
+  return Prepared(known, shorten, whitener, means @ whitener.T)
 
 
 def labelled(known: Knowledge, candidate: Candidate) -> Params:
@@ -131,7 +131,7 @@ def expected(
 
 
 def _deviation(gradients, images: jax.Array) -> jax.Array:
-  """How much each number of a gradient varies within a class and slot, [parameters]."""
+  """Standard deviation of each number of a gradient within a class and slot, [parameters]."""
 
   def variance(images: jax.Array) -> jax.Array:
     flat = jax.vmap(lambda tree: ravel_pytree(tree)[0])
@@ -139,27 +139,3 @@ def _deviation(gradients, images: jax.Array) -> jax.Array:
     return seen.var(axis=0).mean(axis=0)
 
   return jnp.sqrt(jax.lax.map(variance, images).mean(axis=0))
-
-
-def make_whitener(
-  covariance: jax.Array, ridge: float | jax.Array, *, freedom: int
-) -> jax.Array:
-  """What whitens: the inverse of the covariance's Cholesky factor, [size, size].
-
-  Where nothing varies there is nothing to whiten: the identity.
-
-  Args:
-    covariance: [size, size].
-    ridge: added to it, in units of its mean variance.
-    freedom: how many independent samples it is the mean of.
-
-  Raises:
-    InputError: if it is singular for want of samples, and there is no ridge.
-  """
-  size = len(covariance)
-  if freedom < size:
-    checks.above_zero('ridge', ridge)
-  total = jnp.trace(covariance)
-  ridged = covariance + jnp.where(total == 0, 1, ridge * total / size) * jnp.eye(size)
-  factor = jnp.linalg.cholesky(ridged)
-  return jax.scipy.linalg.solve_triangular(factor, jnp.eye(size), lower=True)

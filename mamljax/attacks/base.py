@@ -1,0 +1,342 @@
+"""Contract of an attack, and all that an adversary is given, which is never a Task.
+
+The adversary is the meta-learner, passive and white-box (section IV-A): it knows the protocol
+and the meta-knowledge that it sent out (`Knowledge`), receives one gradient (`Observation`) and
+asks whether one image (`Candidate`) was in the task-learner's data.
+
+An attack is a frozen, keyword-only dataclass and a pytree (`jax.tree_util.register_dataclass`).
+Its fields are its own options and nothing else: lengths and choices are static, real numbers
+are leaves, so that a change of them does not recompile. Its two methods are pure, and made for
+`vmap`: `prepare`, once for all trials at one w, and `score`, once for each trial. An attack of
+one's own is an object of any class that satisfies `Attack`, most easily one derived from
+`BaseAttack`.
+"""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, cast
+
+import jax
+import jax.numpy as jnp
+
+from mamljax import checks
+from mamljax.checks import Checked, choice, count
+from mamljax.defences.defence import Defence
+from mamljax.errors import InputError
+from mamljax.finite import is_finite
+from mamljax.maml import InnerLoop
+from mamljax.types import Batch, LossFn, Params, Pool
+
+# Requirements of an attack beyond the loss, w and the gradient. 'separate_images' is one of the
+# loss: a mean over images that do not see each other, as under batch normalisation they do.
+Need = Literal[
+  'query_set', 'defence', 'inner_loop', 'references', 'classes', 'shots', 'separate_images'
+]
+Needs = frozenset[Need]
+Requirements = Mapping[str, Needs]  # of each set that an attack can seek
+
+WITHHOLDABLE = ('classes', 'query_set')
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Knowledge(Checked):
+  """Knowledge of the adversary before any gradient arrives; shared by all trials at one w.
+
+  Attributes:
+    loss_fn: the task's loss. Static: equal losses share one compilation.
+    params: the meta-knowledge w.
+    inner: the inner loop that task-learners are told to run, for the attacks that require
+      'inner_loop'.
+    references: public images of the data's distribution, none of them a task's, equally many
+      of each class; for the attacks that require 'references'.
+    defence: the protection of learners, as they publish it; for the attacks that require
+      'defence'.
+    target: 'query' or 'support', the set that is sought.
+    ways: slots of a task, 0 if that is not known.
+    shots: images of each slot in the targeted set, for the attacks that require 'shots'; 0 if
+      that is not known.
+    withheld: names among 'classes' and 'query_set' of what the adversary is not given although
+      an attack would use it.
+  """
+
+  loss_fn: LossFn = dataclasses.field(metadata={'static': True})
+  params: Params
+  inner: InnerLoop | None = None
+  references: Pool | None = None
+  defence: Defence | None = None
+  target: str = dataclasses.field(default='query', metadata=choice(*checks.TARGETS))
+  ways: int = dataclasses.field(default=0, metadata=count(0))
+  shots: int = dataclasses.field(default=0, metadata=count(0))
+  withheld: frozenset[str] = dataclasses.field(default=frozenset(), metadata={'static': True})
+
+  def __post_init__(self):
+    super().__post_init__()
+    for name in self.withheld:
+      checks.one_of('name of what is withheld', name, WITHHOLDABLE)
+
+
+class Observation(NamedTuple):
+  """Observation of the adversary in one trial.
+
+  Attributes:
+    gradient: the received meta-gradient, a pytree like the parameters.
+    support_labels: integers [n], the slot of each support image.
+    query_labels: integers [n], the slot of each query image.
+    query_set: the query set itself, for the attacks that require 'query_set'.
+    classes: integers [ways], the class that each slot holds, as `Knowledge.references`
+      numbers them; for the attacks that require 'classes'.
+  """
+
+  gradient: Params
+  support_labels: jax.Array
+  query_labels: jax.Array
+  query_set: Batch | None = None
+  classes: jax.Array | None = None
+
+
+class Candidate(NamedTuple):
+  """The point (x, y) whose membership is asked.
+
+  Attributes:
+    image: float32 [height, width, channels] in [0, 1].
+    label: an integer, the slot of the image's class.
+  """
+
+  image: jax.Array
+  label: jax.Array
+
+  def check(self) -> None:
+    """Refuses an image that is no floats in [0, 1], or a slot that is no integer."""
+    checks.images('the candidate', self.image, unit=True)
+    checks.integer('the slot of the candidate', self.label)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Info:
+  """Diagnostics beside a score; an attack's own are added in a subclass.
+
+  Attributes:
+    reconstruction: the candidate's image as the attack reconstructed it, [height, width,
+      channels], if it reconstructs any.
+    inferred_labels: the labels of the targeted set [n], if the attack infers them.
+  """
+
+  reconstruction: jax.Array | None = None
+  inferred_labels: jax.Array | None = None
+
+
+class Attack(Protocol):
+  """An attack: options as fields, and two pure methods that a vmap can map.
+
+  Attributes:
+    requires: for each set that the attack can seek, what it must know.
+    optional: for each of these sets, what it uses but can do without, since it infers it or
+      leaves it out; see `Knowledge.withheld`.
+    threshold: the score above which a candidate of an undefended learner is a member, where
+      that is known beforehand; None if trials must choose it.
+  """
+
+  requires: ClassVar[Requirements]
+  optional: ClassVar[Requirements]
+  threshold: ClassVar[float | None]
+
+  @property
+  def smallest_image(self) -> int:
+    """Least side of an image, in pixels."""
+    ...
+
+  @property
+  def passes(self) -> int:
+    """Number of times that one trial goes through a set of images."""
+    ...
+
+  @property
+  def sets_at_once(self) -> int:
+    """Number of sets that one trial differentiates together, 0 if it goes image by image."""
+    ...
+
+  def held(self, parameters: int) -> int:
+    """Least number of floats kept of public images, for a network of so many parameters."""
+    ...
+
+  def prepare(self, key: jax.Array, knowledge: Knowledge) -> Any:
+    """Computes what all trials at one w share.
+
+    Args:
+      key: a random key.
+      knowledge: what the adversary knows; `required` says which parts of it are looked at.
+
+    Returns:
+      A `Knowledge`, or a pytree with one as its `knowledge`.
+
+    Raises:
+      InputError: if the attack does not apply to that network or that knowledge.
+    """
+    ...
+
+  def score(
+    self, key: jax.Array, prepared: Any, observation: Observation, candidate: Candidate
+  ) -> tuple[jax.Array, Info]:
+    """Scores the membership of one candidate.
+
+    Args:
+      key: a random key.
+      prepared: from `prepare`.
+      observation: what arrives in this trial.
+      candidate: the image and its slot.
+
+    Returns:
+      A scalar, higher for a member, and diagnostics.
+    """
+    ...
+
+
+class BaseAttack(Checked):
+  """Defaults of the contract, for an attack to derive from."""
+
+  requires: ClassVar[Requirements]
+  optional: ClassVar[Requirements] = {}
+  threshold: ClassVar[float | None] = None
+
+  @property
+  def smallest_image(self) -> int:
+    """Least side of an image, in pixels."""
+    return 1
+
+  @property
+  def passes(self) -> int:
+    """Number of times that one trial goes through a set of images."""
+    return 1
+
+  @property
+  def sets_at_once(self) -> int:
+    """Number of sets that one trial differentiates together, 0 if it goes image by image."""
+    return 0
+
+  def held(self, parameters: int) -> int:
+    """Least number of floats kept of public images, for a network of so many parameters."""
+    del parameters
+    return 0
+
+  def prepare(self, key: jax.Array, knowledge: Knowledge) -> Any:
+    """Prepares nothing; see `Attack.prepare`."""
+    del key
+    required(self, knowledge)
+    return knowledge
+
+
+def name_of(attack: Any) -> str:
+  """Name of an attack, or of its class, in lower case with underscores.
+
+  >>> class MatchedFilter: ...
+  >>> name_of(MatchedFilter), name_of(MatchedFilter())
+  ('matched_filter', 'matched_filter')
+  """
+  kind = attack if isinstance(attack, type) else type(attack)
+  return re.sub('(?<=.)(?=[A-Z])', '_', kind.__name__).lower()
+
+
+def required(attack: 'Attack | BaseAttack', knowledge: Knowledge) -> Needs:
+  """Requirements of an attack on the target, without what is withheld.
+
+  Raises:
+    InputError: if the attack cannot seek that set, or cannot do without what is withheld.
+  """
+  return needs_of(attack, knowledge.target, withheld=knowledge.withheld)
+
+
+def needs_of(
+  attack: 'Attack | BaseAttack', target: str, *, withheld: frozenset[str] = frozenset()
+) -> Needs:
+  """Requirements of an attack on a set, without what is withheld; see `required`."""
+  name = name_of(attack)
+  if target not in attack.requires:
+    known = ', '.join(attack.requires)
+    raise InputError(f'attack {name!r} has no target {target!r}, only: {known}')
+  needs = attack.requires[target]
+  missing = (needs & withheld) - attack.optional.get(target, frozenset())
+  if missing:
+    raise InputError(
+      f'attack {name!r} on the {target} set cannot do without {" and ".join(sorted(missing))}, '
+      f'which the adversary is not given'
+    )
+  return needs - withheld
+
+
+def known_ways(knowledge: Knowledge) -> int:
+  """The slots of a task.
+
+  Raises:
+    InputError: if that is not known.
+  """
+  checks.whole('ways of the knowledge', knowledge.ways, least=1)
+  return knowledge.ways
+
+
+def tell(attack: Attack, knowledge: Knowledge) -> Knowledge:
+  """The part of some knowledge that an attack requires.
+
+  Raises:
+    InputError: as `required` does.
+  """
+  needs = required(attack, knowledge)
+  return dataclasses.replace(
+    knowledge,
+    inner=knowledge.inner if 'inner_loop' in needs else None,
+    references=knowledge.references if 'references' in needs else None,
+    defence=knowledge.defence if 'defence' in needs else None,
+    shots=knowledge.shots if 'shots' in needs else 0,
+  )
+
+
+def inapplicable(
+  attack: Attack, knowledge: Knowledge, image_shape: tuple[int, ...]
+) -> str | None:
+  """The reason why an attack cannot be run, found without computing anything; None if it can.
+
+  Args:
+    attack: an attack.
+    knowledge: what the adversary knows; its arrays may be `jax.ShapeDtypeStruct`s.
+    image_shape: height, width and channels of an image.
+  """
+  least = attack.smallest_image
+  if min(image_shape[:2]) < least:
+    height, width = image_shape[:2]
+    return (
+      f'attack {name_of(attack)!r} needs images of at least {least} x {least} pixels, not '
+      f'{height} x {width}'
+    )
+  try:
+    jax.eval_shape(lambda known: attack.prepare(jax.random.key(0), known), knowledge)
+  except ValueError as error:  # which an InputError is
+    return str(error)
+  return None
+
+
+Score = TypeVar('Score', bound=Callable[..., tuple[jax.Array, Any]])
+
+
+def guarded(score: Score) -> Score:
+  """Makes the `score` of an attack refuse what is no candidate, and what diverged.
+
+  The score is NaN, which no threshold decides, where w or the received gradient is not finite.
+  A candidate is not in the span of a gradient of NaN, nor like it in any other way: said as a
+  number, that would be the right answer for every non-member, and a model that broke would pass
+  for one that protects.
+  """
+
+  @functools.wraps(score)
+  def guarding(
+    self: Any, key: jax.Array, prepared: Any, observation: Observation, candidate: Candidate
+  ) -> tuple[jax.Array, Any]:
+    candidate.check()
+    found, info = score(self, key, prepared, observation, candidate)
+    known = prepared if isinstance(prepared, Knowledge) else prepared.knowledge
+    told = is_finite((known.params, observation.gradient))
+    return jnp.where(told, found, jnp.nan), info
+
+  return cast(Score, guarding)

@@ -1,0 +1,98 @@
+"""Gradient of the first layer, whose columns span the images, and that span in noise."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mamljax.attacks.gradients.names import check_layers, describe
+from mamljax.errors import InputError
+from mamljax.linear_algebra import product
+from mamljax.types import Params
+
+_OVERSAMPLING = 8  # directions beyond those sought (Halko et al., 2011)
+_POWERS = 1
+_SMALLEST = 1e-30  # of what is divided by
+
+
+def first_layer(gradient: Params, pixels: int, *, reader: str) -> tuple[jax.Array, int]:
+  """The gradient of the layer on the pixels [pixels (+ 1 for a bias), width], and that 1 or 0.
+
+  It is the first layer with a kernel of that shape; its bias is the vector beside it. An error
+  names the `reader`.
+
+  Raises:
+    InputError: if there is none.
+  """
+  check_layers(gradient, reader)
+  for layer in gradient.values():
+    parts = layer if isinstance(layer, dict) else {'kernel': layer}
+    kernel: Any = parts.get('kernel')
+    if getattr(kernel, 'ndim', 0) == 2 and kernel.shape[0] == pixels:
+      bias = [parts['bias'][None]] if 'bias' in parts else []
+      return jnp.concatenate([kernel, *bias]), len(bias)
+  raise InputError(
+    f"{reader}: no layer takes all {pixels} pixels at once in a 'kernel', of those named "
+    f'{describe(gradient)}'
+  )
+
+
+def random_start(key: jax.Array, matrix: jax.Array, *, rank: int) -> jax.Array:
+  """Start of a search of the span: random numbers [columns, somewhat more than `rank`]."""
+  return jax.random.normal(key, (matrix.shape[1], min(rank + _OVERSAMPLING, *matrix.shape)))
+
+
+def span_in_noise(
+  matrix: jax.Array, start: jax.Array, *, rank: int
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+  """The span of columns, each of them in units of its noise.
+
+  Args:
+    matrix: [rows, columns]; columns that are not finite, which LAPACK may not end on, are 0.
+    start: from `random_start`.
+    rank: directions that are sought.
+
+  Returns:
+    The leading left singular vectors [rows, rank], their singular values, the noise of a
+    number of the scaled matrix and what that is in units of the matrix in its quietest column.
+  """
+  even, unit = _even_out(matrix, start)
+  return *_span(even, start, rank=rank), unit
+
+
+def _even_out(matrix: jax.Array, start: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The finite columns, each in units of its noise, 0 for others; and the least such unit.
+
+  What is left of the quietest column outside the span tells the noise that all columns share;
+  each has its rounding as well. No square overflows, nor does a small column vanish.
+  """
+  finite = jnp.isfinite(matrix).all(axis=0)
+  matrix = jnp.where(finite, matrix, 0)
+  largest = jnp.maximum(jnp.abs(matrix).max(), _SMALLEST)
+  matrix /= largest
+  basis = jnp.linalg.qr(product(matrix, start))[0]
+  rest = matrix - product(basis, product(basis.T, matrix))
+  shared = jnp.sqrt(jnp.min(jnp.mean(rest**2, axis=0), initial=1, where=finite))
+  rounding = jnp.finfo(matrix.dtype).eps * jnp.abs(matrix).max(axis=0)
+  noise = jnp.maximum(jnp.maximum(shared, rounding), _SMALLEST)
+  return matrix / noise, jnp.min(noise, initial=1, where=finite) * largest
+
+
+def _span(
+  matrix: jax.Array, start: jax.Array, *, rank: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """The leading left singular vectors and values, at most `rank`, and the noise of the rest.
+
+  A randomised decomposition with power iterations: a tenth of the time of a full one, and as
+  good, since what is left out is noise.
+  """
+  rank = min(rank, *matrix.shape)
+  basis = jnp.linalg.qr(product(matrix, start))[0]
+  for _ in range(_POWERS):
+    basis = jnp.linalg.qr(product(matrix, jnp.linalg.qr(product(matrix.T, basis))[0]))[0]
+  inner = product(basis.T, matrix)
+  left, values, _ = jnp.linalg.svd(inner, full_matrices=False)
+  freedom = (matrix.shape[0] - rank) * (matrix.shape[1] - rank)
+  rest = jnp.sum((matrix - product(basis, inner)) ** 2) + jnp.sum(values[rank:] ** 2)
+  noise = jnp.sqrt(rest / max(freedom, 1)) if freedom else jnp.zeros(())
+  return product(basis, left[:, :rank]), values[:rank], noise
