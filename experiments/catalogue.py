@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.analysis.catalogue import SUBJECTS, Entry, catalogue, matching
+from experiments.analysis.catalogue import SUBJECTS, Entry, catalogue, known_names, matching
 from experiments.process import cli
 from mamljax import atomic
 from mamljax.errors import InputError, unknown
@@ -61,8 +61,7 @@ def _insert(path: Path, lines: str) -> str:
 def _asked(name: str) -> list[Entry]:
   found = matching(name)
   if not found:
-    names = (entry.name for entry in catalogue())
-    raise unknown('experiment', name, [*names, *filter(None, SUBJECTS)])
+    raise unknown('experiment', name, known_names())
   return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.analysis.catalogue import SUBJECTS, Entry, catalogue, matching
+from experiments.analysis.catalogue import SUBJECTS, Entry, known_names, matching
 from experiments.process import arguments, cli, preemption, subprocesses
 from mamljax.errors import InputError, unknown
 
@@ -48,9 +48,7 @@ def _meant(part: str) -> list[Entry]:
   """
   found = matching(part)
   if not found:
-    names = [entry.name for entry in catalogue()]
-    last = (name.rpartition('/')[2] for name in names)
-    raise unknown('part', part, {*names, *last, *filter(None, SUBJECTS)})
+    raise unknown('part', part, known_names())
   if len(found) > 1 and part not in SUBJECTS:
     raise InputError(f'part {part!r} may be {" or ".join(entry.name for entry in found)}')
   return found

@@ -127,6 +127,12 @@ def matching(name: str, entries: Sequence[Entry] | None = None) -> list[Entry]:
   return next(filter(None, meanings), [])
 
 
+def known_names() -> set[str]:
+  """All that `matching` finds something for."""
+  names = [entry.name for entry in catalogue()]
+  return {*names, *(name.rpartition('/')[2] for name in names), *filter(None, SUBJECTS)}
+
+
 def described(folder: Path) -> Entry | None:
   """The experiment whose results a folder holds, by its name; None if no flagfile says so.
 
