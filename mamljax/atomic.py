@@ -19,6 +19,8 @@ from mamljax.errors import InputError
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _SIGNATURE = b'mamljax\n'  # the first bytes of a sealed file
 
+# Called before every rename. A context variable, so that a whole call tree can be fenced
+# without a parameter in each of its functions.
 _FENCE = contextvars.ContextVar[Callable[[], object]]('_FENCE', default=lambda: None)
 
 
@@ -89,7 +91,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes, *, private: bool = Fa
       file.write(data)
       file.flush()
       os.fsync(file.fileno())
-    _FENCE.get()()
+    _FENCE.get()()  # as late as possible: the right to write may be lost at any time
     os.replace(temporary, path)
   except OSError as error:
     raise InputError(

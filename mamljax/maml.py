@@ -89,6 +89,7 @@ def adapt(
     if perturb is not None:
       gradient = perturb(index, gradient)
     rate = inner.learning_rate
+    # Neither a rate nor a perturbed gradient of another type may promote the parameters.
     return jax.tree.map(lambda t, g: t - like(t, rate) * like(t, g), theta, gradient), None
 
   theta = (_rescan if inner.remat else _scan)(step, start, inner.steps)

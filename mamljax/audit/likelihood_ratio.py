@@ -197,6 +197,7 @@ def _on_sent(
   is_finite = jnp.stack([each.is_adapted & each.is_finite for each in sent]).all()
   size = sum(leaf.size for leaf in jax.tree.leaves(params))
   rounding = jnp.finfo(jnp.float32).eps * _length(with_candidate) / size**0.5
+  # A gradient of zeros has no rounding; a tiny one avoids 0 / 0.
   noise = defence.outgoing or Gaussian(jnp.maximum(rounding, 1e-30))
   separation = _separation(optax.tree.sub(with_candidate, without), noise)
   return jnp.where(is_finite, separation, jnp.nan)

@@ -158,6 +158,7 @@ def auc_rate(
   ids, task = np.unique(tasks, return_inverse=True)
   has_member = np.bincount(task, members, minlength=ids.size) > 0
   has_other = np.bincount(task, ~members, minlength=ids.size) > 0
+  # Disjoint pairs; a task that has both kinds can supply either.
   pairs = int(min(has_member.sum(), has_other.sum(), ids.size // 2))
   exact = _won_comparisons(value, pairs, confidence)
   if value in (0, 1):
