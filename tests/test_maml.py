@@ -117,6 +117,11 @@ def test_impossible_inner_loops_are_refused(options, message):
     InnerLoop(learning_rate=0.1, **options)
 
 
+def test_an_inner_loop_is_a_key():
+  """Frozen, so that an equal one finds what was compiled, and none changes behind its back."""
+  assert {InnerLoop(2, 0.1): 'compiled'}[InnerLoop(2, 0.1)] == 'compiled'
+
+
 def test_only_a_change_of_structure_recompiles():
   """Else a sweep over learning rates compiles once a cell."""
   traces = []

@@ -97,6 +97,11 @@ def test_tpr_uses_the_last_false_alarm_it_may():
   assert tpr_at_fpr(scores, np.arange(182) >= 180, 0.35) == 0.5
 
 
+def test_tpr_at_a_rate_of_one_is_that_of_always_member():
+  """The member below every non-member is called, too, if all false alarms are allowed."""
+  assert tpr_at_fpr([0.1, 0.5], [True, False], 1.0) == 1.0
+
+
 def test_bootstrap_resamples_tasks_as_by_hand():
   """Each resample must be the trials of the drawn tasks, whole, as often as drawn."""
   scores, members = draw(0, 60)
@@ -157,6 +162,15 @@ def test_a_resample_never_lacks_a_class():
   assert all(0 <= number <= 1 for number in rate)
 
 
+@pytest.mark.parametrize('flip', [False, True])
+def test_the_only_task_with_both_is_in_every_resample(flip):
+  """Drawn from one stratum with the others it would be missing, and its class with it."""
+  members = np.array([True, False, False, False, False, False]) ^ flip
+  scores, tasks = [0.3, 0.1, 0.2, 0.4, 0.5, 0.6], [0, 0, 1, 2, 3, 4]
+  rate = auc_rate(scores, members, tasks, seed=0, resamples=100)
+  assert all(0 <= number <= 1 for number in rate)
+
+
 @pytest.mark.parametrize('sign', [1, -1])
 def test_perfect_separation_is_not_certainty(sign):
   """50 won comparisons of 50 bound the AUC as 50 successes in 50 bound a rate."""
@@ -169,6 +183,7 @@ def test_perfect_separation_is_not_certainty(sign):
   ('members', 'tasks', 'pairs'),
   [
     ([1, 1, 1, 0], [0, 1, 2, 3], 1),  # one non-member serves one pair only
+    ([1, 0, 0, 0], [0, 1, 2, 3], 1),  # nor does one member serve more
     ([1, 0, 1, 0], [0, 0, 1, 1], 1),  # two tasks make one disjoint pair
     ([1, 0, 1, 0], [0, 0, 0, 0], 1),  # one task is one comparison
     ([1, 0, 1, 0, 1, 0], [0, 0, 1, 1, 2, 3], 2),
@@ -204,17 +219,18 @@ def test_one_class_alone_has_no_curve(members):
 
 
 def test_evaluate_by_hand():
-  """Accuracy, recall and precision must not be swapped: five trials, three called."""
+  """Accuracy, recall and precision must not be swapped: seven trials, four called."""
   metrics = evaluate(
-    [0.9, 0.8, 0.7, 0.2, 0.1],
-    [True, True, False, True, False],
+    [0.9, 0.8, 0.7, 0.6, 0.2, 0.1, 0.05],
+    [True, True, False, False, True, False, False],
     threshold=0.5,
-    tasks=range(5),
+    tasks=range(7),
   )
-  assert metrics.accuracy == proportion(3, 5)
-  assert metrics.recall == metrics.precision == proportion(2, 3)
+  assert metrics.accuracy == proportion(4, 7)
+  assert metrics.recall == proportion(2, 3)
+  assert metrics.precision == proportion(2, 4)
   assert isinstance(metrics.auc, Rate)
-  assert metrics.auc.value == pytest.approx(5 / 6)
+  assert metrics.auc.value == pytest.approx(10 / 12)
   assert metrics.threshold == 0.5
   assert metrics.tpr_at_fpr_1pct is None
   assert metrics.tpr_at_fpr_01pct is None
