@@ -6,8 +6,8 @@ import jax
 
 from mamljax import checks
 from mamljax.defences import Defence, identity
-from mamljax.finite import is_finite
 from mamljax.maml import InnerLoop, gradient_and_adapted
+from mamljax.numerics import is_finite
 from mamljax.types import LossFn, Params, Task
 
 

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from mamljax import checks
-from mamljax.dtypes import like
 from mamljax.errors import InputError
+from mamljax.numerics import like
 from mamljax.types import Batch, LossFn, Params, Task
 
 Perturb = Callable[[jax.Array, Params], Params]

@@ -23,8 +23,8 @@ import jax.numpy as jnp
 from mamljax import checks
 from mamljax.attacks.gradients.first_layer import first_layer, random_start, span_in_noise
 from mamljax.errors import InputError
-from mamljax.finite import is_finite
 from mamljax.linear_algebra import product
+from mamljax.numerics import is_finite
 from mamljax.types import Params
 
 # Below it a unit column is orthogonal to a normal: one of few columns, one fitted to many.

@@ -15,11 +15,10 @@ import optax
 from mamljax import checks
 from mamljax.checks import Checked, count
 from mamljax.defences import Defence
-from mamljax.dtypes import like
-from mamljax.finite import is_finite
 from mamljax.learner import Sent, send
 from mamljax.maml import InnerLoop, adapt
 from mamljax.networks import CrossEntropy, accuracy
+from mamljax.numerics import is_finite, like
 from mamljax.tasks import sample_task
 from mamljax.types import Params, Pool
 

@@ -17,8 +17,7 @@ from experiments.config.attacks import attacks_of
 from experiments.config.cell import Cell, Model
 from experiments.engine import models
 from experiments.engine.playing import CHUNKS_PER_BLOCK
-from mamljax import machine
-from mamljax.data import Splits
+from mamljax.data import Splits, main_memory
 from mamljax.errors import InputError
 from mamljax.networks import init_params
 
@@ -109,7 +108,7 @@ def _size(tree: Any) -> int:
 def _memory() -> float | None:
   """The bytes that there are, if they are known."""
   stats = jax.local_devices()[0].memory_stats() or {}
-  return stats.get('bytes_limit', machine.memory_bytes())
+  return stats.get('bytes_limit', main_memory.memory_bytes())
 
 
 def _devices() -> int:

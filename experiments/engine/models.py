@@ -21,9 +21,9 @@ from mamljax.data import Dataset, Splits, load_dataset, split_dataset
 from mamljax.data.loading import file_state
 from mamljax.defences import make_defence
 from mamljax.errors import Diverged, InputError
-from mamljax.finite import is_finite
 from mamljax.maml import InnerLoop
 from mamljax.networks import NETWORKS, CrossEntropy, init_params, make_network
+from mamljax.numerics import is_finite
 
 META_TEST_TASKS = 400
 

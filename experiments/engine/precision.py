@@ -11,8 +11,8 @@ from experiments.config.cell import Model
 from experiments.config.streams import Stream, stream_key
 from experiments.engine import models
 from mamljax.errors import Diverged
-from mamljax.finite import is_finite
 from mamljax.maml import meta_gradient
+from mamljax.numerics import is_finite
 from mamljax.tasks import sample_task
 from mamljax.types import Params, Pool
 

@@ -12,7 +12,7 @@ from experiments.process.compilation import compile_once
 from mamljax.attacks import Attack, Knowledge
 from mamljax.attacks.base import name_of
 from mamljax.errors import Diverged
-from mamljax.finite import is_finite
+from mamljax.numerics import is_finite
 
 _LAST: dict[type, Any] = {}  # of an attack: what it was prepared from last, and the outcome
 

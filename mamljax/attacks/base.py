@@ -25,8 +25,8 @@ from mamljax import checks
 from mamljax.checks import Checked, choice, count
 from mamljax.defences.defence import Defence
 from mamljax.errors import InputError
-from mamljax.finite import is_finite
 from mamljax.maml import InnerLoop
+from mamljax.numerics import is_finite
 from mamljax.types import Batch, LossFn, Params, Pool
 
 # Requirements of an attack beyond the loss, w and the gradient. 'separate_images' is one of the

@@ -54,10 +54,10 @@ from mamljax.attacks.gaussian.shadows import (
 from mamljax.attacks.gaussian.sketches import Sketch, make_sketch
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.checks import count, positive
-from mamljax.dtypes import like
 from mamljax.errors import InputError
 from mamljax.linear_algebra import low_rank_plus_diagonal
 from mamljax.maml import adapt
+from mamljax.numerics import like
 from mamljax.types import Batch, Params
 
 _NOISE = 1  # a stream of randomness beside those of shadows and sketch

@@ -33,8 +33,8 @@ from mamljax.attacks.base import (
 from mamljax.attacks.gradients.labels import infer_labels
 from mamljax.attacks.gradients.objectives import objective, simulate, unit_scale
 from mamljax.checks import choice, count
-from mamljax.dtypes import like
 from mamljax.images import SSIM_WINDOW, ssim
+from mamljax.numerics import like
 from mamljax.types import Batch
 
 LABELS = ('known', 'inferred')

@@ -41,7 +41,6 @@ from mamljax.attacks.gaussian.shadows import AT_ONCE, about_mean, draw_shadow
 from mamljax.attacks.gaussian.sketches import Sketch, make_sketch
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.checks import count, positive
-from mamljax.dtypes import like
 from mamljax.linear_algebra import (
   LowRankPlusDiagonal,
   low_rank_plus_diagonal,
@@ -49,6 +48,7 @@ from mamljax.linear_algebra import (
   solve_positive,
 )
 from mamljax.maml import adapt
+from mamljax.numerics import like
 from mamljax.types import Batch, Params
 
 _ROUNDS = 3  # of the estimate of the errors and the shadows' spread given them; 8 do no better

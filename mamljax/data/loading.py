@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mamljax import machine
-from mamljax.data import npz
+from mamljax.data import main_memory, npz
 from mamljax.data.cache import cached
 from mamljax.data.dataset import Dataset, check_images, make_dataset
 from mamljax.data.samples import SAMPLES, read_sample
@@ -98,7 +97,7 @@ def _convert(images: np.ndarray, image_size: int | None, channels: int | None) -
 
 def _require_memory(count: int, shape: tuple[int, int, int]) -> None:
   """Refuses a number and size of images that exceed the memory, before any is resized."""
-  needed, available = count * math.prod(shape), machine.memory_bytes()
+  needed, available = count * math.prod(shape), main_memory.memory_bytes()
   if available is not None and needed > available:
     raise InputError(
       f'{count:,} images of {shape[0]} x {shape[1]} pixels need {needed / 2**30:,.1f} GiB, and '

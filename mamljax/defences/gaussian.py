@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mamljax.dtypes import like
+from mamljax.numerics import like
 from mamljax.types import Params
 
 

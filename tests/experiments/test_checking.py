@@ -8,8 +8,7 @@ import pytest
 from experiments import train
 from experiments.config.cell import Cell
 from experiments.engine import checking, memory, models
-from mamljax import machine
-from mamljax.data import load_dataset
+from mamljax.data import load_dataset, main_memory
 from mamljax.errors import InputError
 from tests.experiments.tiny import arguments, refused, run, write_npz
 
@@ -81,7 +80,7 @@ def splits():
 )
 def test_a_cell_beyond_the_memory_was_compiled_first(monkeypatch, splits, fields):
   """It ended in a traceback after minutes, or the system ended it."""
-  monkeypatch.setattr(machine, 'memory_bytes', lambda: 2 * 2**30)
+  monkeypatch.setattr(main_memory, 'memory_bytes', lambda: 2 * 2**30)
   cell = Cell(**fields)
   with pytest.raises(
     InputError, match=r'needs [\d,]+\.\d GiB at the least, and there are 2\.0'
@@ -97,12 +96,12 @@ def test_what_is_counted_is_no_more_than_is_there(monkeypatch, splits):
   images = 4 * 4 * 2 * 3 * 28 * 28 * 4
   least = 4 * memory.least_numbers(Cell(network='mlp', chunk=4, attack='row_space'), splits)
   assert least == gradients + images
-  monkeypatch.setattr(machine, 'memory_bytes', lambda: least * jax.local_device_count())
+  monkeypatch.setattr(main_memory, 'memory_bytes', lambda: least * jax.local_device_count())
   memory.check(Cell(network='mlp', chunk=4, attack='row_space'), splits)
 
 
 def test_images_of_a_size_that_fills_the_memory_were_resized_first(monkeypatch):
   """--image_size=4096 made 33 GB of the packaged images before anything was said."""
-  monkeypatch.setattr(machine, 'memory_bytes', lambda: 2**30)
+  monkeypatch.setattr(main_memory, 'memory_bytes', lambda: 2**30)
   with pytest.raises(InputError, match=r'2,000 images of 4096 x 4096 pixels need 31.2 GiB'):
     load_dataset('mnist_sample', image_size=4096)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from mamljax.attacks.base import Knowledge
 from mamljax.defences.defence import Hook, Noise, identity
-from mamljax.dtypes import like
+from mamljax.numerics import like
 from mamljax.types import Params
 
 DRAWS = 64  # of the noise on a candidate, whose effect is a mean over them
