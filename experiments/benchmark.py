@@ -19,7 +19,7 @@ from experiments.analysis.text import csv_text
 from experiments.benchmarking import contest, lines, rows
 from experiments.config import bounds
 from experiments.config.bounds import Bounds
-from experiments.config.cell import Cell
+from experiments.config.sections import Execution
 from experiments.engine import checking, models
 from experiments.process import arguments, cli
 from experiments.process.progress_bars import bar
@@ -29,29 +29,26 @@ from mamljax.errors import unknown
 from mamljax.networks import PRECISIONS
 
 _ROWS = flags.DEFINE_list('rows', list(rows.ROWS), f'of {", ".join(rows.ROWS)}')
-_CELLS = bounds.of(Cell)
 _ROUNDS = bounds.integer(
   'rounds',
   9,
   Bounds(1, 10_000, 'rounds'),
   'times that each contestant runs; an interval needs six',
 )
-_ITERATIONS = bounds.integer(
-  'iterations', 100, _CELLS['iterations'], 'steps of a reconstruction'
-)
+_ITERATIONS = bounds.integer('iterations', 100, rows.ITERATIONS, 'steps of a reconstruction')
 _ACTIVATION = flags.DEFINE_enum('activation', 'relu', ['relu', 'softplus'], 'of the network')
 _CHUNK = bounds.integer(
   'chunk',
   0,
-  _CELLS['chunk']._replace(least=0),
+  bounds.of(Execution)['chunk']._replace(least=0),
   'candidates that mamljax computes together; 0: as it chooses',
 )
 _PEERS = flags.DEFINE_list('peers', list(rows.PEERS), 'of the same; none without PyTorch')
 _PEER_BATCH = bounds.integer(
-  'peer_batch', 4, _CELLS['chunk'], 'candidates that torch_func computes together'
+  'peer_batch', 4, bounds.of(Execution)['chunk'], 'candidates that torch_func computes together'
 )
 _DATASET = flags.DEFINE_string('dataset', 'mnist_sample', 'where images come from')
-_FILTERS = bounds.integer('filters', 32, _CELLS['filters'], 'of Conv4')
+_FILTERS = bounds.integer('filters', 32, rows.FILTERS, 'of Conv4')
 _QUICK = flags.DEFINE_bool(
   'quick', False, 'the first row alone, three rounds of three iterations; OUT_quick'
 )

@@ -13,9 +13,9 @@ from absl import flags
 from experiments.analysis import figures
 from experiments.analysis.text import csv_text
 from experiments.benchmarking import contest, growing
+from experiments.benchmarking.rows import ITERATIONS
 from experiments.config import bounds
 from experiments.config.bounds import Bounds
-from experiments.config.cell import Cell
 from experiments.process import arguments, cli
 from experiments.process.progress_bars import bar
 from experiments.store import cells, runs
@@ -23,9 +23,7 @@ from mamljax import atomic
 
 _AXES = flags.DEFINE_list('axes', list(growing.AXES), f'of {", ".join(growing.AXES)}')
 _ROUNDS = bounds.integer('rounds', 5, Bounds(1, 10_000, 'rounds'), 'times that each size runs')
-_ITERATIONS = bounds.integer(
-  'iterations', 10, bounds.of(Cell)['iterations'], 'steps of a reconstruction'
-)
+_ITERATIONS = bounds.integer('iterations', 10, ITERATIONS, 'steps of a reconstruction')
 _QUICK = flags.DEFINE_bool(
   'quick', False, 'the first axis and its three smallest sizes, on the MLP; OUT_quick'
 )
@@ -37,7 +35,10 @@ def main(argv: Sequence[str]) -> None:
   del argv
   names, folder = _read_axes(), arguments.folder('output_dir', _OUTPUT_DIR.value)
   folder = cli.quick_folder(folder) if _QUICK.value else folder
-  common = {'iterations': _ITERATIONS.value, 'network': 'mlp' if _QUICK.value else 'conv4'}
+  common = {
+    'reconstruction.iterations': _ITERATIONS.value,
+    'network': 'mlp' if _QUICK.value else 'conv4',
+  }
   most = 3 if _QUICK.value else None
   axes = {name: growing.AXES[name] for name in names}
   entries = {name: growing.entries_of(axis, common, points=most) for name, axis in axes.items()}

@@ -5,10 +5,9 @@ iterations, and writes OUT/runtimes.csv and OUT/runtimes.png. The model is untra
 time does not depend on the values of its parameters. Let nothing else run beside it.
 """
 
-import dataclasses
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,10 @@ from experiments.analysis import figures
 from experiments.analysis.text import csv_text
 from experiments.config import bounds
 from experiments.config.bounds import Bounds
-from experiments.config.cell import TARGETS, TYPES, Cell
-from experiments.config.workload import good_chunk
+from experiments.config.cell import Cell
+from experiments.config.columns import find_field, make_cell
+from experiments.config.sections import Execution
+from experiments.config.workload import with_chunk
 from experiments.engine import checking, models, playing, stages
 from experiments.process import arguments, cli
 from experiments.process.progress_bars import bar
@@ -28,16 +29,15 @@ from experiments.store import runs
 from experiments.store.cells import check_output_dir
 from experiments.studies import attack_times
 from mamljax import atomic
-from mamljax.errors import InputError, unknown
+from mamljax.checks import TARGETS
+from mamljax.errors import InputError
 
 _TARGETS = flags.DEFINE_list(
   'targets', 'query', 'attacked sets: query (Table IV), support (Table III)'
 )
 _SIZES = flags.DEFINE_list('sizes', '3x1,5x1,5x2,5x3,5x4', 'tasks, each WAYSxSHOTS')
 _ITERATIONS = flags.DEFINE_list('iterations', '50,100,200', 'steps of the reconstruction')
-_CELL = flags.DEFINE_list(
-  'cell', '', 'other fields of experiments.config.cell.Cell, such as activation=softplus'
-)
+_CELL = flags.DEFINE_list('cell', '', 'other columns of a cell, such as activation=softplus')
 _REPEATS = bounds.integer(
   'repeats', 5, Bounds(1, 100_000, 'candidates'), 'candidates that are timed alone'
 )
@@ -50,7 +50,7 @@ _CANDIDATES = bounds.integer(
 _CHUNK = bounds.integer(
   'chunk',
   0,
-  bounds.of(Cell)['chunk']._replace(least=0),
+  bounds.of(Execution)['chunk']._replace(least=0),
   'of them computed together; 0: chosen for the backend',
 )
 _QUICK = flags.DEFINE_bool(
@@ -58,10 +58,6 @@ _QUICK = flags.DEFINE_bool(
 )
 _DATA_DIR = flags.DEFINE_string('data_dir', None, 'prepared data sets')
 _OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the times are written')
-
-
-_KINDS = {str: 'a word', int: 'a whole number', float: 'a number'}
-_FIELDS = {name: kind for name, kind in TYPES.items() if kind in _KINDS}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -76,9 +72,11 @@ def main(argv: Sequence[str]) -> None:
   rows: list[attack_times.Runtime] = []
   for cell in bar(cells, unit='cell'):
     splits = models.splits_of(cell, data_dir)
-    params = models.initial_state(cell.model, splits).params
+    params = models.initial_state(cell.recipe, splits).params
     shared, _ = stages.share(cell, params, splits.references)
-    batch = _CANDIDATES.value or playing.CHUNKS_PER_BLOCK * cell.chunk * jax.device_count()
+    batch = (
+      _CANDIDATES.value or playing.CHUNKS_PER_BLOCK * cell.execution.chunk * jax.device_count()
+    )
     rows.append(
       attack_times.measure(
         cell, shared, splits.victims, repeats=_REPEATS.value, candidates=batch
@@ -94,7 +92,7 @@ def _read_cells() -> list[Cell]:
   sizes = sorted(
     {_size(item) for item in _SIZES.value}, key=lambda size: (math.prod(size), size)
   )
-  iterations = sorted({_convert('iterations', int, item) for item in _ITERATIONS.value})
+  iterations = sorted(set(map(_iterations, _ITERATIONS.value)))
   targets = cli.chosen('target', _TARGETS, TARGETS)
   if not (sizes and iterations):
     raise InputError(f'no value is given for {"iterations" if sizes else "sizes"}')
@@ -102,12 +100,14 @@ def _read_cells() -> list[Cell]:
     sizes, iterations = sorted({sizes[0], sizes[-1]}), iterations[:1]
   fields = dict(map(_field, _CELL.value))
   cells = [
-    Cell(**fields | {'target': target, 'ways': ways, 'shots': shots, 'iterations': steps})
+    make_cell(
+      **fields, target=target, ways=ways, shots=shots, **{'reconstruction.iterations': steps}
+    )
     for target in targets
     for ways, shots in sizes
     for steps in iterations
   ]
-  return [dataclasses.replace(c, chunk=_CHUNK.value or good_chunk(c)) for c in cells]
+  return [with_chunk(cell, _CHUNK.value) for cell in cells]
 
 
 def _size(item: str) -> tuple[int, int]:
@@ -119,19 +119,21 @@ def _size(item: str) -> tuple[int, int]:
 
 
 def _field(item: str) -> tuple[str, Any]:
-  """A field of a cell and its value."""
+  """A column of a cell and its value."""
   name, _, text = item.strip().partition('=')
-  if name not in _FIELDS:
-    raise unknown('field of a cell', name, _FIELDS)
-  return name, _convert('cell', _FIELDS[name], text)
-
-
-def _convert(flag: str, kind: Callable[[str], Any], text: str) -> Any:
-  """A number, or a text as it is."""
+  field = find_field(name)
   try:
-    return kind(text)
+    return name, field.parse(text)
   except ValueError as error:
-    raise InputError(f'--{flag}: {text!r} is not {_KINDS[kind]}') from error
+    raise InputError(f'--cell: {text!r} is not {field.wanted}') from error
+
+
+def _iterations(item: str) -> int:
+  """A number of steps."""
+  try:
+    return int(item)
+  except ValueError as error:
+    raise InputError(f'--iterations: {item!r} is not a whole number') from error
 
 
 def _write(folder: Path, rows: Sequence[attack_times.Runtime]) -> None:

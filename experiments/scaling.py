@@ -16,8 +16,8 @@ from experiments.analysis import figures
 from experiments.analysis.text import csv_text
 from experiments.config import bounds
 from experiments.config.bounds import LONGEST, SEED, Bounds
-from experiments.config.cell import Cell
 from experiments.config.grid import MOST_CELLS
+from experiments.config.sections import Game
 from experiments.process import arguments, cli
 from experiments.store import runs
 from experiments.store.cells import check_output_dir
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _asked() -> list[tuple[int, int, int]]:
   """The sizes to measure, small ones first: devices, cells, trials."""
-  trials = bounds.whole_numbers(_TRIALS, bounds.of(Cell)['trials'])
+  trials = bounds.whole_numbers(_TRIALS, bounds.of(Game)['trials'])
   cells = bounds.whole_numbers(_CELLS, Bounds(1, MOST_CELLS, 'cells'))
   along = [*((1, count) for count in trials), *((count, sweep_times.FEW) for count in cells)]
   devices = bounds.whole_numbers(_DEVICES, Bounds(1, 1024, 'cores'))

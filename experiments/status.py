@@ -80,9 +80,8 @@ def _times(store: Path, names: Sequence[str]) -> dict[str, float]:
 
 def _device_seconds(found: cells.Summary) -> float:
   """What the trials of a finished cell took, on all devices together."""
-  cell, timings = found.configuration, found.timings
-  counts = [cell.get(name) for name in ('trials', 'calibration_trials')]
-  trials = sum(count for count in counts if isinstance(count, int))
+  cell, timings = found.columns, found.timings
+  trials = cell['trials'] + cell['calibration_trials']
   return timings['seconds_per_trial'] * trials * timings.get('devices', 1)
 
 

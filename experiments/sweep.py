@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from experiments.analysis import ceiling, curves, figures, tables
 from experiments.config import flags, sharing
-from experiments.config.cell import Cell, describe
+from experiments.config.columns import describe
 from experiments.config.sweep import Sweep
 from experiments.engine import checking, models
 from experiments.process import cli, distributed, preemption
@@ -33,7 +35,9 @@ def main(argv: Sequence[str]) -> None:
   sweep = flags.read(keys=models.with_keys)
   for folder in (sweep.output_dir, sweep.store_dir):
     cell_files.check_output_dir(folder)
-  checking.check_cells(sweep.cells, sweep.data_dir)
+  sweep = sweep.without(checking.refused(sweep.cells, sweep.data_dir))
+  if skipped := sweep.skips():
+    logging.warning('%s', skipped)
   folders.check(sweep.output_dir, sweep.store_dir, sweep.cells)
   if sweep.dry_run:
     print(*_dry_run(sweep, how), sep='\n')
@@ -54,7 +58,7 @@ def _conclude(sweep: Sweep, found: list[cell_files.Summary]) -> None:
   runs.write_run(
     sweep.output_dir,
     store_dir=sweep.store_dir,
-    cells=[Cell(**result.configuration) for result in found],
+    cells=[result.cell for result in found],
     x=sweep.x,
   )
   path, (picture, trends) = sweep.output_dir / 'results.csv', _draw(sweep, found)
@@ -68,11 +72,10 @@ def _dry_run(sweep: Sweep, how: sharing.Operation) -> list[str]:
   looked_at = (cell_files.glance(sweep.store_dir, name) for name in sorted(there)[:MAX_FITTED])
   known = [summary for summary in looked_at if summary]
   costs = cost.fit(known)
-  share = {'shard': how.shard, 'num_shards': how.num_shards}
-  cells = [cell for cell in sweep.cells if queue.in_share(cell, **share)]
+  cells = [cell for cell in sweep.cells if queue.in_share(cell, **how.share)]
   left = [cell for cell in cells if cell_files.cell_hash(cell) not in there]
   done = [f'finished  {describe(cell)}' for cell in cells if cell not in left]
-  ordered = queue.in_order(left, costs, **share)
+  ordered = queue.in_order(left, costs, **how.share)
   return [*done, *plan.lines(ordered, costs, known=len(known), total=len(cells))]
 
 
@@ -84,7 +87,7 @@ def _draw(sweep: Sweep, found: list[cell_files.Summary]) -> tuple[Path, list[Any
   """
   path = sweep.output_dir / 'picture.png'
   (first,) = _whole(sweep, found[:1])
-  examples = read_examples(sweep.store_dir, Cell(**first.configuration))
+  examples = read_examples(sweep.store_dir, first.cell)
   figures.save(figures.picture(first, examples), path, private=True)
   if 1 < len(found) <= MAX_PAIRED:
     _draw_pairs(sweep, found)
@@ -97,15 +100,14 @@ def _draw(sweep: Sweep, found: list[cell_files.Summary]) -> tuple[Path, list[Any
 
 def _whole(sweep: Sweep, found: list[cell_files.Summary]) -> list[cell_files.CellResult]:
   """The same results with their trials."""
-  names = [cell_files.configuration_hash(summary.configuration) for summary in found]
+  names = [summary.hash for summary in found]
   return cell_files.read_cells(sweep.store_dir, names)
 
 
 def _draw_pairs(sweep: Sweep, found: list[cell_files.Summary]) -> None:
   """Draws the reconstructions of a few cells, where there are any, below each other."""
   pictured = (
-    (result, read_examples(sweep.store_dir, Cell(**result.configuration)))
-    for result in _whole(sweep, found)
+    (result, read_examples(sweep.store_dir, result.cell)) for result in _whole(sweep, found)
   )
   drawn = [(result, examples) for result, examples in pictured if examples]
   if len(drawn) > 1:

@@ -5,7 +5,6 @@ writes the accuracy of new tasks, on images held out from training, to OUT/learn
 OUT/learning.png. The flags are those of the sweep; those of the attack are not used.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,7 +14,8 @@ from absl import logging
 from experiments.analysis import figures
 from experiments.analysis.text import csv_text
 from experiments.config import flags
-from experiments.config.cell import Model
+from experiments.config.cell import Recipe
+from experiments.config.columns import columns_of
 from experiments.config.sweep import Sweep
 from experiments.engine import memory, models
 from experiments.process import cli, preemption
@@ -29,29 +29,27 @@ COLUMNS = (
   *('defence', 'noise_scale', 'epoch', 'rounds', 'accuracy', 'accuracy_low', 'accuracy_high'),
   *('tasks', 'seed'),
 )
-# What else sets two models apart: two rows must not look the same.
-REST = tuple(field.name for field in dataclasses.fields(Model) if field.name not in COLUMNS)
 
 
 def main(argv: Sequence[str]) -> None:
   """Trains and tests every model of the grid."""
   del argv
   sweep = flags.read(keys=models.with_keys)
-  epochs: dict[Model, list[int]] = {}
+  epochs: dict[Recipe, list[int]] = {}
   for cell in sweep.cells:
-    epochs.setdefault(cell.model, []).append(cell.epoch)
+    epochs.setdefault(cell.recipe, []).append(cell.game.epoch)
   cells.check_output_dir(sweep.output_dir)
   cells.check_output_dir(sweep.store_dir)
   runs.check_kind(sweep.output_dir)
-  for model in epochs:
-    memory.check_training(model, models.splits_of(model, sweep.data_dir))
+  for recipe in epochs:
+    memory.check_training(recipe, models.splits_of(recipe, sweep.data_dir))
   if sweep.dry_run:
-    print(*(f'{model}: epochs {at}' for model, at in epochs.items()), sep='\n')
+    print(*(f'{_told(recipe)}: epochs {at}' for recipe, at in epochs.items()), sep='\n')
     return
   runs.begin(sweep.output_dir, 'learning.csv')
   rows: list[dict[str, Any]] = []
   wanted = sum(len(set(at)) for at in epochs.values())
-  learned = itertools.chain(*(_learn(model, at, sweep) for model, at in epochs.items()))
+  learned = itertools.chain(*(_learn(recipe, at, sweep) for recipe, at in epochs.items()))
   with preemption.listening():
     for row in bar(learned, total=wanted, unit='epoch'):
       rows.append(row)
@@ -64,25 +62,30 @@ def main(argv: Sequence[str]) -> None:
     raise InputError(f'{wanted - len(rows)} epochs have no result, as warned above')
 
 
-def _learn(model: Model, epochs: list[int], sweep: Sweep) -> Iterator[dict[str, Any]]:
+def _learn(recipe: Recipe, epochs: list[int], sweep: Sweep) -> Iterator[dict[str, Any]]:
   """A row for each epoch, as training reaches it; none from where it diverges on."""
   try:
-    yield from _test(model, epochs, sweep)
+    yield from _test(recipe, epochs, sweep)
   except Diverged as error:
-    game = f'{model.dataset} {model.ways}-way {model.shots}-shot {model.network}'
-    logging.warning('no result: %s: %s', game, error)
+    logging.warning('no result: %s: %s', _told(recipe), error)
 
 
-def _test(model: Model, epochs: list[int], sweep: Sweep) -> Iterator[dict[str, Any]]:
+def _told(recipe: Recipe) -> str:
+  """A model in a message."""
+  game = f'{recipe.data.dataset} {recipe.task.ways}-way {recipe.task.shots}-shot'
+  return f'{game} {recipe.model.network_name}'
+
+
+def _test(recipe: Recipe, epochs: list[int], sweep: Sweep) -> Iterator[dict[str, Any]]:
   """A row for each epoch.
 
   Raises:
     Diverged: if training does, or the inner loop of a new task.
   """
-  splits = models.splits_of(model, sweep.data_dir)
-  states = models.trained_states(model, epochs, splits=splits, store_dir=sweep.store_dir)
+  splits = models.splits_of(recipe, sweep.data_dir)
+  states = models.trained_states(recipe, epochs, splits=splits, store_dir=sweep.store_dir)
   for epoch, state in states:
-    learned = models.measure_learning(model, epoch, state, splits)
+    learned = models.measure_learning(recipe, epoch, state, splits)
     yield {
       'epoch': epoch,
       'rounds': int(state.round),
@@ -90,12 +93,13 @@ def _test(model: Model, epochs: list[int], sweep: Sweep) -> Iterator[dict[str, A
       'accuracy_low': learned.low,
       'accuracy_high': learned.high,
       'tasks': learned.tasks,
-    } | {name: getattr(model, name) for name in (*COLUMNS, *REST) if hasattr(model, name)}
+    } | columns_of(recipe)
 
 
 def _write(sweep: Sweep, rows: list[dict[str, Any]]) -> None:
   """The rows so far, as a table and as a picture."""
-  atomic.write_text(sweep.output_dir / 'learning.csv', csv_text((*COLUMNS, *REST), rows))
+  columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])
+  atomic.write_text(sweep.output_dir / 'learning.csv', csv_text(columns, rows))
   figures.save(figures.learning(rows), sweep.output_dir / 'learning.png')
 
 

@@ -48,19 +48,30 @@ def positive() -> dict[str, Any]:
   return {'positive': True}
 
 
+def nonnegative() -> dict[str, Any]:
+  """The metadata of a field that holds a finite number of 0 or more."""
+  return {'nonnegative': True}
+
+
 class Checked:
   """Base of dataclasses whose fields have the metadata above: checks them on creation."""
 
   def __post_init__(self):
-    fields: Any = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
-    for field in fields:
-      value = getattr(self, field.name)
-      if 'least' in field.metadata:
-        whole(field.name, value, least=field.metadata['least'])
-      if 'known' in field.metadata:
-        one_of(field.name, value, field.metadata['known'])
-      if 'positive' in field.metadata:
-        above_zero(field.name, value)
+    fields(self)
+
+
+def fields(made: Any) -> None:
+  """Refuses a dataclass with a field that is not as its metadata, of the above, has it."""
+  for field in dataclasses.fields(made):
+    value = getattr(made, field.name)
+    if 'least' in field.metadata:
+      whole(field.name, value, least=field.metadata['least'])
+    if 'known' in field.metadata:
+      one_of(field.name, value, field.metadata['known'])
+    if 'nonnegative' in field.metadata:
+      amount(field.name, value)
+    if 'positive' in field.metadata:
+      above_zero(field.name, value)
 
 
 def concrete(array: Any) -> np.ndarray | None:

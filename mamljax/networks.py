@@ -7,7 +7,7 @@ fully connected network of MAML's Omniglot experiments, `lenet` the five-layer L
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from mamljax import checks
+from mamljax.checks import choice, count
 from mamljax.convolution import FORMS, convolve
 from mamljax.errors import InputError, unknown
 from mamljax.types import Batch, Params
@@ -119,13 +120,13 @@ class Normalization(nn.Module):
 class Network(nn.Module):
   """Base class of the networks, with the options that all of them take.
 
+  A network's own options are fields of its class.
+
   Attributes:
     ways: number of classes of a task, and so of outputs.
     activation: activation function of the hidden layers, a name in `ACTIVATIONS`.
     normalization: normalisation of the hidden layers, a name in `NORMALIZATIONS`.
     initialization: initialisation of all weights and biases, a name in `INITIALIZATIONS`.
-    filters: channels of each convolution (conv4 only).
-    downsampling: 'stride' as for Omniglot, or 'max_pool' as for miniImageNet (conv4 only).
     convolution: form of all convolutions, a name in `mamljax.convolution.FORMS`.
     precision: precision of all matrix products, a name in `PRECISIONS`.
     smallest_image: the smallest height and width of images, in pixels.
@@ -133,14 +134,12 @@ class Network(nn.Module):
 
   smallest_image: ClassVar[int] = 1
 
-  ways: int
-  activation: str = 'relu'
-  normalization: str = 'none'
-  initialization: str = 'he'
-  filters: int = 32
-  downsampling: str = 'stride'
-  convolution: str = 'auto'
-  precision: str = 'highest'
+  ways: int = dataclasses.field(metadata=count(1))
+  activation: str = dataclasses.field(default='relu', metadata=choice(*ACTIVATIONS))
+  normalization: str = dataclasses.field(default='none', metadata=choice(*NORMALIZATIONS))
+  initialization: str = dataclasses.field(default='he', metadata=choice(*INITIALIZATIONS))
+  convolution: str = dataclasses.field(default='auto', metadata=choice(*FORMS))
+  precision: str = dataclasses.field(default='highest', metadata=choice(*PRECISIONS))
 
   def finish(self, x: jax.Array) -> jax.Array:
     """The end of a hidden layer: normalisation, then activation."""
@@ -164,7 +163,16 @@ class Network(nn.Module):
 
 
 class Conv4(Network):
-  """Four 3 x 3 convolutions, each halving the image, and a linear classifier."""
+  """Four 3 x 3 convolutions, each halving the image, and a linear classifier.
+
+  Attributes:
+    filters: channels of each convolution.
+    downsampling: halving of the image by a layer, 'stride' as for Omniglot or 'max_pool' as for
+      miniImageNet.
+  """
+
+  filters: int = dataclasses.field(default=32, metadata=count(1))
+  downsampling: str = dataclasses.field(default='stride', metadata=choice(*DOWNSAMPLINGS))
 
   @nn.compact
   def __call__(self, images: jax.Array) -> jax.Array:
@@ -212,28 +220,30 @@ NETWORKS: dict[str, type[Network]] = {'conv4': Conv4, 'lenet': LeNet, 'mlp': MLP
 
 
 def make_network(name: str, *, ways: int, **options) -> Network:
-  """The network of a name in `NETWORKS`; `options` are the attributes of `Network`.
+  """The network of a name in `NETWORKS`; `options` are the attributes of its class.
 
   Raises:
-    InputError: if the name or a choice is unknown, or a number of outputs or channels is
-      not a positive whole number.
+    InputError: if the name or a choice is unknown, the network has no such option, or a number
+      of outputs or channels is not a positive whole number.
   """
   if name not in NETWORKS:
     raise unknown('network', name, NETWORKS)
+  known = options_of(NETWORKS[name])
+  for option in options:
+    if option not in known:
+      raise unknown(f'option of the network {name}', option, known)
   network = NETWORKS[name](ways=ways, **options)
-  checks.whole('ways', network.ways, least=1)
-  checks.whole('filters', network.filters, least=1)
-  for part, known in (
-    ('activation', ACTIVATIONS),
-    ('normalization', NORMALIZATIONS),
-    ('initialization', INITIALIZATIONS),
-    ('downsampling', DOWNSAMPLINGS),
-    ('convolution', FORMS),
-    ('precision', PRECISIONS),
-  ):
-    if getattr(network, part) not in known:
-      raise unknown(part, getattr(network, part), known)
+  checks.fields(network)
   return network
+
+
+def options_of(network: type[nn.Module]) -> dict[str, dataclasses.Field]:
+  """The fields of a network's class that are options: all but flax's own and `ways`."""
+  fields = dataclasses.fields(cast(Any, network))
+  return {field.name: field for field in fields if field.name not in _NO_OPTIONS}
+
+
+_NO_OPTIONS = ('ways', 'parent', 'name')
 
 
 def max_pool(x: jax.Array) -> jax.Array:

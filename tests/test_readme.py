@@ -65,8 +65,8 @@ def samples_for_all(monkeypatch):
     return load_dataset(f'{name}_sample' if full else name, **options)
 
   monkeypatch.setattr(models, 'load_dataset', load)
-  monkeypatch.setattr(models, '_check_enough', lambda model, data, splits: None)
-  monkeypatch.setattr(checking, 'check_cells', lambda cells, data_dir: None)
+  monkeypatch.setattr(models, '_check_enough', lambda recipe, data, splits, learners: None)
+  monkeypatch.setattr(checking, 'refused', lambda cells, data_dir: [])
   yield
   models._load.cache_clear()
 
@@ -96,7 +96,7 @@ def test_a_quick_look_asks_for_no_more_images_than_there_are(path: Path):
     flags.FLAGS(['sweep', f'--flagfile={path}', '--quick'])
     cells = flags.read().cells
   for cell in cells:
-    models.splits_of(cell, None)
+    models.splits_of(cell, None, learners=cell.game.learners)
 
 
 def options_in(text: str) -> list[list[str]]:
@@ -120,10 +120,9 @@ def test_flagfiles_of_filters_say_what_they_were_made_with():
   """A default that moves would leave a published number that nobody can make again."""
   for path in GRIDS:
     text = path.read_text()
-    if re.search(r'^--attacks=.*(curvature|residual)_filter', text, re.MULTILINE):
-      assert {'--shadows=', '--sketch='} <= set(re.findall(r'^--\w+=', text, re.MULTILINE)), (
-        path
-      )
+    for name in re.findall(r'^--attacks=.*((?:curvature|residual)_filter)', text, re.MULTILINE):
+      said = set(re.findall(r'^--([\w.]+)=', text, re.MULTILINE))
+      assert {f'{name}.shadows', f'{name}.sketch'} <= said, path
 
 
 def test_every_experiment_has_a_folder_of_its_own():

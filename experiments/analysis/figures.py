@@ -103,9 +103,9 @@ def pairs(drawn: Sequence[tuple[CellResult, Examples]]) -> Figure:
 
 def score_text(result: CellResult, score: float) -> str:
   """A score by its name, which is the paper's where it is the paper's."""
-  cell = result.configuration
-  is_similarity = cell['attack'] == 'reconstruction' and cell.get('judge', 'ssim') == 'ssim'
-  return f'SSIM {score:.2f}' if is_similarity else f'score {score:.3g}'
+  cell = result.columns
+  judge = cell['reconstruction.judge'] if cell['attack'] == 'reconstruction' else ''
+  return f'SSIM {score:.2f}' if judge == 'ssim' else f'score {score:.3g}'
 
 
 def gallery(rows: dict[str, np.ndarray]) -> Figure:
@@ -150,7 +150,7 @@ def _draw_pairs(
   for pair, trial in shown:
     _show_pair(pair, result, examples, trial, colour)
   if truth:
-    cell = result.configuration
+    cell = result.columns
     row[0].set_ylabel(f'{cell["dataset"]}\n{cell["target"]}', fontsize=8)
 
 

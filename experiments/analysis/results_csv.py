@@ -9,8 +9,10 @@ from typing import Any
 
 from experiments.analysis import ceiling, paper
 from experiments.analysis.text import csv_text
-from experiments.config.attacks import idle_in
-from experiments.store.cells import Summary, configuration_hash
+from experiments.config.cell import Cell
+from experiments.config.columns import FIELDS, columns_of, is_option, varying
+from experiments.config.sections import UNDEFENDED
+from experiments.store.cells import Summary, cell_hash
 from mamljax import atomic
 from mamljax.errors import InputError
 
@@ -36,21 +38,19 @@ COLUMNS: tuple[str, ...] = (
 def row(result: Summary, *, bound: Summary | None = None) -> dict[str, Any]:
   """The line of results.csv for a cell, `COLUMNS` first; None where no value is.
 
-  A field that the attack does not read has none. The ceiling is that of `bound`, the cell of
-  what no attack on the same game can pass.
-
-  The paper's numbers stand beside an undefended reconstruction of a second-order gradient
-  only: it prints no others.
+  The ceiling is that of `bound`, the cell of what no attack on the same game can pass. The
+  paper's numbers stand beside an undefended reconstruction of a second-order gradient only:
+  it prints no others.
   """
-  cell, metrics = result.configuration, result.metrics
+  cell, metrics = result.columns, result.metrics
   size = cell['target'], cell['dataset'], cell['ways'], cell['shots']
   theirs = paper.printed(*size) if _as_in_paper(cell) else None
-  values = cell | result.timings | {'hash': configuration_hash(cell), 'seed': result.seed}
-  values |= {'matmul_precision': cell.get('precision')}  # the name is that of a metric, too
+  values = cell | result.timings | {'hash': result.hash, 'seed': result.seed}
   learning = result.extra.get('learning', {})
   values |= {
+    'iterations': cell.get('reconstruction.iterations'),
     'git_revision': result.git_revision,
-    'chunk_run': result.extra.get('chunk_run', cell.get('chunk')),
+    'chunk_run': result.extra.get('chunk_run', cell['chunk']),
     'label_accuracy': result.extra.get('label_accuracy'),
     'learning_accuracy': learning.get('accuracy'),
     'learning_low': learning.get('low'),
@@ -67,26 +67,45 @@ def row(result: Summary, *, bound: Summary | None = None) -> dict[str, Any]:
     'ceiling_auc': bound.metrics.auc.value if bound and bound.metrics.auc else None,
     'ceiling_share': ceiling.share(result, bound) if bound else None,
   }
-  values |= dict.fromkeys(idle_in(cell))
   rest = [name for name in cell if name not in COLUMNS]
   return {column: values[column] for column in (*COLUMNS, *rest)}
 
 
-def write_csv(output_dir: str | os.PathLike[str], results: Iterable[Summary]) -> Path:
+def header(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+  """The columns of a table of some cells, which are given by column.
+
+  `COLUMNS` are first and the other fields follow; of the options of attacks and networks, those
+  that vary among the cells, but for the iterations, which are a column of their own.
+  """
+  fields = [name for name in FIELDS if name not in COLUMNS]
+  options = [name for name in varying(cells) if is_option(name)]
+  return [*COLUMNS, *fields, *(name for name in options if name != 'reconstruction.iterations')]
+
+
+def write_csv(
+  output_dir: str | os.PathLike[str], results: Iterable[Summary], cells: Sequence[Cell] = ()
+) -> Path:
   """Writes OUT/results.csv, a row per result in the order given, and returns its path.
 
   A field is empty where a value does not exist.
 
+  Args:
+    output_dir: OUT.
+    results: of these cells.
+    cells: all cells of the sweep, which say what varies; those of the results if none.
+
   Raises:
     InputError: if the folder cannot be written.
   """
-  return _write(output_dir, _lines(results))
+  results = [*results]
+  known = [*map(columns_of, cells)] or [result.columns for result in results]
+  return _write(output_dir, _lines(results, header(known)))
 
 
 def update_csv(
-  output_dir: str | os.PathLike[str], results: Iterable[Summary], names: Sequence[str]
+  output_dir: str | os.PathLike[str], results: Iterable[Summary], cells: Sequence[Cell]
 ) -> Path | None:
-  """The same of some cells of a sweep, beside the lines that others of it have there already.
+  """Writes the lines of some cells of a sweep beside those that others of it have already.
 
   None, and nothing written, if a table is there that these lines do not fit into: that of
   another version, which is replaced as a whole or not at all.
@@ -94,12 +113,13 @@ def update_csv(
   Args:
     output_dir: OUT.
     results: of these cells.
-    names: the hashes of all cells of the sweep, in its order.
+    cells: all cells of the sweep, in its order.
 
   Raises:
     InputError: if the folder cannot be written, or its table is not one of ours.
   """
-  ours = {line['hash']: line for line in _lines(results)}
+  names = [*map(cell_hash, cells)]
+  ours = {line['hash']: line for line in _lines(results, header([*map(columns_of, cells)]))}
   others = read_csv(output_dir)
   lines = [ours.get(name) or others[name] for name in names if name in ours or name in others]
   if len({tuple(line) for line in lines}) > 1:
@@ -127,13 +147,12 @@ def read_csv(output_dir: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
     raise InputError(f'{path} is no table of ours: {error}') from error
 
 
-def _lines(results: Iterable[Summary]) -> list[dict[str, Any]]:
+def _lines(results: Iterable[Summary], columns: Sequence[str]) -> list[dict[str, Any]]:
   """The lines of some results, which are a ceiling to each other."""
   found = list(results)
   bounds = ceiling.ceilings(found)
-  return [
-    row(result, bound=bounds.get(configuration_hash(result.configuration))) for result in found
-  ]
+  rows = (row(result, bound=bounds.get(result.hash)) for result in found)
+  return [{column: line.get(column) for column in columns} for line in rows]
 
 
 def _write(output_dir: str | os.PathLike[str], lines: Sequence[Mapping[str, Any]]) -> Path:
@@ -142,12 +161,10 @@ def _write(output_dir: str | os.PathLike[str], lines: Sequence[Mapping[str, Any]
   return path
 
 
-def _as_in_paper(cell: dict[str, Any]) -> bool:
+def _as_in_paper(cell: Mapping[str, Any]) -> bool:
   """Whether the cell plays what Tables I and II report."""
-  undefended = cell['defence'] == 'none'
-  reported = cell.get('pool', 'victims') == 'victims'  # others are for tuning
-  order = cell['order'] == 2 and cell.get('assumed_order', 0) != 1
-  game = cell.get('learners', 1) == 1 and cell.get('labels', 'known') == 'known'
-  game = game and cell.get('participations', 1) == 1
-  judged = cell['attack'] == 'reconstruction' and cell.get('judge', 'ssim') == 'ssim'
-  return judged and undefended and reported and order and game
+  attacked = {'attack': 'reconstruction', 'order': 2, 'defence': UNDEFENDED, 'learners': 1}
+  judged = {'reconstruction.labels': 'known', 'reconstruction.judge': 'ssim'}
+  reported = {'pool': 'victims', 'participations': 1}  # others are for tuning
+  wanted = attacked | judged | reported
+  return cell['assumed_order'] != 1 and all(cell.get(k) == v for k, v in wanted.items())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.analysis.results_csv import row
-from experiments.config.attacks import idle_in
+from experiments.config.columns import varying
 from experiments.store.cells import Summary
 
 _RATES = ('accuracy', 'recall', 'precision', 'auc')
@@ -29,9 +29,10 @@ def format_table(results: Sequence[Summary]) -> str:
     Lines without a final newline, at most 100 columns wide for tasks under 10 shots, unless
     what varies takes more.
   """
-  varying = _varying([result.configuration for result in results])
+  columns = [result.columns for result in results]
+  apart = [name for name in varying(columns) if name not in _ALWAYS]
   header = ['rate [95 % interval]', 'accuracy', 'recall', 'precision', 'AUC']
-  blocks = [_lines(result, varying) for result in results]
+  blocks = [_lines(result, apart) for result in results]
   rows = [header, *(line for block in blocks for line in block[:2])]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   text = [_align(header, widths), '-' * (sum(widths) + 2 * len(_RATES))]
@@ -40,25 +41,14 @@ def format_table(results: Sequence[Summary]) -> str:
   return '\n'.join(text)
 
 
-def _lines(result: Summary, varying: list[str]) -> list[list[str]]:
+def _lines(result: Summary, names: list[str]) -> list[list[str]]:
   """A cell's lines: what was found, what the paper has, and what sets the cell apart."""
-  cell, values = result.configuration, row(result)
+  cell, values = result.columns, row(result)
   found = [_shorten(cell['dataset']), *(_rate(values, name) for name in _RATES)]
   size = f'{cell["ways"]}-way {cell["shots"]}-shot {cell["target"]}'
   theirs = [size, *(_paper(values, name) for name in _RATES)]
-  idle = idle_in(cell)
-  apart = '  ' + ' '.join(f'{name}={cell[name]}' for name in varying if name not in idle)
-  return [found, theirs, [apart]] if varying else [found, theirs]
-
-
-def _varying(cells: list[dict[str, Any]]) -> list[str]:
-  """The fields whose values differ among the cells, besides those always shown."""
-  names = cells[0] if cells else {}
-  return [
-    name
-    for name in names
-    if name not in _ALWAYS and any(cell[name] != cells[0][name] for cell in cells)
-  ]
+  said = (f'{name}={cell[name]}' for name in names if cell.get(name) is not None)
+  return [found, theirs, ['  ' + ' '.join(said)]] if names else [found, theirs]
 
 
 def _rate(values: dict[str, Any], name: str) -> str:

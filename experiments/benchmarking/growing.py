@@ -1,6 +1,5 @@
 """How time and memory grow along one axis of the work, with the others held."""
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from experiments.analysis.figures import COLOURS, STYLE
 from experiments.analysis.text import aligned
 from experiments.benchmarking.contest import Entry, Outcome
 from experiments.config.cell import Cell
+from experiments.config.columns import configuration, make_cell
 
 _DRAWN = {
   'CPU seconds': (('cpu_seconds', '', 1),),
@@ -52,7 +52,7 @@ AXES: dict[str, Axis] = {
   'candidates': Axis(
     'candidates, in chunks of 4',
     tuple((count, {}) for count in (1, 16, 160, 1600, 10_000)),
-    {'chunk': 4, 'iterations': 2},
+    {'chunk': 4, 'reconstruction.iterations': 2},
     kind='play',
     candidates=0,
     least=16,  # a block
@@ -111,7 +111,7 @@ class Fit(NamedTuple):
 def entries_of(axis: Axis, common: Mapping[str, Any], *, points: int | None) -> list[Entry]:
   """A contestant for each of the first `points` points (None: all), named by its size."""
   return [
-    _entry(axis, size, Cell(**{**common, **axis.fields, **fields}))
+    _entry(axis, size, make_cell(**{**common, **axis.fields, **fields}))
     for size, fields in axis.points[:points]
   ]
 
@@ -119,7 +119,7 @@ def entries_of(axis: Axis, common: Mapping[str, Any], *, points: int | None) -> 
 def _entry(axis: Axis, size: int, cell: Cell) -> Entry:
   """On one core."""
   units = axis.candidates or size
-  work = {'kind': axis.kind, 'cell': dataclasses.asdict(cell), 'units': units}
+  work = {'kind': axis.kind, 'cell': configuration(cell), 'units': units}
   arguments = (json.dumps(work | {'remat': axis.remat}), '1')
   return Entry(str(size), 'experiments.benchmarking.worker', arguments)
 

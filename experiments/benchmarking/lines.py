@@ -98,14 +98,14 @@ def _line(
   seconds = {c: contest.median_of(contest.per_unit(outcome, c)).median for c in clocks}
   paired = {c: contest.ratio(outcomes, who, rows.OURS, clock=c) for c in clocks}
   is_attack = row.kind == 'attack'
-  data_size = cell.ways * cell.shots
-  theirs = paper.printed_seconds(cell.target, data_size, cell.iterations)
-  theirs = theirs if is_attack and cell.network != 'mlp' else None
+  data_size = cell.task.ways * cell.task.shots
+  theirs = paper.printed_seconds(cell.game.target, data_size, cell.attack.iterations)
+  theirs = theirs if is_attack and cell.model.network_name != 'mlp' else None
   return Line(
     row=name,
     contestant=who,
     data_size=data_size,
-    iterations=cell.iterations if is_attack else 0,
+    iterations=cell.attack.iterations if is_attack else 0,
     units=facts['units'],
     rounds=len(outcome.samples),
     **{f'{clock}_seconds': seconds[clock] for clock in clocks},

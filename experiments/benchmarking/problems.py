@@ -23,10 +23,10 @@ def write_attack(path: Path, cell: Cell, ready: playing.Ready) -> None:
   """
   _, trials, seen, shared = ready.arguments
   tasks, candidates = jax.device_get((trials.tasks, trials.candidates))
-  sought = getattr(tasks, cell.target)
+  sought = getattr(tasks, cell.game.target)
   labels = sought.labels[0, 0]
   noise = np.random.default_rng(cell.seed).normal(
-    cell.start_mean, cell.start_scale, sought.images[:, 0].shape
+    cell.attack.start_mean, cell.attack.start_scale, sought.images[:, 0].shape
   )
   start = np.clip(noise, 0, 1).astype(np.float32)
   for index, label in enumerate(candidates.label[:, 0]):
@@ -45,9 +45,11 @@ def write_attack(path: Path, cell: Cell, ready: playing.Ready) -> None:
 def write_training(path: Path, cell: Cell, params: Params, pool: Pool) -> None:
   """The meta-knowledge and the tasks of a round."""
   first = jax.random.fold_in(stream_key(cell.seed, Stream.TRAINING), 0)
-  keys = jax.random.split(first, cell.tasks_per_round)
+  keys = jax.random.split(first, cell.model.tasks_per_round)
   pool = jax.device_put(pool)
-  draw = jax.vmap(lambda key: sample_task(key, pool, ways=cell.ways, shots=cell.shots))
+  draw = jax.vmap(
+    lambda key: sample_task(key, pool, ways=cell.task.ways, shots=cell.task.shots)
+  )
   tasks = jax.device_get(draw(keys))
   sets = {'support': tasks.support.images, 'query': tasks.query.images}
   _write(path, params, labels=tasks.query.labels[0], **sets)

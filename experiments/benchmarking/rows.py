@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.benchmarking.contest import Entry
+from experiments.config.bounds import Bounds
 from experiments.config.cell import Cell
+from experiments.config.columns import configuration, make_cell
+from experiments.config.workload import with_chunk
 
 OURS, PRODUCT, ONE_CORE = 'mamljax', 'product', 'mamljax_one_core'
 PEERS = ('torch_sequential', 'torch_func')
+ITERATIONS, FILTERS = Bounds(1, 1_000_000, 'steps'), Bounds(1, 8192, 'channels')
 CHUNKS = 4  # in a run, for each core
 _TRAINING_ROUNDS = 2
 
@@ -87,26 +91,27 @@ def cell_of(row: Row, choices: Choices) -> Cell:
   Raises:
     InputError: if a choice cannot be.
   """
-  names = ('activation', 'iterations', 'dataset', 'filters', 'precision')
-  chosen = {name: getattr(choices, name) for name in names}
-  return Cell(**chosen | row.fields)
-
-
-def good_cpu_chunk(cell: Cell) -> int:
-  """`playing.good_chunk` on a CPU, known without starting JAX."""
-  return max(1, 12 // (cell.ways * cell.shots))
+  chosen = {
+    'activation': choices.activation,
+    'dataset': choices.dataset,
+    'matmul_precision': choices.precision,
+    'reconstruction.iterations': choices.iterations,
+  }
+  if row.fields.get('network', 'conv4') == 'conv4':
+    chosen['conv4.filters'] = choices.filters
+  return make_cell(**chosen | row.fields)
 
 
 def entries_of(row: Row, choices: Choices, problem: Path) -> list[Entry]:
   """The contestants of a row; the first draws the problem, and writes it for the peers."""
   cell = cell_of(row, choices)
-  cell = dataclasses.replace(cell, chunk=choices.chunk or good_cpu_chunk(cell))
+  cell = with_chunk(cell, choices.chunk, on_cpu=True)  # known without starting JAX
   product = _mamljax(PRODUCT, 'product', cell, units=1, cores=row.cores, devices=1)
   if row.cores > 1:
-    units = CHUNKS * cell.chunk
+    units = CHUNKS * cell.execution.chunk
     two = _mamljax(OURS, row.kind, cell, units=units * row.cores, cores=row.cores)
     return [two, _mamljax(ONE_CORE, row.kind, cell, units=units), product]
-  units = CHUNKS * cell.chunk if row.kind == 'attack' else _TRAINING_ROUNDS
+  units = CHUNKS * cell.execution.chunk if row.kind == 'attack' else _TRAINING_ROUNDS
   ours = _mamljax(OURS, row.kind, cell, units=units, problem=str(problem))
   counts = {'torch_sequential': 1, 'torch_func': min(choices.peer_batch, units)}
   peers = [
@@ -127,27 +132,26 @@ def _mamljax(
   problem: str = '',
 ) -> Entry:
   """mamljax, by default with a virtual device for each core."""
-  cell_fields = dataclasses.asdict(cell)
-  work = {'kind': kind, 'cell': cell_fields, 'units': units, 'problem': problem}
+  work = {'kind': kind, 'cell': configuration(cell), 'units': units, 'problem': problem}
   arguments = (json.dumps(work), str(devices or cores))
   return Entry(name, 'experiments.benchmarking.worker', arguments, cores)
 
 
 def _torch(name: str, row: Row, cell: Cell, units: int, problem: Path) -> Entry:
   """A peer."""
-  training = row.kind == 'training'
+  training, attack = row.kind == 'training', cell.attack
   settings = {
     'style': name,
     'kind': row.kind,
-    'network': cell.network,
-    'activation': cell.activation,
-    'target': cell.target,
+    'network': cell.model.network_name,
+    'activation': cell.model.activation,
+    'target': cell.game.target,
     'units': units,
-    'iterations': cell.iterations,
-    'learning_rate': cell.outer_learning_rate if training else cell.attack_learning_rate,
-    'decay': cell.attack_decay,
-    'tv_weight': cell.tv_weight,
-    'inner_steps': cell.inner_steps,
-    'inner_learning_rate': cell.inner_learning_rate,
+    'iterations': attack.iterations,
+    'learning_rate': cell.model.outer_learning_rate if training else attack.learning_rate,
+    'decay': attack.decay,
+    'tv_weight': attack.tv_weight,
+    'inner_steps': cell.inner.steps,
+    'inner_learning_rate': cell.inner.learning_rate,
   }
   return Entry(name, 'benchmarks.peers', (json.dumps(settings), str(problem)))

@@ -6,11 +6,11 @@ import sys
 import jax
 
 from experiments.benchmarking import serving, workloads
-from experiments.config.cell import Cell
+from experiments.config.columns import read
 
 if __name__ == '__main__':
   fields = json.loads(sys.argv[1])
-  work = workloads.Work(**fields | {'cell': Cell(**fields['cell'])})
+  work = workloads.Work(**fields | {'cell': read(fields['cell'])})
   jax.config.update('jax_num_cpu_devices', int(sys.argv[2]))
   # A program that was kept from an earlier run would be no measure of compiling.
   jax.config.update('jax_enable_compilation_cache', False)

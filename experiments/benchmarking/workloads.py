@@ -91,7 +91,7 @@ def _attack(work: Work) -> Loaded:
   cell = work.cell
   splits = models.splits_of(cell, None)
   mesh = jax.make_mesh((jax.device_count(),), ('trials',), axis_types=(AxisType.Auto,))
-  params = models.initial_state(cell.model, splits).params
+  params = models.initial_state(cell.recipe, splits).params
   shared, _ = stages.share(cell, params, splits.references)
   shared = _rematerialize(shared) if work.remat else shared
   pool, shared = jax.device_put((splits.victims, shared), NamedSharding(mesh, P()))
@@ -100,16 +100,18 @@ def _attack(work: Work) -> Loaded:
   if work.problem:
     problems.write_attack(Path(work.problem), cell, ready)
   traced = stages.attack.trace(*ready.arguments, **ready.static)
-  in_flight = min(work.units, cell.chunk * mesh.size)
-  error = gradient_error(cell.model, params, splits.victims)
+  in_flight = min(work.units, cell.execution.chunk * mesh.size)
+  error = gradient_error(cell.recipe, params, splits.victims)
   return Loaded(ready.attack, ready.arguments, traced, ready.attack_seconds, in_flight, error)
 
 
 def _play(work: Work) -> Loaded:
   """As a sweep plays trials: block after block, each drawn, observed and attacked in turn."""
-  one = _attack(dataclasses.replace(work, units=work.cell.chunk * playing.CHUNKS_PER_BLOCK))
+  one = _attack(
+    dataclasses.replace(work, units=work.cell.execution.chunk * playing.CHUNKS_PER_BLOCK)
+  )
   splits = models.splits_of(work.cell, None)
-  params = models.initial_state(work.cell.model, splits).params
+  params = models.initial_state(work.cell.recipe, splits).params
   shared, _ = stages.share(work.cell, params, splits.references)
 
   def play() -> None:
@@ -131,7 +133,7 @@ def _training(work: Work) -> Loaded:
   """Rounds of meta-training, the draw of their tasks among them."""
   cell, key = work.cell, stream_key(work.cell.seed, Stream.TRAINING)
   splits, described = models.splits_of(cell, None), models.describe_training(cell)
-  state = models.initial_state(cell.model, splits)
+  state = models.initial_state(cell.recipe, splits)
   arguments = (key, state, jax.device_put(splits.training), described)
   if work.problem:
     problems.write_training(Path(work.problem), cell, state.params, splits.training)

@@ -1,13 +1,13 @@
 """Bounds of the numbers that can be asked for: declared where a number has its default.
 
-A field of a configuration is declared by `number`, a flag by `integer` or `real`. What is
-beyond its bounds is refused when it is read, before anything is built from it: far beyond them
-a number overflows, fills the memory or keeps a command busy for ever.
+A field of a configuration is declared by `fields.number`, a flag by `integer` or `real`. What
+is beyond its bounds is refused when it is read, before anything is built from it: far beyond
+them a number overflows, fills the memory or keeps a command busy for ever.
 """
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -15,8 +15,6 @@ from mamljax.errors import InputError
 
 LARGEST = 1e30  # of real numbers: its product with what a network has stays within float32
 LONGEST = 30 * 86_400  # seconds
-
-Number = TypeVar('Number', int, float, None)
 flags.disclaim_key_flags()  # a flag belongs to the module that asks for it
 
 
@@ -46,11 +44,6 @@ SEED = Bounds(0, 2**32 - 1)  # JAX keeps no more bits of it
 LEASE = Bounds(1, LONGEST, 'seconds')
 
 
-def number(default: Number, bounds: Bounds) -> Number:
-  """A field of a dataclass that holds a number between bounds."""
-  return dataclasses.field(default=default, metadata={'bounds': bounds})
-
-
 @functools.cache
 def of(configuration: type) -> dict[str, Bounds]:
   """The bounds of the numbers in a dataclass, by field."""
@@ -58,14 +51,18 @@ def of(configuration: type) -> dict[str, Bounds]:
   return {f.name: f.metadata['bounds'] for f in fields if 'bounds' in f.metadata}
 
 
-def integer(name: str, default: int | None, bounds: Bounds, told: str) -> flags.FlagHolder:
+def integer(
+  name: str, default: int | None, bounds: Bounds, told: str, *, group: str = ''
+) -> flags.FlagHolder:
   """A flag that is a whole number between bounds; `told` is its help."""
-  return _define(name, default, flags.IntegerParser(), bounds, told)
+  return _define(name, default, flags.IntegerParser(), bounds, told, group)
 
 
-def real(name: str, default: float, bounds: Bounds, told: str) -> flags.FlagHolder:
+def real(
+  name: str, default: float, bounds: Bounds, told: str, *, group: str = ''
+) -> flags.FlagHolder:
   """A flag that is a number between bounds; `told` is its help."""
-  return _define(name, default, flags.FloatParser(), bounds, told)
+  return _define(name, default, flags.FloatParser(), bounds, told, group)
 
 
 def whole_numbers(flag: flags.FlagHolder, bounds: Bounds) -> list[int]:
@@ -85,10 +82,13 @@ def whole_numbers(flag: flags.FlagHolder, bounds: Bounds) -> list[int]:
 
 
 def _define(
-  name: str, default: Any, parser: Any, bounds: Bounds, told: str
+  name: str, default: Any, parser: Any, bounds: Bounds, told: str, group: str
 ) -> flags.FlagHolder:
   within = _Within(name, parser, bounds)
-  return flags.DEFINE(within, name, default, told, serializer=flags.ArgumentSerializer())
+  place: dict[str, Any] = {'module_name': group} if group else {}
+  return flags.DEFINE(
+    within, name, default, told, serializer=flags.ArgumentSerializer(), **place
+  )
 
 
 class _Within(flags.ArgumentParser):

@@ -3,74 +3,130 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from experiments.config.attacks import idle_fields, own_options
-from experiments.config.bounds import of
+from experiments.config.attacks import JOINT, Unplayable, check_name
 from experiments.config.cell import Cell
+from experiments.config.columns import FIELDS, find_field, make_cell
+from experiments.config.sections import UNDEFENDED
+from mamljax.attacks import ATTACKS
 from mamljax.defences import parse_defence
 from mamljax.errors import InputError
 
 MOST_CELLS = 200_000  # some kilobytes, and a fraction of a millisecond, each
+ALL = 'all'  # attacks
 
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Cell)}
-_BOUNDS = of(Cell)
 _NOISE = ('noise_scale', 'noise_mean')
-_UNDEFENDED = {
-  'defence': 'none',
-  'noise_scale': 0.0,
-  'noise_mean': 0.0,
-  'clip_noisy_images': False,
-}
+_OF_DEFENCE = ('defence', *_NOISE, 'clip_noisy_images')
+
+Axes = Mapping[str, Sequence[Any]]  # column -> its values
 
 
-def expand(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[Cell]:
-  """The cells of a grid, the last axis varying fastest.
+@dataclasses.dataclass(frozen=True)
+class Grid:
+  """The cells of a grid, in order, and what was left out.
 
-  A defence without noise is none, so that a list of scales may begin with 0 for all
-  defences; and a scale without a defence means nothing: all of these are one cell. So are
-  cells that differ only in what their attack does not read, such as a `tv_weight`; these
-  fields are as by default, and no trials calibrate a threshold that is known. What is left to
-  the attack is its own default.
+  Attributes:
+    cells: those that can be, each once.
+    skipped: how many cannot be, by the reason.
+  """
+
+  cells: list[Cell]
+  skipped: Counter[str]
+
+
+def expand(axes: Axes) -> Grid:
+  """The cells of a grid, the last axis varying fastest, options of attacks and networks last.
+
+  A defence without noise is none, so that a list of scales may begin with 0 for all defences;
+  and a scale without a defence means nothing: all of these are one cell. An option multiplies
+  the cells of its attack or network alone. A combination of values that cannot be is left out,
+  unless all of them are.
 
   Args:
-    axes: field name of `Cell` -> its values.
-    fixed: field name of `Cell` -> its one value.
+    axes: column of a cell -> its values; of attacks, 'all' stands for every one.
 
   Raises:
-    InputError: if an axis is empty or a value cannot be, no defence gets any noise, or there
-      are more than `MOST_CELLS` cells.
+    InputError: if an axis is empty or a value cannot be, no defence gets any noise, there are
+      more than `MOST_CELLS` cells, or none that can be.
   """
-  for name, values in axes.items():
-    if not values:
-      raise InputError(f'no value is given for {name}')
-    for value in values:
-      _check_value(name, value)
-  axes = {name: list(dict.fromkeys(values)) for name, values in axes.items()}
-  _check_size(axes)
+  axes = _checked(axes)
   _check_noise(axes)
-  points = (
-    dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())
-  )
-  plain = (p if _is_noisy(p) else p | _UNDEFENDED for p in points)
-  # What an attack does not read may still be a mistake, so it is checked before it is reset.
-  return list(dict.fromkeys(_without_idle(Cell(**fixed, **p)) for p in plain))
+  found: dict[Cell, None] = {}
+  skipped: Counter[str] = Counter()
+  for point in _points(axes):
+    try:
+      found[make_cell(**_undefended(point))] = None
+    except Unplayable as error:
+      skipped[str(error)] += 1
+  if not found:
+    raise InputError(skipped.most_common(1)[0][0])
+  return Grid(list(found), skipped)
 
 
-def _check_value(name: str, value: Any) -> None:
+def _checked(axes: Axes) -> dict[str, list[Any]]:
+  """The axes with each value once, all of them right."""
+  attacks = axes.get('attack', [FIELDS['attack'].default])
+  named = itertools.chain(*(ATTACKS if name == ALL else [name] for name in attacks))
+  axes = {**axes, 'attack': [*named]}
+  for column, values in axes.items():
+    if not values:
+      raise InputError(f'no value is given for {column}')
+    for value in values:
+      _check_value(column, value)
+  return {column: list(dict.fromkeys(values)) for column, values in axes.items()}
+
+
+def _check_value(column: str, value: Any) -> None:
   """Refuses a value that no cell can have, also where none is going to have it: a scale of
   noise, say, where nothing is defended.
   """
-  if name in _BOUNDS:
-    _BOUNDS[name].check(name, value)
-  if name == 'defence':
+  find_field(column).check(value)
+  if column == 'attack':
+    check_name(value)
+  if column == 'defence':
     parse_defence(value)
 
 
-def _check_size(axes: Mapping[str, Sequence[Any]]) -> None:
+def _points(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+  """The points of a grid, each with the options of its own attack and network."""
+  shared = [column for column in FIELDS if column in axes]
+  options = [column for column in axes if '.' in column]
+  networks = axes.get('network', [FIELDS['network'].default])
+  own = {
+    (network, attack): [o for o in options if _owner(o) in (network, *attack.split(JOINT))]
+    for network, attack in itertools.product(networks, axes['attack'])
+  }
+  _check_size(axes, shared, own)
+  for values in itertools.product(*(axes[column] for column in shared)):
+    point = dict(zip(shared, values, strict=True))
+    mine = own[point.get('network', networks[0]), point['attack']]
+    for chosen in itertools.product(*(axes[column] for column in mine)):
+      yield point | dict(zip(mine, chosen, strict=True))
+
+
+def unused_options(axes: Axes) -> list[str]:
+  """The options that are given, but belong to no attack and no network of the grid."""
+  networks = axes.get('network', [FIELDS['network'].default])
+  attacks = axes.get('attack', [FIELDS['attack'].default])
+  used = {*networks, *itertools.chain(*(name.split(JOINT) for name in attacks))}
+  used |= {*ATTACKS} if ALL in attacks else set()
+  return [column for column in axes if '.' in column and _owner(column) not in used]
+
+
+def _owner(column: str) -> str:
+  return column.rpartition('.')[0]
+
+
+def _check_size(
+  axes: Axes, shared: Sequence[str], own: Mapping[tuple[str, str], Sequence[str]]
+) -> None:
   """Refuses a grid that would fill the memory before its first cell is computed."""
-  count = math.prod(map(len, axes.values()))
+  pairs = sum(math.prod(len(axes[column]) for column in options) for options in own.values())
+  rest = (len(axes[column]) for column in shared if column not in ('network', 'attack'))
+  count = pairs * math.prod(rest)
   if count > MOST_CELLS:
     longest = max(axes, key=lambda name: len(axes[name]))
     raise InputError(
@@ -79,22 +135,16 @@ def _check_size(axes: Mapping[str, Sequence[Any]]) -> None:
     )
 
 
-def _check_noise(axes: Mapping[str, Sequence[Any]]) -> None:
+def _check_noise(axes: Axes) -> None:
   """Refuses a defence that gets no noise anywhere: it would look as if it had been tried."""
-  asked = {defence for defence in axes.get('defence', ()) if defence != 'none'}
+  asked = {defence for defence in axes.get('defence', ()) if defence != UNDEFENDED}
   if asked and not any(value for name in _NOISE for value in axes.get(name, ())):
     raise InputError(f'defence {min(asked)!r} needs a positive scale: give --noise_scales')
 
 
-def _without_idle(cell: Cell) -> Cell:
-  """The cell, with the fields that its attack does not read as by default."""
-  idle = {
-    name: _DEFAULTS[name] for name in idle_fields(cell.attack, cell.target, parts=cell.parts)
-  }
-  known = {} if cell.threshold is None else {'calibration_trials': 0}
-  return dataclasses.replace(cell, **idle | own_options(cell), **known)
-
-
-def _is_noisy(point: dict[str, Any]) -> bool:
+def _undefended(point: dict[str, Any]) -> dict[str, Any]:
+  """A point without a defence, where the point has no noise or no place for it."""
   noise = [point.get(name, 0) for name in _NOISE]
-  return point.get('defence', 'none') != 'none' and any(noise)
+  if point.get('defence', UNDEFENDED) != UNDEFENDED and any(noise):
+    return point
+  return {column: value for column, value in point.items() if column not in _OF_DEFENCE}

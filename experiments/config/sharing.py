@@ -64,6 +64,11 @@ class Operation(NamedTuple):
   lease_seconds: float
   max_failures: int
 
+  @property
+  def share(self) -> dict[str, int]:
+    """The share of this task, as the queue takes it."""
+    return {'shard': self.shard, 'num_shards': self.num_shards}
+
 
 def read() -> Operation:
   """What the flags say, and where they do not, SLURM's array.

@@ -5,7 +5,6 @@ that is refused could not have been computed. How much it takes,
 `experiments.sweeping.cost` guesses.
 """
 
-import dataclasses
 import functools
 import math
 from typing import Any
@@ -14,7 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from experiments.config.attacks import attacks_of
-from experiments.config.cell import Cell, Model
+from experiments.config.cell import Cell, Recipe
+from experiments.config.sections import Model, Task
+from experiments.config.workload import with_chunk
 from experiments.engine import models
 from experiments.engine.playing import CHUNKS_PER_BLOCK
 from mamljax.data import Splits, main_memory
@@ -34,20 +35,21 @@ def check(cell: Cell, splits: Splits) -> None:
     InputError: if its arrays are larger than the memory.
   """
   if jax.default_backend() != 'cpu':
-    cell = dataclasses.replace(cell, chunk=1)
+    cell = with_chunk(cell, 1)
   numbers = max(least_numbers(part, splits) for part in cell.alone)
-  require(f'{cell.attack} on {cell.network}', _devices() * numbers)
-  if max(cell.epoch, cell.learning_epoch) > 0:
+  require(f'{cell.attack_name} on {cell.model.network_name}', _devices() * numbers)
+  if max(cell.game.epoch, cell.game.learning_epoch) > 0:
     check_training(cell, splits)
 
 
-def check_training(model: Model, splits: Splits) -> None:
+def check_training(recipe: Recipe, splits: Splits) -> None:
   """Refuses a training whose gradients of a round the machine cannot hold.
 
   Raises:
     InputError: as `check` does.
   """
-  require(f'training {model.network}', model.tasks_per_round * _network(model, splits)[0])
+  model = recipe.model
+  require(f'training {model.network_name}', model.tasks_per_round * _network(recipe, splits)[0])
 
 
 def require(told: str, numbers: int) -> None:
@@ -56,42 +58,43 @@ def require(told: str, numbers: int) -> None:
   if known is not None and least > known:
     raise InputError(
       f'{told} needs {least / 2**30:,.1f} GiB at the least, and there are '
-      f'{known / 2**30:,.1f}: give smaller numbers, such as --chunk, --filters, --image_size, '
-      f'--trials, --sketch, --shadows, --restarts or --tasks_per_round'
+      f'{known / 2**30:,.1f}: give smaller numbers, such as --chunk, --image_size, --trials, '
+      f'--tasks_per_round, or of filters, sketch, shadows or restarts'
     )
 
 
-def sent_numbers(model: Model, splits: Splits) -> int:
+def sent_numbers(recipe: Recipe, splits: Splits) -> int:
   """The numbers of a task's images and of the gradient that its learner sends."""
   pixels = math.prod(splits.victims.images.shape[1:])
-  return 2 * model.ways * model.shots * pixels + _network(model, splits)[0]
+  return 2 * recipe.task.ways * recipe.task.shots * pixels + _network(recipe, splits)[0]
 
 
 def least_numbers(cell: Cell, splits: Splits) -> int:
   """The numbers that a device holds at once of a cell of one attack on one gradient."""
   pixels = math.prod(splits.victims.images.shape[1:])
   parameters, layers = _network(cell, splits)
-  block = CHUNKS_PER_BLOCK * cell.chunk * cell.learners * sent_numbers(cell, splits)
-  images = cell.chunk * cell.learners * cell.ways * cell.shots
-  for attack in attacks_of(cell):
+  learners = cell.execution.chunk * cell.game.learners
+  block = CHUNKS_PER_BLOCK * learners * sent_numbers(cell, splits)
+  images = learners * cell.task.ways * cell.task.shots
+  for attack in attacks_of(cell.attack):
     block += attack.sets_at_once * images * (pixels + layers) + attack.held(parameters)
   return block
 
 
-def _network(model: Model, splits: Splits) -> tuple[int, int]:
+def _network(recipe: Recipe, splits: Splits) -> tuple[int, int]:
   """How many parameters a network has, and numbers between its layers for one image."""
-  return _count(_plain(model), splits.victims.images.shape[1:])
+  return _count(_plain(recipe), splits.victims.images.shape[1:])
 
 
-def _plain(model: Model) -> Model:
-  """The model but for what its network's size does not depend on."""
-  names = ('network', 'filters', 'ways', 'normalization', 'downsampling')
-  return Model(**{name: getattr(model, name) for name in names})
+def _plain(recipe: Recipe) -> Recipe:
+  """The recipe but for what its network's size does not depend on."""
+  model = Model(network=recipe.model.network, normalization=recipe.model.normalization)
+  return Recipe(model=model, task=Task(ways=recipe.task.ways))
 
 
 @functools.lru_cache(maxsize=256)
-def _count(model: Model, shape: tuple[int, int, int]) -> tuple[int, int]:
-  network: Any = models.describe_training(model).loss_fn.network
+def _count(recipe: Recipe, shape: tuple[int, int, int]) -> tuple[int, int]:
+  network: Any = models.describe_training(recipe).loss_fn.network
   params = jax.eval_shape(lambda: init_params(jax.random.key(0), network, shape))
 
   def apply(params: Any, images: jax.Array) -> Any:

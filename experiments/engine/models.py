@@ -12,7 +12,8 @@ import numpy as np
 import scipy.stats
 from absl import logging
 
-from experiments.config.cell import Cell, Model
+from experiments.config.cell import Cell, Recipe
+from experiments.config.columns import configuration
 from experiments.config.streams import Stream, stream_key
 from experiments.process import distributed, preemption, provenance
 from experiments.store.cells import configuration_hash
@@ -31,10 +32,10 @@ _train = jax.jit(training.train, static_argnames='rounds')
 _meta_test = jax.jit(training.meta_test, static_argnames=('tasks', 'batch'))
 
 
-def load_data(model: Model, data_dir: Path | None) -> Dataset:
+def load_data(recipe: Recipe, data_dir: Path | None) -> Dataset:
   """The data set of a model, read once; a file of the user's again when it has changed."""
-  size, colours = model.image_size or None, model.channels or None
-  return _load(model.dataset, size, colours, data_dir, file_state(model.dataset))
+  size, colours = recipe.data.image_size or None, recipe.data.channels or None
+  return _load(recipe.data.dataset, size, colours, data_dir, file_state(recipe.data.dataset))
 
 
 @functools.lru_cache(maxsize=2)
@@ -60,91 +61,102 @@ def with_keys(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[Cell]:
   """
   code, known = provenance.code_key(), dict[Any, str]()
   for cell in cells:
-    source = cell.dataset, cell.image_size, cell.channels
+    source = cell.data.dataset, cell.data.image_size, cell.data.channels
     known[source] = known.get(source) or load_data(cell, data_dir).fingerprint
-    yield dataclasses.replace(cell, code=code, fingerprint=known[source])
+    yield dataclasses.replace(
+      cell,
+      data=dataclasses.replace(cell.data, fingerprint=known[source]),
+      execution=dataclasses.replace(cell.execution, code=code),
+    )
 
 
-def splits_of(model: Model, data_dir: Path | None) -> Splits:
+def splits_of(recipe: Recipe, data_dir: Path | None, *, learners: int = 1) -> Splits:
   """The pools of a model's data set.
+
+  Args:
+    recipe: the recipe of the model.
+    data_dir: where prepared data sets are.
+    learners: task-learners of a trial.
 
   Raises:
     InputError: if the data are not there, are others than those that the model is about, or
       too few for its tasks.
   """
-  data = load_data(model, data_dir)
-  if model.fingerprint not in ('', data.fingerprint):
-    raise InputError(f'{model.dataset} has changed since the sweep began: begin it again')
-  splits = _split(data, seed=model.seed)
-  _check_enough(model, data, splits)
+  data = load_data(recipe, data_dir)
+  if recipe.data.fingerprint not in ('', data.fingerprint):
+    raise InputError(f'{recipe.data.dataset} has changed since the sweep began: begin it again')
+  splits = _split(data, seed=recipe.seed)
+  _check_enough(recipe, data, splits, learners)
   return splits
 
 
-def _check_enough(model: Model, data: Dataset, splits: Splits) -> None:
+def _check_enough(recipe: Recipe, data: Dataset, splits: Splits, learners: int) -> None:
   """Refuses tasks with more classes, more shots or smaller images than the data allow."""
-  check_pixels(model, splits, NETWORKS[model.network].smallest_image, model.network)
-  _check_images(model, data, splits)
+  name = recipe.model.network_name
+  check_pixels(recipe, splits, NETWORKS[name].smallest_image, f'the network {name}')
+  _check_images(recipe, data, splits, learners)
 
 
-def check_pixels(model: Model, splits: Splits, least: int, needed_for: str) -> None:
+def check_pixels(recipe: Recipe, splits: Splits, least: int, needed_for: str) -> None:
   """Refuses images with a side of less than `least` pixels."""
   height, width = splits.victims.images.shape[1:3]
   if min(height, width) < least:
     raise InputError(
-      f'{model.dataset} has images of {height} x {width} pixels, and at least '
+      f'{recipe.data.dataset} has images of {height} x {width} pixels, and at least '
       f'{least} x {least} are needed for {needed_for}: give --image_size={least}'
     )
 
 
-def _check_images(model: Model, data: Dataset, splits: Splits) -> None:
+def _check_images(recipe: Recipe, data: Dataset, splits: Splits, learners: int) -> None:
   """Refuses tasks, or games of many tasks, that a pool has too few images for."""
   left_out = data.left_out()
-  if model.ways > data.num_classes:
+  if recipe.task.ways > data.num_classes:
     raise InputError(
-      f'{model.ways} ways, but {model.dataset} has only {data.num_classes} classes{left_out}'
+      f'{recipe.task.ways} ways, but {recipe.data.dataset} has only {data.num_classes} '
+      f'classes{left_out}'
     )
-  learners = getattr(model, 'learners', 1)
   counts = np.array([pool.counts for pool in splits])
   pool, label = np.unravel_index(counts.argmin(), counts.shape)
   most = (int(counts.min()) - 1) // (2 * learners)
-  if model.shots > most:
+  if recipe.task.shots > most:
     raise InputError(
-      f'{model.shots} shots, but {model.dataset} allows at most {max(most, 0)}: a trial takes '
-      f'2 x shots x learners + 1 images of a class from one of its four pools, and class '
-      f'{data.classes[label]} has {counts.min()} of its {counts[:, label].sum()} images in the '
-      f'{Splits._fields[pool]} pool{left_out}'
+      f'{recipe.task.shots} shots, but {recipe.data.dataset} allows at most {max(most, 0)}: a '
+      f'trial takes 2 x shots x learners + 1 images of a class from one of its four pools, '
+      f'and class {data.classes[label]} has {counts.min()} of its {counts[:, label].sum()} '
+      f'images in the {Splits._fields[pool]} pool{left_out}'
     )
 
 
-def describe_training(model: Model) -> training.Training:
+def describe_training(recipe: Recipe) -> training.Training:
   """The meta-training of a model."""
-  network = make_network(model.network, ways=model.ways, **model.network_options())
+  model = recipe.model
+  network = make_network(model.network_name, ways=recipe.task.ways, **model.network_options)
   return training.Training(
     loss_fn=CrossEntropy(network),
-    inner=InnerLoop(model.inner_steps, model.inner_learning_rate, model.order),
+    inner=InnerLoop(recipe.inner.steps, recipe.inner.learning_rate, recipe.inner.order),
     defence=make_defence(
-      model.defence,
-      scale=model.noise_scale,
-      mean=model.noise_mean,
-      clip_images=model.clip_noisy_images,
+      recipe.defence.points,
+      scale=recipe.defence.scale,
+      mean=recipe.defence.mean,
+      clip_images=recipe.defence.clip_images,
     ),
-    learning_rate=model.outer_learning_rate,
-    ways=model.ways,
-    shots=model.shots,
-    tasks_per_round=model.tasks_per_round,
+    learning_rate=recipe.model.outer_learning_rate,
+    ways=recipe.task.ways,
+    shots=recipe.task.shots,
+    tasks_per_round=recipe.model.tasks_per_round,
   )
 
 
-def initial_state(model: Model, splits: Splits) -> training.State:
+def initial_state(recipe: Recipe, splits: Splits) -> training.State:
   """The untrained state of a model; it depends on the model and its seed alone."""
-  key = stream_key(model.seed, Stream.INITIALIZATION)
-  network = describe_training(model).loss_fn.network
+  key = stream_key(recipe.seed, Stream.INITIALIZATION)
+  network = describe_training(recipe).loss_fn.network
   height, width, channels = splits.training.images.shape[1:]
   return training.init(init_params(key, network, (height, width, channels)))
 
 
 def trained_states(
-  model: Model,
+  recipe: Recipe,
   epochs: Iterable[int],
   *,
   splits: Splits,
@@ -162,38 +174,39 @@ def trained_states(
     Diverged: if a state is not finite; it is not kept, nor taken up again.
     Interrupted: if the process was asked to stop; the epoch is kept.
   """
-  described, pool = describe_training(model), jax.device_put(splits.training)
-  key = stream_key(model.seed, Stream.TRAINING)
-  folder = store_dir / 'checkpoints' / _key(model)
-  state = initial_state(model, splits)
+  described, pool = describe_training(recipe), jax.device_put(splits.training)
+  key = stream_key(recipe.seed, Stream.TRAINING)
+  folder = store_dir / 'checkpoints' / _key(recipe)
+  state = initial_state(recipe, splits)
   for epoch in sorted(set(epochs)):
     state = distributed.same(_latest(folder, epoch, state))
-    first, saved = int(state.round) // model.rounds_per_epoch + 1, time.monotonic()
+    first, saved = int(state.round) // recipe.model.rounds_per_epoch + 1, time.monotonic()
     for at in range(first, epoch + 1):
-      state, norms = _train(key, state, pool, described, rounds=model.rounds_per_epoch)
-      _check_finite(model, at, state, norms)
+      state, norms = _train(key, state, pool, described, rounds=recipe.model.rounds_per_epoch)
+      _check_finite(recipe, at, state, norms)
       due = at == epoch or time.monotonic() - saved > save_seconds
       saved = time.monotonic() if due else saved
       _keep(folder / f'epoch_{at}.msgpack', state, due=due)
     yield epoch, state
 
 
-def _key(model: Model) -> str:
+def _key(recipe: Recipe) -> str:
   """The name of a trained model: other code, data or rounding would train another one."""
   told = {'code': provenance.code_key(), 'device_kind': jax.devices()[0].device_kind}
-  return configuration_hash(dataclasses.asdict(model) | told)
+  return configuration_hash(configuration(recipe) | told)
 
 
-def _check_finite(model: Model, epoch: int, state: training.State, norms: jax.Array) -> None:
+def _check_finite(recipe: Recipe, epoch: int, state: training.State, norms: jax.Array) -> None:
   """Refuses an epoch of training in which something diverged."""
   lost = np.flatnonzero(~np.isfinite(np.asarray(norms)))
   if lost.size or not is_finite(state):
-    before = (epoch - 1) * model.rounds_per_epoch
-    rounds = before + (int(lost[0]) + 1 if lost.size else model.rounds_per_epoch)
+    before = (epoch - 1) * recipe.model.rounds_per_epoch
+    rounds = before + (int(lost[0]) + 1 if lost.size else recipe.model.rounds_per_epoch)
     raise Diverged(
       f'training diverged in epoch {epoch}, after {rounds} rounds: a mean gradient, an '
       f'adaptation or the parameters are not finite at an outer rate of '
-      f'{model.outer_learning_rate:g} and an inner rate of {model.inner_learning_rate:g}'
+      f'{recipe.model.outer_learning_rate:g} and an inner rate of '
+      f'{recipe.inner.learning_rate:g}'
     )
 
 
@@ -237,14 +250,14 @@ class Learning(NamedTuple):
 
 
 def measure_learning(
-  model: Model, epoch: int, state: training.State, splits: Splits
+  recipe: Recipe, epoch: int, state: training.State, splits: Splits
 ) -> Learning:
   """The query accuracy after adaptation, on images held out from training.
 
   Raises:
     Diverged: if an adaptation or what the network says is not finite.
   """
-  tested = _test(model, state, splits)
+  tested = _test(recipe, state, splits)
   lost = np.count_nonzero(np.isnan(tested))
   if lost:
     raise Diverged(
@@ -257,10 +270,10 @@ def measure_learning(
   return Learning(epoch, float(mean), float(mean - half), float(high), len(tested))
 
 
-def _test(model: Model, state: training.State, splits: Splits) -> np.ndarray:
+def _test(recipe: Recipe, state: training.State, splits: Splits) -> np.ndarray:
   """The accuracy of each of `META_TEST_TASKS` new tasks, [tasks]."""
-  key = stream_key(model.seed, Stream.META_TEST)
+  key = stream_key(recipe.seed, Stream.META_TEST)
   pool = jax.device_put(splits.victims)
-  described = describe_training(model)
+  described = describe_training(recipe)
   tested = _meta_test(key, state.params, pool, described, tasks=META_TEST_TASKS)
   return np.asarray(tested, np.float64)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.config.attacks import BOUNDS
+from experiments.config.attacks import is_bound
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream
 from experiments.engine import playing, stages
@@ -52,12 +52,19 @@ def play_all(
   if not others:
     return _play(last, cell, params, splits, advance, keeper)
   kept = {
-    part: dataclasses.replace(keeper, name=f'{keeper.name}_{part.attack}_{part.epoch}')
+    part: dataclasses.replace(
+      keeper, name=f'{keeper.name}_{part.attack_name}_{part.game.epoch}'
+    )
     for part in cell.alone
   }
   phases = [_play(p, cell, params, splits, lambda _: None, kept[p]) for p in others]
   phases.append(_play(last, cell, params, splits, advance, kept[last]))
   return _combine(cell, phases)
+
+
+def _name(part: Cell) -> str:
+  """What tells a part from the others of its cell."""
+  return f'{part.attack_name}_{part.game.epoch}'
 
 
 def _play(
@@ -69,19 +76,19 @@ def _play(
   keeper: Keeper,
 ) -> Phases:
   """Plays a part of a cell's attack; no calibration trials where the threshold is known."""
-  shared, timings = stages.share(part, params[part.epoch], splits.references)
+  shared, timings = stages.share(part, params[part.game.epoch], splits.references)
   play = functools.partial(
     playing.play,
     part,
     shared,
     advance=advance,
     keeper=keeper,
-    earlier=cell.epoch - part.epoch,
+    earlier=cell.game.epoch - part.game.epoch,
   )
-  report = play(getattr(splits, cell.pool), stream=Stream.REPORTED, count=cell.trials)
+  report = play(getattr(splits, cell.game.pool), stream=Stream.REPORTED, count=cell.game.trials)
   if cell.threshold is not None:
     return Phases(report, playing.NOTHING, timings)
-  count = cell.calibration_trials
+  count = cell.game.calibration_trials
   calibrate = play(splits.calibration, stream=Stream.CALIBRATION, count=count)
   return Phases(report, calibrate, timings)
 
@@ -92,7 +99,7 @@ def _combine(cell: Cell, phases: Sequence[Phases]) -> Phases:
   Those of a bound are known: the noise of each gradient is drawn anew, so that the logarithms
   of likelihood ratios add up.
   """
-  if cell.attack in BOUNDS:
+  if is_bound(cell.attack):
     combination = functools.partial(np.sum, axis=1)
   else:
     calibrations = [part.calibrate.trials for part in phases]

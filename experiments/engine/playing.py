@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from experiments.config.attacks import BOUNDS
+from experiments.config.attacks import is_bound
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream, TrialStream, stream_key
 from experiments.engine import stages
@@ -81,7 +81,7 @@ def play(
   everywhere = NamedSharding(mesh, P())
   key = stream_key(cell.seed, stream)
   pool, shared = distributed.spread((pool, shared), everywhere)
-  size = cell.chunk * CHUNKS_PER_BLOCK * mesh.size
+  size = cell.execution.chunk * CHUNKS_PER_BLOCK * mesh.size
   blocks = keeper.load(stream) if keeper else []
   done = sum(len(block.played.scores) for block in blocks)
   if done:
@@ -143,18 +143,15 @@ def prepare_block(
   Raises:
     Diverged: if an adaptation or a gradient is not finite.
   """
-  rules = {
-    name: getattr(cell, name) for name in ('ways', 'shots', 'target', 'learners', 'non_members')
-  }
   split = NamedSharding(mesh, P('trials'))
   own = distributed.own_rows(indices, split)
-  keys, trials = stages.draw(key, distributed.own_copy(pool), own, **rules)
+  keys, trials = stages.draw(key, distributed.own_copy(pool), own, **cell.rules)
   if earlier:  # the last is drawn as if it were alone
     fold = jax.random.fold_in
     keys = jax.vmap(lambda key: fold(fold(key, TrialStream.ROUND), earlier))(keys)
   keys, trials = distributed.spread((keys, trials), split)
-  static = {'chunk': cell.chunk, 'mesh': mesh}
-  if cell.attack in BOUNDS:
+  static = {'chunk': cell.execution.chunk, 'mesh': mesh}
+  if is_bound(cell.attack):
     bound, seconds = compile_once(stages.bound, keys, trials, shared, **static)
     return Ready(bound, (keys, trials, shared), static, 0.0, seconds)
   observe, observe_seconds = compile_once(stages.observe, keys, trials, shared, **static)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from experiments.config.cell import Model
+from experiments.config.cell import Recipe
 from experiments.config.streams import Stream, stream_key
 from experiments.engine import models
 from mamljax.errors import Diverged
@@ -17,7 +17,7 @@ from mamljax.tasks import sample_task
 from mamljax.types import Params, Pool
 
 
-def gradient_error(model: Model, params: Params, pool: Pool) -> float:
+def gradient_error(recipe: Recipe, params: Params, pool: Pool) -> float:
   """How far a task's meta-gradient is from that of float32's products, in units of its norm.
 
   Zero where the model's precision is 'highest', and on a CPU, which knows no other.
@@ -25,23 +25,24 @@ def gradient_error(model: Model, params: Params, pool: Pool) -> float:
   Raises:
     Diverged: if one of them is not finite.
   """
-  if model.precision == 'highest':
+  if recipe.model.matmul_precision == 'highest':
     return 0.0
-  exact = dataclasses.replace(model, precision='highest')
-  found, wanted = (_gradient(which, params, pool) for which in (model, exact))
+  highest = dataclasses.replace(recipe.model, matmul_precision='highest')
+  exact = dataclasses.replace(recipe, model=highest)
+  found, wanted = (_gradient(which, params, pool) for which in (recipe, exact))
   if not is_finite((found, wanted)):
     raise Diverged('a gradient is not finite, so that the cost of a lower precision is unknown')
   return float(jnp.linalg.norm(found - wanted) / jnp.linalg.norm(wanted))
 
 
-def _gradient(model: Model, params: Params, pool: Pool) -> jax.Array:
+def _gradient(recipe: Recipe, params: Params, pool: Pool) -> jax.Array:
   """The meta-gradient of the first task that the model's seed draws, in one vector."""
-  described = models.describe_training(model)
-  draw = functools.partial(sample_task, ways=model.ways, shots=model.shots)
+  described = models.describe_training(recipe)
+  draw = functools.partial(sample_task, ways=recipe.task.ways, shots=recipe.task.shots)
 
   @jax.jit
   def send(pool: Pool, params: Params) -> jax.Array:
-    task = draw(stream_key(model.seed, Stream.GRADIENT_ERROR), pool)
+    task = draw(stream_key(recipe.seed, Stream.GRADIENT_ERROR), pool)
     return ravel_pytree(meta_gradient(described.loss_fn, params, task, described.inner))[0]
 
   return send(jax.device_put(pool), params)

@@ -1,6 +1,5 @@
 """One cell: a model, calibration trials and reported trials, and what they add up to."""
 
-import dataclasses
 import functools
 import json
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import jax
 from absl import logging
 
 from experiments.config.cell import Cell
+from experiments.config.columns import configuration
 from experiments.engine import models, playing
 from experiments.engine.phases import choose, play_all, sum_up
 from experiments.engine.precision import gradient_error
@@ -44,11 +44,11 @@ def run_cell(
     The result, on trials that are apart from those that chose the threshold, unless it is
     known beforehand; and the first reconstructions, if the attack makes any.
   """
-  revision, splits = _revision(), models.splits_of(cell, data_dir)
+  revision, splits = _revision(), models.splits_of(cell, data_dir, learners=cell.game.learners)
   kept: dict[str, Any] = {'store_dir': store_dir, 'save_seconds': save_seconds}
-  learned = max(cell.epoch, cell.learning_epoch)
-  epochs = [*(part.epoch for part in cell.alone), learned]
-  states = dict(models.trained_states(cell.model, epochs, splits=splits, **kept))
+  learned = max(cell.game.epoch, cell.game.learning_epoch)
+  epochs = [*(part.game.epoch for part in cell.alone), learned]
+  states = dict(models.trained_states(cell.recipe, epochs, splits=splits, **kept))
   phases = play_all(
     cell,
     {epoch: state.params for epoch, state in states.items()},
@@ -58,7 +58,7 @@ def run_cell(
   )
   report, calibrate, _ = phases
   result = cells.CellResult(
-    configuration=dataclasses.asdict(cell),
+    configuration=configuration(cell),
     seed=cell.seed,
     versions=provenance.versions(),
     git_revision=revision,
@@ -70,7 +70,7 @@ def run_cell(
     extra=_learning(cell, learned, states[learned], splits)
     | _labels(report)
     | _known(cell)
-    | _error(cell, states[cell.epoch], splits),
+    | _error(cell, states[cell.game.epoch], splits),
   )
   return result, report.examples
 
@@ -103,9 +103,9 @@ def _revision() -> str | None:
 
 def _learning(cell: Cell, epoch: int, state: training.State, splits: Splits) -> dict[str, Any]:
   """How well the model had learned, or goes on to learn, where that is asked for."""
-  if not epoch and cell.learning_epoch < 0:
+  if not epoch and cell.game.learning_epoch < 0:
     return {}
-  return {'learning': models.measure_learning(cell.model, epoch, state, splits)._asdict()}
+  return {'learning': models.measure_learning(cell.recipe, epoch, state, splits)._asdict()}
 
 
 def _labels(report: playing.Scored) -> dict[str, Any]:
@@ -121,8 +121,11 @@ def _known(cell: Cell) -> dict[str, Any]:
 
 def _error(cell: Cell, state: training.State, splits: Splits) -> dict[str, Any]:
   """What a lower precision than float32's cost a gradient here, where one was chosen."""
-  if cell.precision == 'highest':
+  precision = cell.model.matmul_precision
+  if precision == 'highest':
     return {}
-  error = gradient_error(cell.model, state.params, splits.calibration)
-  logging.info('precision=%s moves a gradient by %.1e of its norm', cell.precision, error)
+  error = gradient_error(cell.recipe, state.params, splits.calibration)
+  logging.info(
+    'matrix products of precision %s move a gradient by %.1e of its norm', precision, error
+  )
   return {'gradient_error': error}

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as P
 
-from experiments.config.attacks import BOUNDS, make_attack, withheld
+from experiments.config.attacks import is_bound
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream, TrialStream, stream_key
 from experiments.engine import models
@@ -26,6 +26,7 @@ from mamljax.audit.game import Trial
 from mamljax.audit.likelihood_ratio import Bound
 from mamljax.data import Splits
 from mamljax.defences import Defence
+from mamljax.errors import InputError
 from mamljax.learner import Sent, send
 from mamljax.maml import InnerLoop
 from mamljax.types import Params, Pool, Task
@@ -94,10 +95,10 @@ def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[st
   Raises:
     Diverged: if what is prepared is not finite.
   """
-  described, attack = models.describe_training(cell), make_attack(cell)
-  if cell.attack in BOUNDS:
+  described, attack = models.describe_training(cell), cell.attack
+  if is_bound(attack):
     seconds = {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
-    knowledge = Knowledge(described.loss_fn, params, target=cell.target)
+    knowledge = Knowledge(described.loss_fn, params, target=cell.game.target)
     return Shared(knowledge, None, described.inner, described.defence, attack), seconds
   knowledge = _know(cell, attack, params, references)
   key = stream_key(cell.seed, Stream.PREPARATION)
@@ -105,21 +106,24 @@ def share(cell: Cell, params: Params, references: Pool) -> tuple[Shared, dict[st
   return Shared(knowledge, prepared, described.inner, described.defence, attack), seconds
 
 
-def check(cell: Cell, splits: Splits) -> None:
-  """Refuses, before anything is computed, an attack that cannot be run on a cell's network.
+def refusal(cell: Cell, splits: Splits) -> str | None:
+  """The reason why an attack cannot be run on a cell's network; None if it can.
 
-  Raises:
-    InputError: as the attack's `prepare` does.
+  Nothing is computed.
   """
 
   def prepare_one(part: Cell) -> Any:
-    attack, params = make_attack(part), models.initial_state(part.model, splits).params
+    attack, params = part.attack, models.initial_state(part.recipe, splits).params
     knowledge = _know(part, attack, params, splits.references)
     return attack.prepare(jax.random.key(0), knowledge)
 
-  for part in cell.alone:
-    if part.attack not in BOUNDS:
+  attacks = [part for part in cell.alone if not is_bound(part.attack)]
+  try:
+    for part in attacks:
       jax.eval_shape(functools.partial(prepare_one, part))
+  except InputError as error:
+    return str(error)
+  return None
 
 
 def _know(cell: Cell, attack: Attack, params: Params, references: Pool) -> Knowledge:
@@ -129,18 +133,19 @@ def _know(cell: Cell, attack: Attack, params: Params, references: Pool) -> Knowl
   everything = Knowledge(
     described.loss_fn,
     params,
-    inner=dataclasses.replace(inner, order=cell.assumed_order or inner.order),
+    inner=dataclasses.replace(inner, order=cell.game.assumed_order or inner.order),
     references=references,
     defence=described.defence,
-    target=cell.target,
-    ways=cell.ways,
-    shots=cell.shots,
-    withheld=withheld(cell.attack, cell),
+    target=cell.game.target,
+    ways=cell.task.ways,
+    shots=cell.task.shots,
+    withheld=cell.game.withheld_names,
   )
   known = tell(attack, everything)
   if known.references is None:
     return known
-  return dataclasses.replace(known, references=first_of_each(references, cell.references))
+  count = cell.game.references or 0
+  return dataclasses.replace(known, references=first_of_each(references, count))
 
 
 def first_of_each(pool: Pool, count: int) -> Pool:

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -107,11 +108,32 @@ def _refuse_without_compiler() -> None:
     raise InputError('JAX_DISABLE_JIT keeps JAX from compiling: unset it')
 
 
+def group(title: str) -> str:
+  """The name, for absl, of a group of flags that `--help` shows under a title."""
+  return f'{_OURS}: {title}'
+
+
+_OURS = 'experiments'
+
+
 def _our_flags() -> list[str]:
-  """The help of the flags that the experiments define, not of absl's own."""
-  modules = flags.FLAGS.flags_by_module_dict()
-  ours = (name for name in modules if name.startswith('experiments') or name == sys.argv[0])
-  return [flags.FLAGS.module_help(name) for name in ours]
+  """The help of the flags that the experiments define, not of absl's own, group by group."""
+  lines = []
+  for module, found in flags.FLAGS.flags_by_module_dict().items():
+    if module.startswith(_OURS) or module == sys.argv[0]:
+      title = module.partition(': ')[2] or 'flags'
+      lines += ['', f'{title}:', *map(_help, sorted(found, key=lambda flag: flag.name))]
+  return lines
+
+
+def _help(flag: flags.Flag) -> str:
+  """The help of one flag, with its default where that says something."""
+  told = ' '.join((flag.help or '').split())
+  says = flag.default not in (None, '', False, []) and '(default' not in told
+  told += f' (default: {flag.default_as_str})' if says else ''
+  return textwrap.fill(
+    f'  --{flag.name}: {told}', width=96, subsequent_indent=' ' * 6, break_on_hyphens=False
+  )
 
 
 def _stop(message: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from experiments.analysis.curves.series import NOISE, find_curves
 from experiments.analysis.results_csv import row
 from experiments.analysis.text import csv_text
-from experiments.config.attacks import idle_fields
+from experiments.config import columns as cell_columns
 from experiments.reporting import wording
 from experiments.reporting.content import Entry, Group, Table
 from experiments.store.cells import CellResult, Summary
@@ -146,17 +146,13 @@ def tabulate(
 def records_csv(records: Iterable[Record]) -> str:
   """The records as CSV, empty where no value is."""
   records = list(records)
-  return csv_text(records[0] if records else [], records)
+  return csv_text(dict.fromkeys(name for line in records for name in line), records)
 
 
 def varying(results: Sequence[CellResult]) -> list[str]:
   """The fields of cells whose values differ, but for those that follow from others."""
-  cells = [result.configuration for result in results]
-  return [
-    name
-    for name in cells[0]
-    if name not in _FOLLOWS and any(cell.get(name) != cells[0][name] for cell in cells)
-  ]
+  found = cell_columns.varying([result.columns for result in results])
+  return [name for name in found if name not in _FOLLOWS]
 
 
 def _size_lines(results: Sequence[CellResult]) -> tuple[list[str], Lines]:
@@ -164,10 +160,10 @@ def _size_lines(results: Sequence[CellResult]) -> tuple[list[str], Lines]:
   fields = [*_SIZE, *(name for name in varying(results) if name not in (*_GROUPED, *_SIZE))]
   groups: dict[str, list[Line]] = {}
   for result in results:
-    cell = result.configuration
-    idle = idle_fields(cell['attack'], cell['target'])
+    cell = result.columns
     names = [
-      wording.NOTHING if name in idle else wording.value(name, cell[name]) for name in fields
+      wording.NOTHING if cell.get(name) is None else wording.value(name, cell[name])
+      for name in fields
     ]
     groups.setdefault(wording.label(cell, _GROUPED), []).append(Line(names, record(result)))
   return [wording.heading(name) for name in fields], [*groups.items()]
@@ -179,7 +175,7 @@ def _curve_lines(results: Sequence[CellResult], x: str) -> tuple[list[str], Line
   apart = {x, *(_OF_NOISE if x == NOISE else ())}
   fields = [*_GROUPED, *(name for name in varying(results) if name not in {*_GROUPED, *apart})]
   for curve in find_curves(results, x):
-    said = [wording.label(curve.cells[0].configuration, fields)]
+    said = [wording.label(curve.cells[0].columns, fields)]
     said += [f'noise on {curve.noise}'] if curve.noise else []
     start = [Line(['none'], record(curve.undefended))] if curve.undefended else []
     points = zip(curve.xs, curve.cells, strict=True)

@@ -46,7 +46,7 @@ def make_headline(found: Iterable[tuple[str, CellResult]]) -> Headline | None:
   if not strongest:
     return None
   lines: Lines = [
-    (f'{wording.sentence(group[0].result.configuration["target"])} set', [*map(_line, group)])
+    (f'{wording.sentence(group[0].result.columns["target"])} set', [*map(_line, group)])
     for group in _by_target(strongest)
   ]
   columns = [
@@ -72,7 +72,7 @@ def _by_subject(found: Iterable[tuple[str, CellResult]]) -> list[list[tuple[str,
   """The cells of the paper's game, apart by target and data set; each cell once."""
   groups: dict[tuple[str, str], dict[str, tuple[str, CellResult]]] = {}
   for run, result in found:
-    cell = result.configuration
+    cell = result.columns
     if _is_plain_game(result):
       group = groups.setdefault((cell['target'], cell['dataset']), {})
       group.setdefault(row(result)['hash'], (run, result))
@@ -80,7 +80,7 @@ def _by_subject(found: Iterable[tuple[str, CellResult]]) -> list[list[tuple[str,
 
 
 def _is_plain_game(result: CellResult) -> bool:
-  cell = result.configuration
+  cell = result.columns
   return (
     result.metrics.accuracy is not None
     and cell['defence'] == 'none'
@@ -102,13 +102,13 @@ def _strength(attack: tuple[str, CellResult]) -> tuple[tuple[float, ...], ...]:
 
 
 def _by_target(strongest: Sequence[Strongest]) -> list[list[Strongest]]:
-  groups = itertools.groupby(strongest, lambda best: best.result.configuration['target'])
+  groups = itertools.groupby(strongest, lambda best: best.result.columns['target'])
   return [list(group) for _, group in groups]
 
 
 def _leak(group: Sequence[Strongest]) -> str:
   """How much a set leaks, by its strongest attack on each data set."""
-  target = group[0].result.configuration['target']
+  target = group[0].result.columns['target']
   attempts = sum(best.cells for best in group)
   leaks = any(_beats_guessing(best.result, attempts) for best in group)
   verb = 'leaks' if leaks else 'shows no leak that these trials can tell'
@@ -124,7 +124,7 @@ def _beats_guessing(result: CellResult, attempts: int) -> bool:
 
 
 def _rightly(best: Strongest) -> str:
-  cell, line = best.result.configuration, record(best.result)
+  cell, line = best.result.columns, record(best.result)
   details = [f'AUC {wording.rate(line["auc"])}'] if line['auc'] is not None else []
   if line['paper_accuracy'] is not None:
     details.append(f'the paper prints {line["paper_accuracy"]:.2f}')
@@ -141,7 +141,7 @@ def _comparisons(strongest: Sequence[Strongest]) -> list[str]:
   """Which of the two sets leaks more, for each data set where both were attacked."""
   rates: dict[str, dict[str, Rate]] = {}
   for best in strongest:
-    cell, accuracy = best.result.configuration, best.result.metrics.accuracy
+    cell, accuracy = best.result.columns, best.result.metrics.accuracy
     if accuracy is not None:
       rates.setdefault(cell['dataset'], {})[cell['target']] = accuracy
   said = [_compare(dataset, both) for dataset, both in rates.items() if len(both) == 2]
@@ -165,7 +165,7 @@ def _cost(strongest: Sequence[Strongest]) -> str:
 
 
 def _line(best: Strongest) -> Line:
-  return Line([wording.value('dataset', best.result.configuration['dataset'])], _record(best))
+  return Line([wording.value('dataset', best.result.columns['dataset'])], _record(best))
 
 
 def _record(best: Strongest) -> Record:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from experiments.config.cell import Cell
 from experiments.reporting import pictures, wording
 from experiments.reporting.cell_tables import varying
 from experiments.reporting.content import Figure, Gallery, Image
@@ -62,9 +61,7 @@ def _panel(name: str, group: Sequence[CellResult]) -> Image:
   fields = varying(group) or ['ways', 'shots']
   count = min(len(group), pictures.LINES)
   chosen = [group[round(k * (len(group) - 1) / max(count - 1, 1))] for k in range(count)]
-  return pictures.roc_panel(
-    name, wording.label(group[0].configuration, _SUBJECT), chosen, fields
-  )
+  return pictures.roc_panel(name, wording.label(group[0].columns, _SUBJECT), chosen, fields)
 
 
 def galleries(found: Found) -> Iterator[Gallery]:
@@ -74,7 +71,7 @@ def galleries(found: Found) -> Iterator[Gallery]:
     if examples is None:
       continue
     fields = [*_SUBJECT, 'ways', 'shots', *varying(found.cells)]
-    caption = wording.label(group[0].configuration, dict.fromkeys(fields))
+    caption = wording.label(group[0].columns, dict.fromkeys(fields))
     name = f'{wording.anchor(found.name)}_reconstructions_{index + 1}.png'
     alt = f'Candidates above, their reconstructions below: {caption}'
     yield Gallery(
@@ -85,8 +82,8 @@ def galleries(found: Found) -> Iterator[Gallery]:
 def _examples(store: Path, result: CellResult) -> Examples | None:
   """The pictures of a cell; None without any, or if another version of the grid made it."""
   try:
-    cell = Cell(**result.configuration)
-  except (TypeError, InputError):
+    cell = result.cell
+  except InputError:
     return None
   return read_examples(store, cell)
 
@@ -95,6 +92,6 @@ def _by_subject(cells: Sequence[CellResult]) -> dict[tuple[str, ...], list[CellR
   """The cells apart by data set and target, each in the order given."""
   groups: dict[tuple[str, ...], list[CellResult]] = {}
   for cell in cells:
-    subject = tuple(cell.configuration[name] for name in _SUBJECT)
+    subject = tuple(cell.columns[name] for name in _SUBJECT)
     groups.setdefault(subject, []).append(cell)
   return groups

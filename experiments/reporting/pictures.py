@@ -57,7 +57,7 @@ def roc_panel(
   """
   curves = [
     (
-      wording.label(result.configuration, fields),
+      wording.label(result.columns, fields),
       *roc_points(result.trials.scores, result.trials.members),
     )
     for result in results
@@ -85,7 +85,7 @@ def _describe(results: Sequence[CellResult], fields: Sequence[str]) -> str:
   shown = [
     f'{rate:.2f}' + (f' ({label})' if label else '')
     for result in results
-    for label in [wording.label(result.configuration, fields)]
+    for label in [wording.label(result.columns, fields)]
     for rate in [tpr_at_fpr(result.trials.scores, result.trials.members, 0.1)]
     if rate is not None
   ]

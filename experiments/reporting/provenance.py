@@ -38,7 +38,7 @@ def _line(found: Found) -> list[Entry]:
   run, cells = found.run, found.cells
   devices = f'{run.devices} {wording.TIMES} ' if run.devices > 1 else ''
   trials, calibration = (
-    wording.several(cell.configuration[name] for cell in cells) or wording.NOTHING
+    wording.several(cell.columns[name] for cell in cells) or wording.NOTHING
     for name in ('trials', 'calibration_trials')
   )
   kinds = wording.several([*(cell.device_kind for cell in cells), run.device_kind])

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from experiments.analysis.catalogue import described
-from experiments.config.attacks import idle_fields
 from experiments.reporting import wording
 from experiments.reporting.cell_tables import cell_tables, record, records_csv, varying
 from experiments.reporting.content import Section, Table
@@ -65,14 +64,14 @@ def _trials(cells: Sequence[CellResult]) -> str:
   """What each number rests on."""
   if not cells:
     return ''
-  reported = wording.several(cell.configuration['trials'] for cell in cells)
+  reported = wording.several(cell.columns['trials'] for cell in cells)
   each = f'{reported} reported trials each, the threshold {_threshold(cells)}'
   return f'{len(cells)} cell{"s" if len(cells) > 1 else ""} of {each}.'
 
 
 def _threshold(cells: Sequence[CellResult]) -> str:
   """Where the thresholds come from."""
-  counts = [cell.configuration['calibration_trials'] for cell in cells]
+  counts = [cell.columns['calibration_trials'] for cell in cells]
   known = ['known beforehand'] if 0 in counts else []
   chosen = [f'chosen on {wording.several(filter(None, counts))} others'] if any(counts) else []
   return ' or '.join([*known, *chosen])
@@ -83,7 +82,6 @@ def _settings(cells: Sequence[CellResult]) -> list[tuple[str, str]]:
   if not cells:
     return []
   apart = varying(cells)
-  cell = cells[0].configuration
-  unread = [idle_fields(c.configuration['attack'], c.configuration['target']) for c in cells]
-  hidden = {*apart, *frozenset.intersection(*unread)}
-  return [(wording.heading(n), wording.value(n, v)) for n, v in cell.items() if n not in hidden]
+  cell = cells[0].columns
+  shared = {n: v for n, v in cell.items() if n not in apart and v is not None}
+  return [(wording.heading(n), wording.value(n, v)) for n, v in shared.items()]

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.config.attacks import idle_fields
-
 NOTHING = '\N{EN DASH}'  # where there is no value
 MINUS = '\N{MINUS SIGN}'
 TIMES = '\N{MULTIPLICATION SIGN}'
@@ -32,9 +30,12 @@ _SPEAKING = ('dataset', 'target', 'attack', 'defence', 'network')  # their value
 def heading(field: str) -> str:
   """The name of a field of a cell, or of a column of a CSV file.
 
-  >>> heading('paper_seconds')
-  'printed seconds'
+  >>> heading('paper_seconds'), heading('reconstruction.tv_weight')
+  ('printed seconds', 'TV weight (reconstruction)')
   """
+  owner, _, name = field.rpartition('.')
+  if owner:
+    return f'{heading(name)} ({owner.replace("_", " ")})'
   plain = field.replace('_', ' ').strip()
   return _HEADINGS.get(field, plain.replace('paper ', 'printed '))
 
@@ -61,10 +62,9 @@ def label(configuration: Mapping[str, Any], fields: Iterable[str]) -> str:
   >>> label(cell, ['dataset', 'ways', 'shots', 'epoch'])
   'MNIST, 3-way 1-shot, epoch 5'
   """
-  idle = idle_fields(configuration.get('attack', ''), configuration.get('target', ''))
-  if configuration.get('defence') == 'none':
-    idle |= {'noise_scale'}
-  fields = [name for name in fields if name not in idle]
+  hidden = {'noise_scale'} if configuration.get('defence') == 'none' else set()
+  there = {name for name, value in configuration.items() if value is not None} - hidden
+  fields = [name for name in fields if name in there]
   size = ' '.join(f'{configuration[name]}-{name[:-1]}' for name in _SIZE if name in fields)
   said = [_named(name, configuration[name]) for name in fields if name not in _SIZE]
   subject = sum(name in _SUBJECT for name in fields)  # comes first

@@ -5,6 +5,7 @@ content; it is written whole or not at all. This module alone reads and writes t
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from absl import logging
 
+from experiments.config.cell import Cell, Recipe
+from experiments.config.columns import check_columns, configuration, flatten, read
 from experiments.store import records
 from mamljax import atomic
 from mamljax.audit.metrics import Metrics, Rate
@@ -24,16 +27,9 @@ from mamljax.errors import InputError
 
 _HEAD = 2**16  # characters: more than a file has before its trials
 
-# Fields that older results lack, with what they then mean.
-_YOUNGER = {
-  'fingerprint': '',
-  'code': '',
-  'judge': 'ssim',
-  'query_set': 'known',
-  'neighbours': 100,
-  'participations': 1,
-  'directions': 256,
-}
+
+class OldLayout(records.Unfit):
+  """A cell as it was kept before its configuration was nested."""
 
 
 class Trials(NamedTuple):
@@ -58,7 +54,7 @@ class Summary:
   """What is kept about one finished cell, but for its trials: what a table needs of it.
 
   Attributes:
-    configuration: the cell's fields, as `dataclasses.asdict` gives them.
+    configuration: the cell, as `columns.configuration` writes it.
     seed: what all randomness came from.
     versions: of Python and the packages that computed it; see `origin.versions`.
     git_revision: the commit of the code; see `origin.git_revision`.
@@ -77,6 +73,25 @@ class Summary:
   timings: dict[str, float]
   metrics: Metrics
   extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+  @functools.cached_property
+  def columns(self) -> dict[str, Any]:
+    """The values of the cell by column."""
+    return flatten(self.configuration)
+
+  @property
+  def cell(self) -> Cell:
+    """The cell.
+
+    Raises:
+      InputError: if this program cannot make it any more.
+    """
+    return read(self.configuration)
+
+  @property
+  def hash(self) -> str:
+    """The hash that names the cell."""
+    return configuration_hash(self.configuration)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,29 +115,24 @@ class CellResult(Summary):
 AnySummary = TypeVar('AnySummary', bound=Summary)
 
 
-def cell_hash(cell: Any) -> str:
+def cell_hash(cell: Recipe) -> str:
   """The 16 hexadecimal digits that name a cell: equal for equal configurations only.
-
-  Args:
-    cell: a dataclass of JSON scalars. Neither the order of its fields nor the process
-      matters; 1 and 1.0 are different values.
 
   Raises:
     ValueError: if a field is NaN or infinite.
   """
-  return configuration_hash(dataclasses.asdict(cell))
+  return configuration_hash(configuration(cell))
 
 
 def configuration_hash(configuration: dict[str, Any]) -> str:
-  """The same, of the cell's fields as `dataclasses.asdict` gives them.
+  """The hash of a configuration of JSON scalars, whatever the order of its fields.
 
-  A field that is younger than the first results does not count where it says nothing, so that
-  these keep their names. A file of the user's counts by its content, wherever it lies.
+  1 and 1.0 are different values. A file of the user's counts by its content, wherever it lies.
   """
-  said = {k: v for k, v in configuration.items() if k not in _YOUNGER or v != _YOUNGER[k]}
-  if said.get('fingerprint') and str(said.get('dataset')).startswith(FILE):
-    said['dataset'] = FILE
-  return _digest(said)[:16]
+  data = configuration['data']
+  if data['fingerprint'] and data['dataset'].startswith(FILE):
+    configuration = configuration | {'data': data | {'dataset': FILE}}
+  return _digest(configuration)[:16]
 
 
 def check_output_dir(path: str | os.PathLike[str]) -> None:
@@ -153,12 +163,12 @@ def write_cell(output_dir: str | os.PathLike[str], result: CellResult) -> Path:
     'trials': _plain(result.trials),
     'calibration': _plain(result.calibration),
   }
-  path = _cell_path(output_dir, configuration_hash(result.configuration))
+  path = _cell_path(output_dir, result.hash)
   atomic.write_text(path, _document(content))
   return path
 
 
-def read_cell(output_dir: str | os.PathLike[str], cell: Any) -> CellResult | None:
+def read_cell(output_dir: str | os.PathLike[str], cell: Cell) -> CellResult | None:
   """The finished result of a cell, or None if it must be computed (again).
 
   A damaged file is named in a warning and set aside as <hash>.json.damaged, not deleted.
@@ -169,7 +179,7 @@ def read_cell(output_dir: str | os.PathLike[str], cell: Any) -> CellResult | Non
   path = _cell_path(output_dir, cell_hash(cell))
   try:
     found = _parse(path.read_bytes(), path.stem)
-    return dataclasses.replace(found, configuration=dataclasses.asdict(cell))
+    return dataclasses.replace(found, configuration=configuration(cell))
   except FileNotFoundError:
     return None
   except OSError as error:
@@ -226,6 +236,8 @@ def glance(output_dir: str | os.PathLike[str], name: str) -> Summary | None:
 def _read_whole(path: Path) -> CellResult:
   try:
     return _parse(path.read_bytes(), path.stem)
+  except OldLayout:
+    raise InputError(f'{path} is of an older layout of cells: run its sweep again') from None
   except OSError as error:
     raise InputError(f'cannot read {path}: {error.strerror}') from error
   except (ValueError, RecursionError) as error:
@@ -242,21 +254,25 @@ def _parse(data: bytes, name: str) -> CellResult:
   if content['checksum'] != _digest(said) or not _says(data, first | said):
     raise ValueError('its content does not match its checksum')
   result = _typed(content, CellResult)
-  if configuration_hash(said['configuration']) != name:
+  if result.hash != name:
     raise ValueError('it holds another configuration than its name says')
   return result
 
 
 def _typed(content: Any, kind: type[AnySummary]) -> AnySummary:
-  """The content of a cell file, or of its beginning, with what lacking younger fields mean."""
+  """The content of a cell file, or of its beginning."""
   said = content.get('configuration') if isinstance(content, dict) else None
   if not isinstance(said, dict):
     raise records.Unfit('it has no configuration')
-  whole = said | {name: value for name, value in _YOUNGER.items() if name not in said}
-  rest = {name: value for name, value in content.items() if name != 'checksum'}
-  result = records.fit(rest | {'configuration': whole}, kind)
+  if 'dataset' in said:
+    raise OldLayout
+  result = records.fit({k: v for k, v in content.items() if k != 'checksum'}, kind)
   if missing := {'seconds_per_trial', 'compile_seconds'} - {*result.timings}:
     raise records.Unfit(f'its timings lack {min(missing)}')
+  try:
+    check_columns(result.columns)
+  except (KeyError, TypeError, AttributeError, ValueError):
+    raise records.Unfit('its configuration is of another version') from None
   return result
 
 

@@ -1,6 +1,5 @@
 """How long an attack takes: one candidate alone, and its share of a batch on all cores."""
 
-import dataclasses
 import itertools
 import statistics
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from experiments.analysis.figures import COLOURS, STYLE
 from experiments.analysis.text import aligned
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream, stream_key
+from experiments.config.workload import with_chunk
 from experiments.engine import playing, stages
 from mamljax.types import Pool
 
@@ -83,15 +83,16 @@ def measure(
   batch = playing.play(
     cell, shared, pool, stream=Stream.REPORTED, count=candidates, advance=lambda _: None
   )
-  size = cell.ways * cell.shots
+  size = cell.task.ways * cell.task.shots
   one, amortised = statistics.median(seconds), batch.seconds / candidates
-  theirs = paper.printed_seconds(cell.target, size, cell.iterations)
+  steps = cell.attack.iterations
+  theirs = paper.printed_seconds(cell.game.target, size, steps)
   return Runtime(
-    target=cell.target,
+    target=cell.game.target,
     data_size=size,
-    ways=cell.ways,
-    shots=cell.shots,
-    iterations=cell.iterations,
+    ways=cell.task.ways,
+    shots=cell.task.shots,
+    iterations=steps,
     seconds_one=one,
     seconds_one_low=min(seconds),
     seconds_one_high=max(seconds),
@@ -139,7 +140,7 @@ def _play_alone(
   """Candidates one after another, each by itself on the first device."""
   first = jax.devices()[:1]
   mesh = jax.make_mesh((1,), ('trials',), axis_types=(AxisType.Auto,), devices=first)
-  cell = dataclasses.replace(cell, chunk=1)
+  cell = with_chunk(cell, 1)
   key = stream_key(cell.seed, Stream.REPORTED)
   pool, shared = jax.device_put((pool, shared), NamedSharding(mesh, P()))
   return [

@@ -73,7 +73,7 @@ class Found:
       self._read(self.sweep.cells)
       folders.check_own(self.sweep.output_dir, self.sweep.cells)
       if self.kept:
-        results_csv.write_csv(self.sweep.output_dir, self._found())
+        results_csv.write_csv(self.sweep.output_dir, self._found(), self.sweep.cells)
       write(self._found())
       return True
     return False
@@ -112,7 +112,7 @@ class Found:
 
   def _prepare(self, claims: Claims) -> None:
     """Reads the share of this task and writes the plan."""
-    store, share = self.sweep.store_dir, self._share()
+    store, share = self.sweep.store_dir, self.how.share
     for name in FOLDERS:
       atomic.remove_leftovers(store / name)
     there = cell_files.finished(store)
@@ -129,7 +129,7 @@ class Found:
   def _work(self, claims: Claims | None) -> None:
     """Takes cells until there is none left that is free."""
     cells = [cell for cell in self.sweep.cells if cell not in self.kept]
-    ordered = in_order(cells, cost.fit(self.kept.values()), **self._share())
+    ordered = in_order(cells, cost.fit(self.kept.values()), **self.how.share)
     told = [cell_files.cell_hash(cell) for cell in ordered]
     told = (distributed.from_first('\n'.join(told).encode()) or b'').decode().split()
     by_hash = {cell_files.cell_hash(cell): cell for cell in self.sweep.cells}
@@ -175,10 +175,9 @@ class Found:
       return True
     if not self._claims.take(TABLE):
       return False
-    names = [cell_files.cell_hash(cell) for cell in self.sweep.cells]
     with contextlib.suppress(Lost), self._claims.held(TABLE), self._fence():
       folders.check_own(self.sweep.output_dir, self.sweep.cells)
-      results_csv.update_csv(self.sweep.output_dir, self._found(), names)
+      results_csv.update_csv(self.sweep.output_dir, self._found(), self.sweep.cells)
     return True
 
   def _read(self, cells: list[Cell]) -> None:
@@ -190,6 +189,3 @@ class Found:
 
   def _found(self) -> list[cell_files.Summary]:
     return [self.kept[cell] for cell in self.sweep.cells if cell in self.kept]
-
-  def _share(self) -> dict[str, int]:
-    return {'shard': self.how.shard, 'num_shards': self.how.num_shards}

@@ -12,15 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.config.cell import Cell
-from experiments.config.workload import passes
-from experiments.store import records
+from experiments.config.workload import passes, sets_at_once
 from experiments.store.cells import Summary
+from mamljax.errors import InputError
 
 # Before anything is finished: of an image in one pass through conv4 on a core of a CPU.
 SECONDS_PER_PASS, BYTES_PER_IMAGE, BYTES_AT_LEAST = 3e-4, 4e6, 3e8
 RIDGE = 0.1
 _LARGEST = 300.0  # logarithm of a cost: beyond, adding up many overflows
-_ABOUT = ('attack', 'network', 'target', 'dataset', 'order')
 
 
 class Expected(NamedTuple):
@@ -46,7 +45,7 @@ class Costs:
 
   def expect(self, cell: Cell) -> Expected:
     """What a cell is going to take; training is not in it."""
-    trials = cell.trials + cell.calibration_trials
+    trials = cell.game.trials + cell.game.calibration_trials
     seconds = trials * _exp(_predict(self.seconds, cell, _seconds_prior))
     return Expected(seconds, _exp(_predict(self.memory, cell, _memory_prior)))
 
@@ -69,8 +68,8 @@ def fit(results: Iterable[Summary]) -> Costs:
 def _cell(result: Summary) -> Cell | None:
   """The cell of a result; None if it is none of today's."""
   try:
-    return records.fit(result.configuration, Cell)
-  except ValueError:
+    return result.cell
+  except InputError:
     return None
 
 
@@ -80,20 +79,31 @@ def _exp(logarithm: float) -> float:
 
 
 def _seconds_prior(cell: Cell) -> float:
-  return math.log(SECONDS_PER_PASS * passes(cell) * _images(cell) * cell.participations)
+  return math.log(SECONDS_PER_PASS * passes(cell) * _images(cell) * cell.game.participations)
 
 
 def _memory_prior(cell: Cell) -> float:
-  return math.log(BYTES_AT_LEAST + BYTES_PER_IMAGE * cell.chunk * _images(cell))
+  return math.log(BYTES_AT_LEAST + BYTES_PER_IMAGE * cell.execution.chunk * _images(cell))
 
 
 def _images(cell: Cell) -> int:
-  return cell.ways * cell.shots * cell.learners * cell.restarts
+  return cell.task.ways * cell.task.shots * cell.game.learners * sets_at_once(cell)
+
+
+def _about(cell: Cell) -> dict[str, Any]:
+  """What a cell is about."""
+  return {
+    'attack': cell.attack_name,
+    'network': cell.model.network_name,
+    'target': cell.game.target,
+    'dataset': cell.data.dataset,
+    'order': cell.inner.order,
+  }
 
 
 def _fit(known: Sequence[tuple[Cell, float]], prior: Callable[[Cell], float]) -> _Line:
   """Ridge regression of what is left over the prior."""
-  about = sorted({(name, getattr(cell, name)) for cell, _ in known for name in _ABOUT}, key=str)
+  about = sorted({pair for cell, _ in known for pair in _about(cell).items()}, key=str)
   if not known:
     return _Line([], np.zeros(len(_sizes(Cell())) + 1))
   columns = np.array([_columns(cell, about) for cell, _ in known])
@@ -108,10 +118,12 @@ def _predict(line: _Line, cell: Cell, prior: Callable[[Cell], float]) -> float:
 
 def _columns(cell: Cell, about: list[tuple[str, Any]]) -> list[float]:
   """The numbers that the logarithm of a cost is linear in."""
-  return [1.0, *_sizes(cell), *(float(getattr(cell, name) == value) for name, value in about)]
+  own = _about(cell)
+  return [1.0, *_sizes(cell), *(float(own[name] == value) for name, value in about)]
 
 
 def _sizes(cell: Cell) -> list[float]:
   """The logarithms of a cell's sizes, those of the default cell being about 0."""
-  sizes = (passes(cell) / 100, _images(cell) / 3, cell.filters / 32, cell.chunk / 4)
-  return [math.log(size) for size in (*sizes, (cell.image_size or 28) / 28)]
+  filters, chunk = cell.model.network_options.get('filters', 32), cell.execution.chunk
+  sizes = (passes(cell) / 100, _images(cell) / 3, filters / 32, chunk / 4)
+  return [math.log(size) for size in (*sizes, (cell.data.image_size or 28) / 28)]

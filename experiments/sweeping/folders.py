@@ -5,19 +5,17 @@ other is refused. Where data or code have changed since, the same cells have oth
 earlier table is kept beside the new one.
 """
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.analysis import results_csv
 from experiments.config.cell import Cell
+from experiments.config.columns import STAMPS, columns_of
 from experiments.store import runs
 from experiments.store.cells import cell_hash, glance
 from experiments.sweeping import plan
 from mamljax.errors import InputError
-
-STAMPS = ('fingerprint', 'code')  # fields of a cell that say of what data and code it is
 
 
 def check(output_dir: Path, store_dir: Path, cells: Sequence[Cell]) -> None:
@@ -28,7 +26,7 @@ def check(output_dir: Path, store_dir: Path, cells: Sequence[Cell]) -> None:
   """
   runs.check_kind(output_dir)
   strange = _strange(output_dir, cells)
-  asked = {_question(dataclasses.asdict(cell)) for cell in cells}
+  asked = {_question(columns_of(cell)) for cell in cells}
   if strange and not _questions(store_dir, strange) <= asked:
     raise InputError(
       f'{output_dir} holds {len(strange)} cells that are not asked for now, of '
@@ -71,12 +69,12 @@ def _strange(output_dir: Path, cells: Iterable[Cell]) -> set[str]:
 def _questions(store_dir: Path, names: Iterable[str]) -> set[Any]:
   """What cells of these hashes were asked; None stands for those that cannot tell any more."""
   found = (glance(store_dir, name) for name in names)
-  return {_question(summary.configuration) if summary else None for summary in found}
+  return {_question(summary.columns) if summary else None for summary in found}
 
 
-def _question(configuration: dict[str, Any]) -> frozenset[tuple[str, Any]]:
+def _question(columns: dict[str, Any]) -> frozenset[tuple[str, Any]]:
   """A configuration, whatever data and code it is of."""
-  return frozenset((k, str(v)) for k, v in configuration.items() if k not in STAMPS)
+  return frozenset((k, str(v)) for k, v in columns.items() if k not in STAMPS)
 
 
 def _command(output_dir: Path) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from experiments.config.cell import Cell, describe
+from experiments.config.cell import Cell
+from experiments.config.columns import describe
 from experiments.store import records, runs
 from experiments.store.cells import cell_hash
 from experiments.sweeping import cost
@@ -44,7 +45,7 @@ def write(output_dir: Path, store_dir: Path, cells: Sequence[Cell], costs: cost.
     cell_hash(cell): Planned(
       describe(cell),
       float(f'{costs.expect(cell).seconds:.4g}'),  # of a tiny cell, too, more than 0
-      cell.trials + cell.calibration_trials,
+      cell.game.trials + cell.game.calibration_trials,
     )
     for cell in cells
   }

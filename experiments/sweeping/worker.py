@@ -15,10 +15,11 @@ from typing import Any
 import jax
 from absl import logging
 
-from experiments.config.cell import Cell, describe
+from experiments.config.cell import Cell
+from experiments.config.columns import configuration, describe
 from experiments.config.sharing import Operation
 from experiments.config.sweep import Sweep
-from experiments.config.workload import steps_of, work_of
+from experiments.config.workload import steps_of, with_chunk, work_of
 from experiments.engine.runner import run_cell
 from experiments.process import distributed, preemption
 from experiments.process.progress_bars import LINE_SECONDS, bar
@@ -63,8 +64,7 @@ class Worker:
     Raises:
       Interrupted: if the process was asked to stop.
     """
-    share = {'shard': self.how.shard, 'num_shards': self.how.num_shards}
-    cells = queue.left.items()
+    cells, share = queue.left.items(), self.how.share
     self._own = {name: work_of(cell) for name, cell in cells if in_share(cell, **share)}
     hidden = not (distributed.is_first() and queue.left)
     with bar(total=sum(self._own.values()), disable=hidden, bar_format=BAR) as self._bar:
@@ -172,7 +172,7 @@ class Worker:
       'cells_failed': self._failed,
       'cell': cell_hash(cell),
       'trials_done': self._trials,
-      'trials': cell.trials + cell.calibration_trials,
+      'trials': cell.game.trials + cell.game.calibration_trials,
       'seconds_left': None if left is None else round(left),
     }
 
@@ -188,13 +188,15 @@ def within_memory(
   try:
     return run(cell)
   except (jax.errors.JaxRuntimeError, MemoryError) as error:
-    if not _is_exhausted(error) or cell.chunk == 1 or jax.process_count() > 1:
+    if not _is_exhausted(error) or cell.execution.chunk == 1 or jax.process_count() > 1:
       raise
-  smaller = dataclasses.replace(cell, chunk=cell.chunk // 2)
-  logging.warning('%s: out of memory, now in chunks of %d', describe(cell), smaller.chunk)
+  smaller = with_chunk(cell, cell.execution.chunk // 2)
+  logging.warning(
+    '%s: out of memory, now in chunks of %d', describe(cell), smaller.execution.chunk
+  )
   result, examples = within_memory(smaller, run)
-  extra = {'chunk_run': smaller.chunk} | result.extra
-  asked = dataclasses.asdict(cell)
+  extra = {'chunk_run': smaller.execution.chunk} | result.extra
+  asked = configuration(cell)
   return dataclasses.replace(result, configuration=asked, extra=extra), examples
 
 

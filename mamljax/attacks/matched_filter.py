@@ -31,7 +31,7 @@ from mamljax.attacks.gaussian.references import (
   labelled,
   learn_references,
 )
-from mamljax.checks import count
+from mamljax.checks import count, nonnegative
 from mamljax.linear_algebra import uncorrelated
 
 
@@ -65,7 +65,7 @@ class MatchedFilter(BaseAttack):
   """
 
   sketch: int = dataclasses.field(default=2048, metadata=count(1))
-  ridge: float | jax.Array = 0.01
+  ridge: float | jax.Array = dataclasses.field(default=0.01, metadata=nonnegative())
 
   requires: ClassVar[Requirements] = {
     'query': frozenset({'references', 'classes', 'separate_images'})

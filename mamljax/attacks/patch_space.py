@@ -36,7 +36,7 @@ from mamljax.attacks.base import (
   required,
 )
 from mamljax.attacks.gradients.layers import layer_gradient, layer_inputs, widest_layer
-from mamljax.checks import count
+from mamljax.checks import count, nonnegative
 from mamljax.linear_algebra import make_whitener, product
 from mamljax.types import Batch
 
@@ -93,7 +93,7 @@ class PatchSpace(BaseAttack):
   """
 
   neighbours: int = dataclasses.field(default=100, metadata=count(2))
-  ridge: float | jax.Array = 0.01
+  ridge: float | jax.Array = dataclasses.field(default=0.01, metadata=nonnegative())
 
   requires: ClassVar[Requirements] = {
     'query': frozenset({'references', 'separate_images'}),

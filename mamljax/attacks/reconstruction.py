@@ -32,7 +32,7 @@ from mamljax.attacks.base import (
 )
 from mamljax.attacks.gradients.labels import infer_labels
 from mamljax.attacks.gradients.objectives import objective, simulate, unit_scale
-from mamljax.checks import choice, count
+from mamljax.checks import choice, count, nonnegative
 from mamljax.images import SSIM_WINDOW, ssim
 from mamljax.numerics import like
 from mamljax.types import Batch
@@ -105,15 +105,15 @@ class Reconstruction(BaseAttack):
     labels: 'known', as the protocol orders them, or 'inferred' from the gradient.
     restarts: first guesses that are tried; the one with the least objective before its last
       step, which is all that the adversary can choose by, is scored.
-    judge: how the reconstruction is scored, a key of `JUDGES`.
+    judge: measure that the reconstruction is scored by, a key of `JUDGES`.
   """
 
   iterations: int = dataclasses.field(default=100, metadata=count(1))
-  learning_rate: float | jax.Array = 0.1
-  decay: float | jax.Array = 0.1
-  tv_weight: float | jax.Array = 0.03
+  learning_rate: float | jax.Array = dataclasses.field(default=0.1, metadata=nonnegative())
+  decay: float | jax.Array = dataclasses.field(default=0.1, metadata=nonnegative())
+  tv_weight: float | jax.Array = dataclasses.field(default=0.03, metadata=nonnegative())
   start_mean: float | jax.Array = 0.5
-  start_scale: float | jax.Array = 0.25
+  start_scale: float | jax.Array = dataclasses.field(default=0.25, metadata=nonnegative())
   labels: str = dataclasses.field(default='known', metadata=choice(*LABELS))
   restarts: int = dataclasses.field(default=1, metadata=count(1))
   judge: str = dataclasses.field(default='ssim', metadata=choice(*JUDGES))

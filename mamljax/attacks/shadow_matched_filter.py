@@ -67,7 +67,7 @@ class ShadowMatchedFilter(BaseAttack):
 
   Attributes:
     shadows: support sets that are drawn (a length, so a change of it recompiles).
-    swaps: those in which the candidate takes a place, at most all of them (a length).
+    swaps: support sets in which the candidate takes a place, at most all of them (a length).
     shrinkage: added to the covariance, in units of its mean variance along the shadows.
   """
 

@@ -4,8 +4,8 @@ import pytest
 
 from experiments.benchmarking import growing
 from experiments.benchmarking.contest import Outcome, Sample
-from experiments.config.cell import Cell
 from experiments.engine import models
+from tests.experiments.configurations import make
 
 
 def outcomes(power, sizes=(1, 10, 100, 1000)):
@@ -46,8 +46,10 @@ def test_axes_hold_what_they_do_not_vary():
 def test_every_point_has_the_images_it_needs(name):
   """Else a run fails at its last point, after minutes."""
   axis = growing.AXES[name]
-  cells = [Cell(**axis.fields, **fields) for _, fields in axis.points]
+  cells = [make(**axis.fields, **fields) for _, fields in axis.points]
   for cell in cells:
     assert models.splits_of(cell, None).victims.images.size > 0
   if name == 'data_size':
-    assert [cell.ways * cell.shots for cell in cells] == [size for size, _ in axis.points]
+    assert [cell.task.ways * cell.task.shots for cell in cells] == [
+      size for size, _ in axis.points
+    ]

@@ -15,6 +15,7 @@ from experiments.config.cell import Cell
 from experiments.config.streams import Stream
 from experiments.engine import models, playing, stages
 from experiments.process import cli
+from tests.experiments.configurations import make
 
 TRAINING = 'training'
 ATTACKS = [f'{name} {target}' for name in PLAYED for target in targets_of(name)]
@@ -45,14 +46,14 @@ def cell_of(label: str) -> Cell:
   network = 'conv4' if attack == 'patch_space' else 'mlp'
   options = SMALL | (NOISE if attack in ('noise_filter', *BOUNDS) else {})
   options |= {'calibration_trials': 0 if attack in BOUNDS else 4}
-  return Cell(attack=attack, target=target, network=network, **options)
+  return make(attack=attack, target=target, network=network, **options)
 
 
 def scores(label: str) -> list[str]:
   """The scores of the first trials."""
   cell = cell_of(label)
   splits = models.splits_of(cell, None)
-  params = models.initial_state(cell.model, splits).params
+  params = models.initial_state(cell.recipe, splits).params
   shared, _ = stages.share(cell, params, splits.references)
   told = {'stream': Stream.REPORTED, 'count': COUNT, 'advance': lambda _: None}
   return bits(playing.play(cell, shared, splits.victims, **told).trials.scores)
@@ -60,7 +61,7 @@ def scores(label: str) -> list[str]:
 
 def trained() -> list[str]:
   """The parameters after an epoch, summed up, and the accuracies on new tasks."""
-  model = Cell(network='conv4', **SMALL).model
+  model = make(network='conv4', **SMALL).recipe
   splits = models.splits_of(model, None)
   with tempfile.TemporaryDirectory() as folder:
     states = models.trained_states(model, [1], splits=splits, store_dir=Path(folder))

@@ -12,30 +12,38 @@ from matplotlib.figure import Figure
 
 from experiments.analysis import figures
 from experiments.config.cell import Cell
+from experiments.config.columns import configuration
 from experiments.store.cells import CellResult, Trials, cell_hash, write_cell
 from experiments.store.reconstructions import make_examples, write_examples
 from experiments.store.runs import Run
 from mamljax.audit.metrics import evaluate
+from tests.experiments.configurations import make
 
 REVISION = '0123456789abcdef0123456789abcdef01234567'
 
 
 def make_result(
-  *, apart: float = 2.0, extra: dict[str, Any] | None = None, **cell: Any
+  *, apart: float = 2.0, extra: dict[str, Any] | None = None, **fields: Any
 ) -> CellResult:
   """A cell whose members score `apart` standard deviations above its non-members."""
-  fields: dict[str, Any] = {'trials': 40, 'calibration_trials': 20}
-  configuration = Cell(**fields | cell)
-  members = np.arange(configuration.trials) % 2 == 0
-  random = np.random.default_rng([configuration.ways, configuration.shots])
+  few: dict[str, Any] = {'trials': 40, 'calibration_trials': 20}
+  return result_of(make(**few | fields), apart=apart, extra=extra)
+
+
+def result_of(
+  cell: Cell, *, apart: float = 2.0, extra: dict[str, Any] | None = None
+) -> CellResult:
+  """The result of a cell whose members score so many standard deviations above the others."""
+  members = np.arange(cell.game.trials) % 2 == 0
+  random = np.random.default_rng([cell.task.ways, cell.task.shots])
   scores = random.normal(0.3 + 0.1 * apart * members, 0.1)
   trials = Trials(
     scores.tolist(), members.tolist(), list(range(len(scores))), [True] * len(scores)
   )
   threshold = 0.3 + 0.05 * apart
   return CellResult(
-    configuration=dataclasses.asdict(configuration),
-    seed=configuration.seed,
+    configuration=configuration(cell),
+    seed=cell.seed,
     versions={'python': '3.11.0', 'jax': '0.7.0'},
     git_revision=REVISION,
     device_kind='cpu',
@@ -71,7 +79,7 @@ def write_sweep(
   folder: Path, found: Sequence[CellResult], *, store: str = '.', x: str = ''
 ) -> None:
   """Writes cells and their run.json, and a picture as the sweep would."""
-  cells = [Cell(**result.configuration) for result in found]
+  cells = [result.cell for result in found]
   for result in found:
     write_cell(folder / store, result)
   write_run(folder, 'sweep', cells=[*map(cell_hash, cells)], store=store, x=x)
@@ -81,7 +89,7 @@ def write_sweep(
 def write_pictures(folder: Path, result: CellResult, *, side: int = 11) -> None:
   """Four reconstructions of a cell."""
   images = np.random.default_rng(0).uniform(size=(4, side, side, 1))
-  write_examples(folder, Cell(**result.configuration), make_examples(images, images / 2))
+  write_examples(folder, result.cell, make_examples(images, images / 2))
 
 
 def write_measured(folder: Path, kind: str, name: str, text: str) -> None:

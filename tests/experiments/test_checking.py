@@ -1,15 +1,13 @@
 """What a sweep refuses, its --dry_run refuses; and nothing is refused that can be computed."""
 
-import dataclasses
-
 import jax
 import pytest
 
 from experiments import train
-from experiments.config.cell import Cell
 from experiments.engine import checking, memory, models
 from mamljax.data import load_dataset, main_memory
 from mamljax.errors import InputError
+from tests.experiments.configurations import changed, make
 from tests.experiments.tiny import arguments, refused, run, write_npz
 
 REFUSED = [
@@ -22,7 +20,7 @@ REFUSED = [
     "'row_space' needs a network whose first layer is fully",
   ),
   ('output_dir=/dev/null/out', 'cannot write to the output folder /dev/null/out'),
-  ('image_size=10', '10 x 10 pixels, and at least 11 x 11 are needed for the SSIM'),
+  ('image_size=10', '10 x 10 pixels, and at least 11 x 11 are needed for attack'),
   ('networks=conv4 filters=8192 chunk=64', 'reconstruction on conv4 needs .* GiB at the least'),
 ]
 
@@ -53,17 +51,17 @@ def test_a_dry_run_of_training_accepted_what_the_run_refuses(npz, tmp_path):
 def test_images_of_8_pixels_were_refused_for_want_of_an_ssim_that_nobody_asked(tmp_path):
   """The row space compares no windows; neither does a reconstruction judged otherwise."""
   small = write_npz(tmp_path / 'small.npz', size=8)
-  cell = Cell(dataset=f'npz:{small}', network='mlp', ways=2)
+  cell = make(dataset=f'npz:{small}', network='mlp', ways=2)
   others = [{'attack': 'row_space'}, {'judge': 'mse'}, {'judge': 'residual'}]
-  checking.check_cells([dataclasses.replace(cell, **other) for other in others], None)
-  with pytest.raises(InputError, match=r'8 x 8 pixels, and at least 11 x 11 .* for the SSIM'):
+  checking.check_cells([changed(cell, **other) for other in others], None)
+  with pytest.raises(InputError, match=r'8 x 8 pixels, and at least 11 x 11 .* for attack'):
     checking.check_cells([cell], None)
 
 
 @pytest.fixture(scope='module')
 def splits():
   """Images of 28 x 28 pixels."""
-  return models.splits_of(Cell(), None)
+  return models.splits_of(make(), None)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +79,7 @@ def splits():
 def test_a_cell_beyond_the_memory_was_compiled_first(monkeypatch, splits, fields):
   """It ended in a traceback after minutes, or the system ended it."""
   monkeypatch.setattr(main_memory, 'memory_bytes', lambda: 2 * 2**30)
-  cell = Cell(**fields)
+  cell = make(**fields)
   with pytest.raises(
     InputError, match=r'needs [\d,]+\.\d GiB at the least, and there are 2\.0'
   ):
@@ -90,14 +88,14 @@ def test_a_cell_beyond_the_memory_was_compiled_first(monkeypatch, splits, fields
 
 def test_what_is_counted_is_no_more_than_is_there(monkeypatch, splits):
   """A cell that fits must not be refused: the count is from below."""
-  cell = Cell(network='mlp', chunk=4)
+  cell = make(network='mlp', chunk=4)
   params = models.initial_state(cell, splits).params
   (gradients,) = [4 * 4 * sum(leaf.nbytes for leaf in jax.tree.leaves(params))]
   images = 4 * 4 * 2 * 3 * 28 * 28 * 4
-  least = 4 * memory.least_numbers(Cell(network='mlp', chunk=4, attack='row_space'), splits)
+  least = 4 * memory.least_numbers(make(network='mlp', chunk=4, attack='row_space'), splits)
   assert least == gradients + images
   monkeypatch.setattr(main_memory, 'memory_bytes', lambda: least * jax.local_device_count())
-  memory.check(Cell(network='mlp', chunk=4, attack='row_space'), splits)
+  memory.check(make(network='mlp', chunk=4, attack='row_space'), splits)
 
 
 def test_images_of_a_size_that_fills_the_memory_were_resized_first(monkeypatch):

@@ -5,24 +5,22 @@ Were these tests to fail, a table would depend on the memory of the machine it w
 where chunks are halved, and on its kind, for which they are chosen.
 """
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from experiments.config.cell import Cell
 from experiments.engine.runner import run_cell
+from tests.experiments.configurations import changed, make
 
-PAIRED = Cell(
+PAIRED = make(
   ways=2, filters=4, image_size=11, iterations=20, trials=120, calibration_trials=40
 )
 
 
 def both(folder, **changes):
   """The results of the same trials in chunks of four and of six."""
-  cell = dataclasses.replace(PAIRED, **changes)
+  cell = changed(PAIRED, **changes)
   kept = {'data_dir': None, 'store_dir': folder, 'advance': lambda _: None}
-  return [run_cell(dataclasses.replace(cell, chunk=chunk), **kept)[0] for chunk in (4, 6)]
+  return [run_cell(changed(cell, chunk=chunk), **kept)[0] for chunk in (4, 6)]
 
 
 @pytest.mark.parametrize('attack', ['row_space', 'gradient_cosine'])

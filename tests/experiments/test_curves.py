@@ -1,7 +1,5 @@
 """Curves show what their cells say, and the rules that read them find what is there."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -9,12 +7,12 @@ from matplotlib.colors import same_color
 
 from experiments.analysis import curves, figures
 from experiments.analysis.curves.drawing import AREA, ATTACK, LEARNING
-from experiments.config.cell import Cell
+from experiments.config.columns import configuration
 from experiments.store.cells import CellResult, Trials
 from mamljax.audit.metrics import Metrics, proportion
 from mamljax.errors import InputError
+from tests.experiments.configurations import make
 
-CONFIGURATION = dataclasses.asdict(Cell(dataset='mnist', calibration_trials=100))
 SCALES = (0.01, 0.1, 1.0)
 PLACES = {
   'support_noise': 'support data',
@@ -29,7 +27,7 @@ def make_result(accuracy: float, *, learning: float | None = None, trials=200, *
   right, low, high = round(accuracy * trials), 0.0, 1.0
   said = {'epoch': 9, 'accuracy': learning, 'low': low, 'high': high, 'tasks': 400}
   return CellResult(
-    configuration=CONFIGURATION | {'trials': trials} | changes,
+    configuration=configuration(make(**{'dataset': 'mnist', 'trials': trials} | changes)),
     seed=0,
     versions={},
     git_revision=None,
@@ -119,7 +117,7 @@ def test_printed_accuracies_stand_where_the_paper_prints_them():
   assert points(axes, marker='D') == [[(3, 0.92)], [(5, 0.95)]]
   (axes,) = curves.curves(make_line([0.9, 0.8], 'epoch'), 'epoch').axes
   assert points(axes, marker='D') == [[(1, 0.92)]]  # the paper names no epoch: said once
-  (axes,) = curves.curves(make_line([0.9, 0.8], attack='other'), 'shots').axes
+  (axes,) = curves.curves(make_line([0.9, 0.8], attack='loss'), 'shots').axes
   assert points(axes, marker='D') == []
 
 

@@ -1,6 +1,5 @@
 """Whatever is in a small file, its reader says so in a line: no traceback, no lost sweep."""
 
-import dataclasses
 import hashlib
 import json
 import random
@@ -12,20 +11,20 @@ import pytest
 
 from experiments import status
 from experiments.analysis import results_csv
-from experiments.config.cell import Cell
 from experiments.store import cells, failures, leases, reconstructions, runs, trials
 from experiments.store.holder import Holder
 from experiments.studies import sweep_times
 from experiments.sweeping import cost, plan
 from mamljax import atomic
 from mamljax.errors import InputError
+from tests.experiments.configurations import changed as with_changes
 from tests.experiments.reported import make_result, write_pictures, write_run
 from tests.experiments.test_progress import BLOCK
 
 RESULT = make_result(trials=4, calibration_trials=2)
-CELL = Cell(**RESULT.configuration)
+CELL = RESULT.cell
 NAME = cells.cell_hash(CELL)
-OPEN = dataclasses.replace(CELL, ways=7)  # of the same plan, not finished
+OPEN = with_changes(CELL, ways=7)  # of the same plan, not finished
 FEW = 60  # mutants of each kind
 
 # What a field may be instead, and texts that are no JSON of ours at all.
@@ -128,7 +127,7 @@ def kept(folder: Path) -> None:
 
 
 def table(folder: Path) -> None:
-  results_csv.update_csv(folder, [RESULT], [NAME])
+  results_csv.update_csv(folder, [RESULT], [CELL])
 
 
 def made(folder: Path) -> None:

@@ -118,10 +118,10 @@ def test_a_task_that_stood_still_while_it_concluded_begins_again(copied, monkeyp
   """Its view is an old one: it must read what the others made, and then write all of it."""
   expected, real, stopped = lines(copied.folder), results_csv.write_csv, []
 
-  def stand_still(folder, found):
+  def stand_still(folder, found, cells):
     if not stopped:
       stopped.append(claimed(folder, coordinator.TABLE))
-    return real(folder, found)
+    return real(folder, found, cells)
 
   monkeypatch.setattr(results_csv, 'write_csv', stand_still)
   ended = work(copied, copied.folder, '--lease_seconds=1')
@@ -151,9 +151,9 @@ def test_a_table_of_other_columns_is_left_until_all_is_known(copied):
   table = copied.folder / 'results.csv'
   older = ''.join(f'{i},{line}' for i, line in enumerate(table.read_text().splitlines(True)))
   table.write_text(older)
-  names = [line['hash'] for line in lines(copied.folder)]
-  assert results_csv.update_csv(copied.folder, [], names) is not None
-  assert results_csv.update_csv(copied.folder, found(copied)[:1], names) is None
+  cells = [result.cell for result in found(copied)]
+  assert results_csv.update_csv(copied.folder, [], cells) is not None
+  assert results_csv.update_csv(copied.folder, found(copied)[:1], cells) is None
   assert table.read_text() == older
 
 

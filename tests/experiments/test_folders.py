@@ -6,7 +6,6 @@ import os
 import pytest
 
 from experiments import status, train
-from experiments.config.cell import Cell
 from experiments.reporting.found import read_run
 from experiments.store import cells, runs
 from experiments.sweeping import cost, plan, worker
@@ -16,7 +15,7 @@ from tests.experiments.reported import make_result, tree, write_run
 from tests.experiments.tiny import GRID, arguments, refused, run
 
 RESULT = make_result(trials=4, calibration_trials=2)
-CELL = Cell(**RESULT.configuration)
+CELL = RESULT.cell
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,7 @@ def test_status_of_cells_that_take_no_time(tmp_path):
   """The seconds of a plan were rounded to 0, and status divided by them."""
   quick = make_result(trials=4, calibration_trials=2, ways=5)
   cells.write_cell(tmp_path, quick)
-  plan.write(tmp_path, tmp_path, [Cell(**quick.configuration), CELL], cost.fit([]))
+  plan.write(tmp_path, tmp_path, [quick.cell, CELL], cost.fit([]))
   path = tmp_path / 'plan.json'
   planned = json.loads(path.read_text())
   for told in planned['cells'].values():

@@ -1,35 +1,66 @@
 """A cell is one configuration: checked, named by its content, and in its place in the grid."""
 
-import dataclasses
 import itertools
 import math
 import os
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 
-from experiments.config.attacks import make_attack
-from experiments.config.cell import Cell, Model, describe
-from experiments.config.grid import expand
+from experiments.config import grid
+from experiments.config.attacks import PLAYED, Unplayable
+from experiments.config.cell import Cell, Recipe
+from experiments.config.columns import (
+  FIELDS,
+  columns_of,
+  configuration,
+  describe,
+  make_cell,
+  option_fields,
+  read,
+)
 from experiments.store.cells import cell_hash
 from mamljax.attacks import ATTACKS
+from mamljax.attacks.base import needs_of
 from mamljax.defences import DEFENCES
 from mamljax.errors import InputError
-from tests.experiments.configurations import OTHER
+from tests.experiments.configurations import OTHER, OTHER_OPTIONS, changed, make
 from tests.experiments.tiny import ROOT
 
-FIELDS = [field.name for field in dataclasses.fields(Cell)]
 KEYS = {'chunk', 'fingerprint', 'code'}  # which say nothing to a person
-BASE = Cell(epoch=1, defence='support_noise', noise_scale=0.5)
+# A cell of an attack that is given everything.
+BASE = make(
+  attack='matched_filter+residual_filter', epoch=1, defence='support_noise', noise_scale=0.5
+)
+# What BASE cannot have beside its attack.
+ALONE = {
+  'target': 'loss+residual_filter',
+  'learners': 'loss',
+  'assumed_order': 'residual_filter',
+  'withheld': 'matched_filter',
+}
+OWNERS = [(owner, f.attribute) for owner in (*PLAYED, 'conv4') for f in option_fields(owner)]
+
+
+def expand(axes) -> list[Cell]:
+  """The cells of a grid of which all can be."""
+  found = grid.expand(axes)
+  assert not found.skipped
+  return found.cells
+
+
+def another(name: str) -> tuple[Cell, Cell]:
+  """A cell that has a column, and one that differs in it."""
+  base = changed(BASE, attack=ALONE[name]) if name in ALONE else BASE
+  return base, changed(base, **{name: OTHER[name]})
 
 
 def test_the_last_axis_varies_fastest():
   """Rows stand where a reader of the command line expects them."""
-  axes = {'dataset': ['b', 'a'], 'ways': [5, 3], 'iterations': [10, 30, 20]}
-  cells = expand(axes, {'seed': 4})
-  found = [(cell.dataset, cell.ways, cell.iterations) for cell in cells]
+  axes = {'dataset': ['b', 'a'], 'ways': [5, 3], 'reconstruction.iterations': [10, 30, 20]}
+  cells = expand(axes | {'seed': [4]})
+  found = [(cell.data.dataset, cell.task.ways, cell.attack.iterations) for cell in cells]
   assert found == list(itertools.product(*axes.values()))
   assert {cell.seed for cell in cells} == {4}
 
@@ -37,24 +68,25 @@ def test_the_last_axis_varies_fastest():
 def test_scales_without_a_defence_are_one_cell():
   """The undefended baseline must not be computed once for every scale."""
   names = ['none', 'query_noise']
-  cells = expand({'defence': names, 'noise_scale': [0.1, 0.2], 'shots': [1, 2]}, {})
-  found = [(cell.defence, cell.noise_scale, cell.shots) for cell in cells]
-  defended = itertools.product(['query_noise'], [0.1, 0.2], [1, 2])
-  assert found == [('none', 0.0, 1), ('none', 0.0, 2), *defended]
+  cells = expand({'defence': names, 'noise_scale': [0.1, 0.2], 'shots': [1, 2]})
+  found = [(cell.defence.points, cell.defence.scale, cell.task.shots) for cell in cells]
+  plain, noisy = [('none', 0.0)], [('query_noise', 0.1), ('query_noise', 0.2)]
+  assert found == [(*noise, shots) for shots in (1, 2) for noise in plain + noisy]
 
 
 def test_a_scale_of_0_in_a_list_is_the_undefended_cell():
   """The start of every noise figure: one cell, whichever defences the list is for."""
   names = ['query_noise', 'support_noise']
   axes = {'defence': names, 'noise_scale': [0.0, 0.1], 'clip_noisy_images': [True]}
-  found = [(c.defence, c.noise_scale, c.clip_noisy_images) for c in expand(axes, {})]
+  defences = [cell.defence for cell in expand(axes)]
+  found = [(d.points, d.scale, d.clip_images) for d in defences]
   assert found == [('none', 0.0, False), *((name, 0.1, True) for name in names)]
 
 
 def test_a_mean_alone_is_noise():
   """Every pixel brighter by 0.1 is a defence, however bad: not the undefended cell."""
   axes = {'defence': ['query_noise'], 'noise_scale': [0.0], 'noise_mean': [0.0, -0.1]}
-  found = [(cell.defence, cell.noise_mean) for cell in expand(axes, {})]
+  found = [(cell.defence.points, cell.defence.mean) for cell in expand(axes)]
   assert found == [('none', 0.0), ('query_noise', -0.1)]
 
 
@@ -63,35 +95,55 @@ def test_a_defence_that_never_gets_noise_is_a_mistake(scales):
   """Reported as 'none', it would look as if it had been tried."""
   axes = {'defence': ['none', 'query_noise']} | ({'noise_scale': scales} if scales else {})
   with pytest.raises(InputError, match="'query_noise' needs a positive scale: give --noise_s"):
-    expand(axes, {})
+    expand(axes)
 
 
 def test_the_same_cell_twice_is_one():
   """A value typed twice costs nothing."""
-  assert expand({'ways': [3, 5, 3]}, {}) == [Cell(ways=3), Cell(ways=5)]
+  assert expand({'ways': [3, 5, 3]}) == [make(ways=3), make(ways=5)]
 
 
 def test_an_axis_without_values_is_named():
   """A grid of no cells would end at once, in silence."""
   with pytest.raises(InputError, match='ways'):
-    expand({'dataset': ['mnist'], 'ways': []}, {})
+    expand({'dataset': ['mnist'], 'ways': []})
 
 
-@pytest.mark.parametrize('name', FIELDS)
+@pytest.mark.parametrize('name', OTHER)
 def test_every_field_is_part_of_the_name(name):
   """Two configurations under one hash: the second would be given the first one's result."""
-  if name in OTHER:  # a second attack comes with later work
-    other = dataclasses.replace(BASE, **{name: OTHER[name]})
-    assert cell_hash(other) != cell_hash(BASE)
-    assert OTHER[name] != getattr(BASE, name)
+  base, other = another(name)
+  assert columns_of(base)[name] != OTHER[name] == columns_of(other)[name]
+  assert cell_hash(other) != cell_hash(base)
+
+
+def test_every_field_has_a_second_value():
+  """Else nothing would be known of it."""
+  assert {*OTHER} == {*FIELDS} - {'attack'}
+  assert {name for _, name in OWNERS} == {*OTHER_OPTIONS}
+
+
+@pytest.mark.parametrize(('owner', 'name'), OWNERS)
+def test_every_option_is_part_of_the_name(owner, name):
+  """And of what is kept of a cell, from which it is made again."""
+  targets = ATTACKS[owner].requires if owner in ATTACKS else ['query']
+  attack = {'attack': owner, 'target': min(targets)} if owner in PLAYED else {}
+  base, other = make(**attack), make(**attack, **{name: OTHER_OPTIONS[name]})
+  assert cell_hash(other) != cell_hash(base)
+  assert read(configuration(other)) == other
+  assert describe(other) == f'{describe(base)} {owner}.{name}={OTHER_OPTIONS[name]}'
+
+
+@pytest.mark.parametrize('name', OTHER)
+def test_a_cell_is_made_again_of_what_is_kept_of_it(name):
+  """Its pictures are found by it."""
+  _, cell = another(name)
+  assert read(configuration(cell)) == cell
 
 
 def test_the_name_is_the_same_in_every_process():
   """A hash salted per process would never find a finished cell again."""
-  code = (
-    'from experiments.config.cell import Cell; from experiments.store.cells import cell_hash;'
-    "print(cell_hash(Cell(epoch=1, defence='support_noise', noise_scale=0.5)))"
-  )
+  code = 'from tests.experiments.test_grid import BASE, cell_hash\nprint(cell_hash(BASE))'
   done = subprocess.run(
     [sys.executable, '-c', code],
     cwd=ROOT,
@@ -103,41 +155,38 @@ def test_the_name_is_the_same_in_every_process():
   assert done.stdout.strip() == cell_hash(BASE)
 
 
-def test_a_model_is_what_the_parameters_depend_on():
+@pytest.mark.parametrize('name', OTHER)
+def test_a_recipe_is_what_the_parameters_depend_on(name):
   """Attacks on one model share its training; nothing about the attack may retrain it."""
-  of_model = {field.name for field in dataclasses.fields(Model)}
-  for name, value in OTHER.items():
-    other = dataclasses.replace(BASE, **{name: value})
-    assert (other.model == BASE.model) == (name not in of_model)
-  attacker = ['target', 'attack', 'epoch', 'iterations', 'attack_learning_rate', 'tv_weight']
-  attacker += ['start_mean', 'start_scale', 'pool', 'trials', 'calibration_trials', 'chunk']
-  attacker += ['attack_decay', 'labels', 'restarts', 'assumed_order', 'learning_epoch']
-  attacker += ['learners', 'non_members', 'references', 'classes', 'sketch', 'ridge']
-  attacker += ['shadows', 'swaps', 'shrinkage', 'parts', 'judge', 'query_set', 'neighbours']
-  attacker += ['participations', 'directions']
-  assert set(FIELDS) - of_model == set(attacker)
+  base, other = another(name)
+  of_model = columns_of(base.recipe)
+  assert (other.recipe == base.recipe) == (name not in of_model)
+  of_attack = {'target', 'epoch', 'participations', 'learning_epoch', 'learners', 'non_members'}
+  of_attack |= {'assumed_order', 'references', 'withheld', 'pool', 'trials', 'code', 'chunk'}
+  assert {*OTHER} - {*of_model} == of_attack | {'calibration_trials'}
+  assert isinstance(other.recipe, Recipe)
 
 
-@pytest.mark.parametrize('name', sorted(set(FIELDS) & set(OTHER) - KEYS))
+@pytest.mark.parametrize('name', sorted({*OTHER} - KEYS))
 def test_a_cells_description_says_what_is_unusual_about_it(name):
   """The progress bar and --dry_run must tell the cells of a grid apart."""
-  cell = dataclasses.replace(BASE, **{name: OTHER[name]})
-  assert describe(cell) != describe(BASE)
-  assert describe(Cell()) == 'mnist_sample 3-way 1-shot query reconstruction'
+  base, other = another(name)
+  assert describe(other) != describe(base)
+  assert describe(make()) == 'mnist_sample 3-way 1-shot query reconstruction'
 
 
 @pytest.mark.parametrize(
   'name',
   [
     *('inner_learning_rate', 'noise_scale', 'outer_learning_rate'),
-    *('attack_learning_rate', 'attack_decay', 'tv_weight', 'start_scale'),
+    *('learning_rate', 'decay', 'tv_weight', 'start_scale'),
   ],
 )
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf, -0.5])
 def test_a_number_that_cannot_be_is_named(name, value):
   """NaN compares false with everything: a careless check lets it through."""
   with pytest.raises(InputError, match=name) as error:
-    Cell(**{name: value})
+    make(**{name: value})
   assert '\n' not in str(error.value)
   assert str(value) in str(error.value)
 
@@ -146,31 +195,30 @@ def test_a_number_that_cannot_be_is_named(name, value):
 def test_a_defence_needs_a_scale(name):
   """Noise of scale 0 under a defence's name would be reported as a defence that fails."""
   with pytest.raises(InputError, match=rf"'{name}' needs a positive scale"):
-    Cell(defence=name)
+    make(defence=name)
 
 
-def test_what_an_attack_does_not_read_multiplies_nothing():
+def test_what_an_attack_does_not_have_multiplies_nothing():
   """Two weights of a total variation that is not there are one cell, not two alike."""
-  axes = {'attack': ['row_space', 'reconstruction'], 'tv_weight': [0.1, 0.2], 'ridge': [0.5, 1]}
-  cells = expand(axes, {'calibration_trials': 50})
-  found = [(cell.attack, cell.tv_weight, cell.ridge, cell.calibration_trials) for cell in cells]
-  default = Cell()
-  assert found == [
-    ('row_space', default.tv_weight, default.ridge, 0),
-    *(('reconstruction', weight, default.ridge, 50) for weight in (0.1, 0.2)),
+  weights = {'reconstruction.tv_weight': [0.1, 0.2], 'matched_filter.ridge': [0.5, 1.0]}
+  axes = {'attack': ['row_space', 'reconstruction'], 'calibration_trials': [50]} | weights
+  found = [(columns_of(cell), cell.game.calibration_trials) for cell in expand(axes)]
+  assert [(c['attack'], c.get('reconstruction.tv_weight'), trials) for c, trials in found] == [
+    ('row_space', None, 0),
+    *(('reconstruction', weight, 50) for weight in (0.1, 0.2)),
   ]
 
 
-def test_judges_are_of_a_reconstruction_only():
-  """Each of its judges is a cell; an attack that reconstructs nothing has one."""
-  axes = {'attack': ['loss', 'reconstruction'], 'judge': ['mse', 'residual']}
-  found = [(cell.attack, cell.judge) for cell in expand(axes, {})]
-  assert found == [('loss', 'ssim'), ('reconstruction', 'mse'), ('reconstruction', 'residual')]
+def test_options_of_networks_multiply_their_own_cells():
+  """An MLP has no filters, whatever the list is."""
+  axes = {'network': ['mlp', 'conv4'], 'conv4.filters': [4, 8]}
+  found = [columns_of(cell).get('conv4.filters') for cell in expand(axes)]
+  assert found == [None, 4, 8]
 
 
 def test_what_an_attack_is_not_told_multiplies_nothing():
   """References, classes and assumed orders concern the attacks that require them."""
-  told = {'references': [10, 20], 'classes': ['known', 'unknown'], 'assumed_order': [1, 2]}
+  told = {'references': [10, 20], 'withheld': ['none', 'classes'], 'assumed_order': [1, 2]}
   counts = {
     ('row_space', 'query'): 1,
     ('loss', 'query'): 1,
@@ -183,76 +231,87 @@ def test_what_an_attack_is_not_told_multiplies_nothing():
     ('residual_filter', 'support'): 2 * 2 * 2,
   }
   for (attack, target), count in counts.items():
-    assert len(expand({'attack': [attack], 'target': [target], **told}, {})) == count, attack
+    found = grid.expand({'attack': [attack], 'target': [target], **told})
+    assert len(found.cells) == count, attack
+    assert found.skipped.total() == (4 if attack == 'gradient_cosine_z' else 0)
 
 
 def test_a_defence_moves_the_scores_so_that_trials_choose_the_threshold():
   """The threshold of an undefended gradient would decide noisy ones wrongly."""
   axes = {'attack': ['row_space'], 'defence': ['support_noise'], 'noise_scale': [0.0, 0.1]}
-  found = [(cell.threshold, cell.calibration_trials) for cell in expand(axes, {})]
-  assert found == [(-0.01, 0), (None, Cell().calibration_trials)]
+  found = [(cell.threshold, cell.game.calibration_trials) for cell in expand(axes)]
+  assert found == [(-0.01, 0), (None, Cell().game.calibration_trials)]
 
 
 @pytest.mark.parametrize(
-  ('parts', 'target', 'message'),
+  ('attack', 'target', 'message'),
   [
-    ('loss+los', 'query', "unknown part of a combined attack 'los': did you mean 'loss'"),
-    ('loss+likelihood_ratio', 'query', 'unknown part of a combined attack'),
-    ('loss', 'query', "two or more different attacks, not 'loss'"),
+    ('loss+los', 'query', "unknown part of a combination 'los': did you mean 'loss'"),
+    ('loss+likelihood_ratio', 'query', 'unknown part of a combination'),
     ('loss+loss', 'query', "two or more different attacks, not 'loss\\+loss'"),
     ('loss+matched_filter', 'support', "'matched_filter' has no target 'support'"),
   ],
 )
-def test_a_combination_of_what_cannot_be_combined_is_refused(parts, target, message):
+def test_a_combination_of_what_cannot_be_combined_is_refused(attack, target, message):
   """In the middle of a sweep its other cells would be lost; the bound would be cheating."""
   with pytest.raises(InputError, match=message):
-    Cell(attack='combined', parts=parts, target=target)
+    make_cell(attack=attack, target=target)
 
 
-@pytest.mark.parametrize('attack', ['combined', 'likelihood_ratio'])
+@pytest.mark.parametrize('attack', ['loss+gradient_cosine', 'likelihood_ratio'])
 def test_games_without_one_learner_are_refused(attack):
   """Whose the candidate is would be guessed from the first learner's part alone."""
-  with pytest.raises(InputError, match=f"'{attack}' is for the game with learners=1 only"):
-    Cell(attack=attack, learners=2)
+  with pytest.raises(Unplayable, match='is for the game with learners=1 only'):
+    make(attack=attack, learners=2)
 
 
 def test_a_bound_needs_non_members_that_look_like_members():
   """Who is told the class sees through any other non-member: the bound would be too low."""
-  with pytest.raises(InputError, match="non_members='same_class' only, not 'any_class'"):
-    Cell(attack='likelihood_ratio', non_members='any_class')
+  with pytest.raises(Unplayable, match="non_members='same_class' only, not 'any_class'"):
+    make(attack='likelihood_ratio', non_members='any_class')
 
 
-def test_a_combination_reads_what_its_parts_read():
+def test_a_combination_has_the_options_of_its_parts():
   """Else a sweep over its part's settings would be one cell; and over others', many."""
-  axes = {'sketch': [16, 32], 'iterations': [1, 2], 'parts': ['loss+matched_filter']}
-  cells = expand({'attack': ['combined', 'loss']} | axes, {})
-  assert [(cell.attack, cell.sketch) for cell in cells] == [
-    ('combined', 16),
-    ('combined', 32),
-    ('loss', None),
+  axes = {'matched_filter.sketch': [16, 32], 'reconstruction.iterations': [1, 2]}
+  cells = expand({'attack': ['loss+matched_filter', 'loss']} | axes)
+  found = [(cell.attack_name, columns_of(cell).get('matched_filter.sketch')) for cell in cells]
+  assert found == [('loss+matched_filter', 16), ('loss+matched_filter', 32), ('loss', None)]
+
+
+def test_what_cannot_be_is_left_out_and_told():
+  """A list of targets for two attacks, of which each seeks one, was refused as a whole."""
+  axes = {'attack': ['matched_filter', 'curvature_filter'], 'target': ['query', 'support']}
+  found = grid.expand(axes)
+  assert [(cell.attack_name, cell.game.target) for cell in found.cells] == [
+    ('matched_filter', 'query'),
+    ('curvature_filter', 'support'),
+  ]
+  assert sum('has no target' in reason for reason in found.skipped) == 2
+  with pytest.raises(InputError, match="'matched_filter' has no target 'support'"):
+    grid.expand({'attack': ['matched_filter'], 'target': ['support']})
+
+
+def test_all_attacks_are_those_that_seek_the_set():
+  """What a user means who names none."""
+  cells = grid.expand({'attack': ['all'], 'target': ['support']}).cells
+  assert [cell.attack_name for cell in cells] == [
+    name for name, attack in ATTACKS.items() if 'support' in attack.requires
   ]
 
 
 @pytest.mark.parametrize(
-  ('attack', 'target'),
-  [(name, target) for name, attack in ATTACKS.items() for target in attack.requires],
+  ('attack', 'target'), [(name, target) for name, a in ATTACKS.items() for target in a.requires]
 )
 def test_what_is_not_given_is_as_the_library_has_it(attack, target):
   """The sweep ran the curvature filter with half of its sketch, and said nothing."""
-  (cell,) = expand({'attack': [attack], 'target': [target]}, {})
-  assert make_attack(cell) == ATTACKS[attack]()
+  (cell,) = expand({'attack': [attack], 'target': [target]})
+  assert cell.attack == ATTACKS[attack]()
+  assert ('references' in needs_of(cell.attack, target)) == (cell.game.references is not None)
 
 
 def test_parts_of_a_combination_keep_their_own_defaults():
   """One number for both would override one of them."""
-  (cell,) = expand(
-    {
-      'attack': ['combined'],
-      'parts': ['curvature_filter+residual_filter'],
-      'target': ['support'],
-    },
-    {},
-  )
-  found: list[Any] = [make_attack(part) for part in cell.alone]
-  assert [(options.shadows, options.sketch) for options in found] == [(200, 4096), (100, 4096)]
-  assert (cell.shadows, cell.sketch) == (None, 4096)
+  (cell,) = expand({'attack': ['curvature_filter+residual_filter'], 'target': ['support']})
+  found: list = [part.attack for part in cell.alone]
+  assert [(attack.shadows, attack.sketch) for attack in found] == [(200, 4096), (100, 4096)]

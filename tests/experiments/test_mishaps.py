@@ -52,7 +52,9 @@ def test_files_beside_the_checkpoints_are_no_checkpoints(finished, tmp_path):
   assert kept.exists()
 
 
-@pytest.mark.parametrize(('module', 'flag'), [('sweep', '--tv_weight'), ('train', '--epochs')])
+@pytest.mark.parametrize(
+  ('module', 'flag'), [('sweep', '--conv4.filters'), ('train', '--epochs')]
+)
 def test_help_lists_every_choice(module, flag):
   """README sends the reader there."""
   ended = finish(start(['--help'], module=module))

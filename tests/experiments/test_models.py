@@ -1,21 +1,20 @@
 """Checkpoints: training taken up again is training that was never interrupted."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
 
-from experiments.config.cell import Cell, Model
+from experiments.config.cell import Recipe
 from experiments.engine import models
 from experiments.store import cells
 from mamljax import checkpoints
 from mamljax.data import make_dataset
 from mamljax.errors import Diverged, InputError
+from tests.experiments.configurations import changed, make, make_model
 from tests.experiments.tiny import write_npz
 
 # With the shapes of the other tests, so that a process compiles the training once.
-MODEL = Model(
+MODEL = make_model(
   network='mlp',
   ways=2,
   defence='outgoing_gradient_noise',
@@ -26,12 +25,12 @@ MODEL = Model(
 
 
 @pytest.fixture(scope='module')
-def model(tmp_path_factory) -> Model:
+def model(tmp_path_factory) -> Recipe:
   npz = write_npz(tmp_path_factory.mktemp('models') / 'tiny.npz')
-  return dataclasses.replace(MODEL, dataset=f'npz:{npz}')
+  return changed(MODEL, dataset=f'npz:{npz}')
 
 
-def train(model: Model, epochs, folder) -> dict:
+def train(model: Recipe, epochs, folder) -> dict:
   """The states after these epochs."""
   splits = models.splits_of(model, None)
   return dict(models.trained_states(model, epochs, splits=splits, store_dir=folder))
@@ -111,7 +110,7 @@ def test_a_damaged_checkpoint_is_named_set_aside_and_trained_again(model, tmp_pa
 def test_models_do_not_share_checkpoints(model, tmp_path):
   """Another seed or rate under the same name would be attacked as this one."""
   others = [{'seed': 1}, {'outer_learning_rate': 0.5}]
-  trained = [train(dataclasses.replace(model, **c), [1], tmp_path) for c in ({}, *others)]
+  trained = [train(changed(model, **c), [1], tmp_path) for c in ({}, *others)]
   assert len(list(tmp_path.glob('checkpoints/*/epoch_1.msgpack'))) == 3
   assert not equal(trained[0][1].params, trained[1][1].params)
   assert not equal(trained[0][1].params, trained[2][1].params)
@@ -135,16 +134,16 @@ def test_the_images_of_another_data_dir_are_other_data(monkeypatch, tmp_path):
     return make_dataset(name, images[data_dir.name], labels)
 
   monkeypatch.setattr(models, 'load_dataset', load)
-  found = [[*models.with_keys([Cell()], tmp_path / name)] for name in 'aba']
+  found = [[*models.with_keys([make()], tmp_path / name)] for name in 'aba']
   assert found[0] == found[2] != found[1]
   assert cells.cell_hash(found[0][0]) != cells.cell_hash(found[1][0])
   with pytest.raises(InputError, match='mnist_sample has changed since the sweep began'):
-    models.splits_of(found[0][0].model, tmp_path / 'b')
+    models.splits_of(found[0][0].recipe, tmp_path / 'b')
 
 
 def test_the_seed_fixes_pools_and_parameters(model):
   """Two runs of one configuration start alike; another seed starts elsewhere."""
-  other = dataclasses.replace(model, seed=1)
+  other = changed(model, seed=1)
   first, again, different = (models.splits_of(m, None) for m in (model, model, other))
   assert np.array_equal(first.victims.images, again.victims.images)
   assert not np.array_equal(first.victims.images, different.victims.images)
@@ -160,14 +159,14 @@ def test_the_seed_fixes_pools_and_parameters(model):
     ({'shots': 2}, r'2 shots, but .* allows at most 1'),
     (
       {'image_size': 10, 'network': 'lenet'},
-      r'10 x 10 pixels, and at least 12 x 12 are needed for lenet',
+      r'10 x 10 pixels, and at least 12 x 12 are needed for the network lenet',
     ),
   ],
 )
 def test_tasks_that_the_data_do_not_allow_are_refused(model, change, message):
   """Drawn all the same, an image would stand in a task twice."""
   with pytest.raises(InputError, match=message):
-    models.splits_of(dataclasses.replace(model, **change), None)
+    models.splits_of(changed(model, **change), None)
 
 
 def test_what_is_too_few_is_named_with_the_copies_that_were_left_out(tmp_path):
@@ -175,11 +174,11 @@ def test_what_is_too_few_is_named_with_the_copies_that_were_left_out(tmp_path):
   images = np.random.default_rng(0).integers(0, 256, (45, 11, 11), np.uint8)
   labels = np.repeat([3, 7, 9], [20, 20, 5])
   np.savez(tmp_path / 'few.npz', images=images, labels=labels)
-  few = dataclasses.replace(MODEL, dataset=f'npz:{tmp_path}/few.npz')
+  few = changed(MODEL, dataset=f'npz:{tmp_path}/few.npz')
   with pytest.raises(InputError, match=r'allows at most 0.* class 9 has 1 of its 5 images'):
     models.splits_of(few, None)
   np.savez(tmp_path / 'copied.npz', images=images[[*range(20)] * 2], labels=labels[:40])
-  copied = dataclasses.replace(MODEL, dataset=f'npz:{tmp_path}/copied.npz')
+  copied = changed(MODEL, dataset=f'npz:{tmp_path}/copied.npz')
   with pytest.raises(InputError, match=r'only 1 classes .*left out: 20, all of class 7'):
     models.splits_of(copied, None)
 
@@ -188,7 +187,7 @@ def test_a_model_that_diverged_was_kept_and_attacked(model, tmp_path):
   """Its gradients are not finite, or all zero: every attack on it finds nothing, as on a model
   that protects. Neither is it saved, nor used where it was.
   """
-  wild = dataclasses.replace(model, outer_learning_rate=1e30)
+  wild = changed(model, outer_learning_rate=1e30)
   with pytest.raises(Diverged, match=r'training diverged in epoch 1, after [12] rounds'):
     train(wild, [1, 2], tmp_path)
   assert not list(tmp_path.rglob('*.msgpack'))

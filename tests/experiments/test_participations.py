@@ -1,6 +1,5 @@
 """A task that takes part in several rounds: one score from all of its gradients."""
 
-import dataclasses
 import signal
 
 import numpy as np
@@ -12,13 +11,14 @@ from experiments.engine.runner import run_cell
 from experiments.process import preemption
 from mamljax.audit.combination import combine
 from mamljax.errors import InputError
+from tests.experiments.configurations import changed, make
 from tests.experiments.tiny import arguments as typed
 from tests.experiments.tiny import rows, run, write_npz
 
 NOISY = {'defence': 'outgoing_gradient_noise', 'noise_scale': 0.3}
 STILL = {'outer_learning_rate': 0.0}  # w is the same after every epoch
 # The shapes of the tiny sweep's, so that both compile once in a process.
-CELL = Cell(
+CELL = make(
   network='mlp',
   ways=2,
   attack='gradient_cosine',
@@ -34,12 +34,12 @@ CELL = Cell(
 @pytest.fixture(scope='module')
 def cell(tmp_path_factory) -> Cell:
   npz = write_npz(tmp_path_factory.mktemp('participations') / 'tiny.npz')
-  return dataclasses.replace(CELL, dataset=f'npz:{npz}')
+  return changed(CELL, dataset=f'npz:{npz}')
 
 
 def compute(cell: Cell, folder, **changes):
   """The result of a cell."""
-  cell = dataclasses.replace(cell, **changes)
+  cell = changed(cell, **changes)
   return run_cell(cell, data_dir=None, store_dir=folder, advance=lambda _: None)[0]
 
 
@@ -67,7 +67,7 @@ def test_each_round_draws_its_noise_anew_and_the_last_as_if_it_were_alone(
 
   def remember(key, cell, *args, **options):
     block = play(key, cell, *args, **options)
-    found.setdefault((cell.trials, options['earlier']), []).extend(block.played.scores)
+    found.setdefault((cell.game.trials, options['earlier']), []).extend(block.played.scores)
     return block
 
   monkeypatch.setattr(playing, 'play_block', remember)
@@ -115,9 +115,9 @@ def test_an_interrupted_cell_goes_on_in_its_round(cell, tmp_path, monkeypatch):
 
 def test_a_threshold_that_is_known_is_of_one_gradient(cell):
   """Weights move the scores."""
-  row_space = dataclasses.replace(cell, attack='row_space')
+  row_space = changed(cell, attack='row_space')
   assert row_space.threshold is not None
-  assert dataclasses.replace(row_space, participations=2).threshold is None
+  assert changed(row_space, participations=2).threshold is None
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_threshold_that_is_known_is_of_one_gradient(cell):
 def test_rounds_that_cannot_be_are_refused(cell, changes, message):
   """In one line that says what can."""
   with pytest.raises(InputError, match=message):
-    dataclasses.replace(cell, **changes)
+    changed(cell, **changes)
 
 
 def test_an_axis_of_a_sweep(tmp_path):

@@ -1,18 +1,17 @@
 """What less precise matrix products cost is measured against float32's."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.config.cell import Model
+from experiments.config.cell import Recipe
 from experiments.engine import models, precision
+from tests.experiments.configurations import changed, make_model
 
-MODEL = Model(dataset='mnist_sample', network='mlp', ways=2, precision='default')
+MODEL = make_model(dataset='mnist_sample', network='mlp', ways=2, matmul_precision='default')
 
 
-def error(model: Model) -> float:
+def error(model: Recipe) -> float:
   splits = models.splits_of(model, None)
   params = models.initial_state(model, splits).params
   return precision.gradient_error(model, params, splits.calibration)
@@ -20,16 +19,17 @@ def error(model: Model) -> float:
 
 def test_float32_has_no_error():
   """Nothing is compared with itself: no program is compiled for it."""
-  assert error(dataclasses.replace(MODEL, precision='highest')) == 0
+  assert error(changed(MODEL, matmul_precision='highest')) == 0
 
 
 def test_it_is_the_distance_in_units_of_the_norm(monkeypatch):
   """On a CPU all precisions are one, so the rounding is put in by hand: bfloat16's."""
   exact = precision._gradient
 
-  def rounded(model: Model, *told) -> jax.Array:
+  def rounded(model: Recipe, *told) -> jax.Array:
     found = exact(model, *told)
-    return found if model.precision == 'highest' else found.astype(jnp.bfloat16).astype(float)
+    exactly = model.model.matmul_precision == 'highest'
+    return found if exactly else found.astype(jnp.bfloat16).astype(float)
 
   monkeypatch.setattr(precision, '_gradient', rounded)
   assert 2**-12 < error(MODEL) < 2**-8

@@ -1,6 +1,5 @@
 """A cell that is interrupted goes on inside, and ends with the numbers that it should have."""
 
-import dataclasses
 import os
 import signal
 import time
@@ -15,6 +14,7 @@ from experiments.engine.runner import run_cell
 from experiments.process import distributed, preemption
 from experiments.store.trials import Block, Keeper, Played, join
 from mamljax import atomic, checkpoints
+from tests.experiments.configurations import changed
 from tests.experiments.test_runner import CELL
 from tests.experiments.tiny import arguments, finish, start, write_npz
 
@@ -23,7 +23,7 @@ from tests.experiments.tiny import arguments, finish, start, write_npz
 def cell(tmp_path_factory) -> Cell:
   """As in the tests of the runner, in several blocks whatever the number of devices."""
   npz = write_npz(tmp_path_factory.mktemp('progress') / 'tiny.npz')
-  return dataclasses.replace(CELL, dataset=f'npz:{npz}', trials=70, calibration_trials=4)
+  return changed(CELL, dataset=f'npz:{npz}', trials=70, calibration_trials=4)
 
 
 def compute(cell, folder, advance=lambda _: None):
@@ -160,7 +160,7 @@ def test_pictures_of_the_first_trials_alone_are_kept():
 
 def test_training_is_interrupted_between_epochs(cell, tmp_path, monkeypatch):
   """Meta-training takes longer than the attack: an interruption must not lose it."""
-  model = dataclasses.replace(cell.model, tasks_per_round=1, rounds_per_epoch=1)
+  model = changed(cell.recipe, tasks_per_round=1, rounds_per_epoch=1)
   told = {'splits': models.splits_of(model, None), 'save_seconds': 0}
   ((_, whole),) = models.trained_states(model, [3], store_dir=tmp_path / 'whole', **told)
   asked = iter([False, True, False])

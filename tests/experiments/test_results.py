@@ -1,63 +1,27 @@
 """Cell files come back exactly or are set aside."""
 
-import dataclasses
 import hashlib
 import json
 import math
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments.config.columns import configuration
 from experiments.process import provenance
 from experiments.store import cells as cell_files
 from mamljax.audit.metrics import Metrics, Rate
 from mamljax.errors import InputError
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cell:
-  """As `experiments.config.cell` defines one: JSON scalars only."""
-
-  dataset: str = 'mnist'
-  network: str = 'conv4'
-  ways: int = 3
-  shots: int = 1
-  target: str = 'query'
-  attack: str = 'reconstruction'
-  order: int = 2
-  inner_steps: int = 1
-  inner_learning_rate: float = 0.1
-  epoch: int = 0
-  defence: str = 'none'
-  noise_scale: float = 0.0
-  iterations: int = 100
-  trials: int = 4
-  calibration_trials: int = 2
-  seed: int = 0
-  fingerprint: str = ''
-  code: str = ''
-  judge: str = 'ssim'
-  query_set: str = 'known'
-  neighbours: int = 100
-  participations: int = 1
-  directions: int = 256
-
-
-Small = dataclasses.make_dataclass('Small', [('a', int, 1), ('b', float, 0.1)])
-SmallReversed = dataclasses.make_dataclass('SmallReversed', [('b', float, 0.1), ('a', int, 1)])
+from tests.experiments.configurations import make
 
 
 def make_result(cell=None, **changes):
-  cell = cell or Cell()
+  cell = cell or make()
   scores = np.random.default_rng(0).normal(size=6).astype(np.float32).tolist()
   fields = {
-    'configuration': dataclasses.asdict(cell),
-    'seed': getattr(cell, 'seed', 0),
+    'configuration': configuration(cell),
+    'seed': cell.seed,
     'versions': provenance.versions(),
     'git_revision': None,
     'device_kind': 'cpu',
@@ -80,8 +44,8 @@ def test_a_result_comes_back_exactly(tmp_path):
   """Scores that change their last bit on disk could change a decision on resume."""
   result = make_result()
   path = cell_files.write_cell(tmp_path, result)
-  assert path == tmp_path / 'cells' / f'{cell_files.cell_hash(Cell())}.json'
-  assert cell_files.read_cell(tmp_path, Cell()) == result
+  assert path == tmp_path / 'cells' / f'{cell_files.cell_hash(make())}.json'
+  assert cell_files.read_cell(tmp_path, make()) == result
 
 
 @pytest.mark.parametrize('value', [1 / 3, 5e-324, -0.0, 1.7976931348623157e308, 0.1 + 0.2])
@@ -89,46 +53,23 @@ def test_every_float_comes_back_bit_for_bit(tmp_path, value):
   """JSON written with too few digits would round."""
   trials = cell_files.Trials([value], [True], [0], [True])
   cell_files.write_cell(tmp_path, make_result(trials=trials))
-  read = cell_files.read_cell(tmp_path, Cell())
+  read = cell_files.read_cell(tmp_path, make())
   assert read is not None
   assert read.trials.scores[0].hex() == value.hex()
 
 
 def test_a_missing_cell_is_none(tmp_path):
   """A first run finds nothing, and must not warn."""
-  assert cell_files.read_cell(tmp_path / 'never', Cell()) is None
+  assert cell_files.read_cell(tmp_path / 'never', make()) is None
 
 
-def test_hash_is_fixed():
+def test_hash_is_that_of_the_canonical_json():
   """Resuming after an update of Python or of the code must find the old cells."""
-  canonical = b'{"a":1,"b":0.1}'
-  assert cell_files.cell_hash(Small()) == hashlib.sha256(canonical).hexdigest()[:16]
-  assert cell_files.cell_hash(Small()) == cell_files.cell_hash(SmallReversed())
-
-
-def test_hash_is_the_same_in_another_process():
-  """Python's own hash of a string differs from run to run."""
-  code = (
-    'import dataclasses; from experiments.store.cells import cell_hash;'
-    'print(cell_hash(dataclasses.make_dataclass("C", [("b", float), ("a", int)])(0.1, 1)))'
-  )
-  done = subprocess.run(
-    [sys.executable, '-c', code],
-    cwd=Path(__file__).parents[2],
-    env=os.environ | {'PYTHONHASHSEED': '7'},
-    capture_output=True,
-    text=True,
-    check=True,
-  )
-  assert done.stdout.strip() == cell_files.cell_hash(Small())
-
-
-@pytest.mark.parametrize('field', [field.name for field in dataclasses.fields(Cell)])
-def test_every_field_counts_in_the_hash(field):
-  """A field left out would let one cell pass for another."""
-  value = getattr(Cell(), field)
-  other = dataclasses.replace(Cell(), **{field: value + type(value)(1)})
-  assert cell_files.cell_hash(other) != cell_files.cell_hash(Cell())
+  told = configuration(make())
+  canonical = json.dumps(told, sort_keys=True, separators=(',', ':')).encode()
+  assert cell_files.cell_hash(make()) == hashlib.sha256(canonical).hexdigest()[:16]
+  backwards = dict(reversed([*told.items()]))
+  assert cell_files.configuration_hash(backwards) == cell_files.cell_hash(make())
 
 
 def test_nan_never_reaches_a_file(tmp_path):
@@ -146,7 +87,7 @@ def test_truncation_at_every_byte_is_damage(tmp_path):
   data = path.read_bytes()
   for size in range(len(data)):
     path.write_bytes(data[:size])
-    assert cell_files.read_cell(tmp_path, Cell()) is None
+    assert cell_files.read_cell(tmp_path, make()) is None
     aside = path.with_name(f'{path.name}.damaged')
     assert aside.read_bytes() == data[:size]
     aside.unlink()
@@ -159,7 +100,7 @@ def test_every_edited_digit_is_damage(tmp_path):
   for match in re.finditer(r'\d', text):
     digit = str((int(match[0]) + 1) % 10)
     path.write_text(text[: match.start()] + digit + text[match.end() :])
-    assert cell_files.read_cell(tmp_path, Cell()) is None
+    assert cell_files.read_cell(tmp_path, make()) is None
     (aside,) = path.parent.glob('*.damaged')
     aside.unlink()
 
@@ -169,12 +110,12 @@ def test_damage_is_named_once_and_set_aside(tmp_path, caplog):
   path = cell_files.write_cell(tmp_path, make_result())
   text = path.read_text()
   path.write_text(text.replace('0.95', '0.96'))
-  assert cell_files.read_cell(tmp_path, Cell()) is None
+  assert cell_files.read_cell(tmp_path, make()) is None
   (warning,) = warnings(caplog)
   assert str(path) in warning
   assert f'{path.name}.damaged' in warning
   assert '\n' not in warning
-  assert cell_files.read_cell(tmp_path, Cell()) is None  # now merely absent
+  assert cell_files.read_cell(tmp_path, make()) is None  # now merely absent
   assert len(warnings(caplog)) == 1
   cell_files.write_cell(tmp_path, make_result())
   assert path.read_text() == text
@@ -209,7 +150,7 @@ def test_another_shape_of_file_is_damage(tmp_path, edit, caplog):
   """A file of another version, or under another cell's name, must not end the sweep."""
   path = cell_files.write_cell(tmp_path, make_result())
   rewrite(path, edit)
-  assert cell_files.read_cell(tmp_path, Cell()) is None
+  assert cell_files.read_cell(tmp_path, make()) is None
   assert path.with_name(f'{path.name}.damaged').exists()
   assert len(warnings(caplog)) == 1
 
@@ -219,15 +160,15 @@ def test_any_json_that_is_no_cell_is_damage(tmp_path, text):
   """Whatever the bytes, the sweep goes on."""
   path = cell_files.write_cell(tmp_path, make_result())
   path.write_bytes(text.encode('latin-1'))
-  assert cell_files.read_cell(tmp_path, Cell()) is None
+  assert cell_files.read_cell(tmp_path, make()) is None
   assert not path.exists()
 
 
 def test_a_cell_that_cannot_be_read_is_no_damage(tmp_path):
   """Permissions, say: the content may be whole, so it is neither moved nor recomputed."""
-  (tmp_path / 'cells' / f'{cell_files.cell_hash(Cell())}.json').mkdir(parents=True)
+  (tmp_path / 'cells' / f'{cell_files.cell_hash(make())}.json').mkdir(parents=True)
   with pytest.raises(InputError, match=r'cannot read .*json: Is a directory'):
-    cell_files.read_cell(tmp_path, Cell())
+    cell_files.read_cell(tmp_path, make())
 
 
 @pytest.mark.parametrize('folder', ['file', 'file/deeper', 'occupied'])
@@ -244,11 +185,11 @@ def test_a_folder_that_cannot_be_written_is_an_input_error(tmp_path, folder):
 
 def test_cells_are_read_by_name_in_the_order_asked_for(tmp_path):
   """A report draws from them: a missing or damaged one must be named, not left out."""
-  cells = [Cell(ways=ways) for ways in (7, 3)]
+  cells = [make(ways=ways) for ways in (7, 3)]
   paths = [cell_files.write_cell(tmp_path, make_result(cell)) for cell in cells]
   hashes = [*map(cell_files.cell_hash, cells)]
   found = cell_files.read_cells(tmp_path, reversed(hashes))
-  assert [result.configuration['ways'] for result in found] == [3, 7]
+  assert [result.columns['ways'] for result in found] == [3, 7]
   paths[0].write_text(paths[0].read_text().replace('0.95', '0.96'))
   with pytest.raises(InputError, match=rf'{paths[0]} is damaged .*: run its sweep again'):
     cell_files.read_cells(tmp_path, hashes)
@@ -261,7 +202,7 @@ def test_a_glance_reads_all_but_the_trials(tmp_path):
   """The status of a large sweep and its expected costs rest on it."""
   result = make_result()
   cell_files.write_cell(tmp_path, result)
-  assert cell_files.glance(tmp_path, cell_files.cell_hash(Cell())) == result.summary()
+  assert cell_files.glance(tmp_path, cell_files.cell_hash(make())) == result.summary()
 
 
 def test_a_glance_takes_no_longer_for_more_trials(tmp_path, monkeypatch):

@@ -1,14 +1,15 @@
 """The same command on the same folder goes on where it was, and ends where it would have."""
 
-import dataclasses
 import json
 import time
 
 import jax
 import pytest
 
-from experiments.store.cells import finished, read_cells, write_cell
+from experiments.store import cells as cells_module
+from experiments.store.cells import finished, read_cells
 from experiments.sweeping import worker
+from mamljax.errors import InputError
 from tests.experiments.tiny import (
   GRID,
   arguments,
@@ -64,7 +65,9 @@ def test_a_lost_cell_is_computed_again_and_it_alone(copied, computed):
   expected = rows(copied.folder)
   (copied.folder / 'cells' / f'{expected[3]["hash"]}.json').unlink()
   again(copied)
-  assert [str(cell.tv_weight) for cell in computed] == [expected[3]['tv_weight']]
+  assert [str(cell.attack.tv_weight) for cell in computed] == [
+    expected[3]['reconstruction.tv_weight']
+  ]
   assert scores(copied.folder) == before
   assert rows(copied.folder) == expected
   changed = {name for name, age in ages(copied.folder).items() if age != written[name]}
@@ -90,7 +93,7 @@ def test_a_larger_grid_computes_only_what_is_new(copied, computed):
   path = copied.folder / 'run.json'
   path.write_text(json.dumps(json.loads(path.read_text()) | {'seconds': 1e6}))
   again(copied, noise_scales='0.01,0.1,0.2', tv_weight='0.001,0.01')
-  assert {cell.noise_scale for cell in computed} == {0.2}
+  assert {cell.defence.scale for cell in computed} == {0.2}
   assert len(computed) == 4
   assert [row['noise_scale'] for row in rows(copied.folder)] == 2 * [
     *('0.01', '0.01', '0.1', '0.1', '0.2', '0.2')
@@ -103,8 +106,8 @@ def test_another_grid_on_the_same_store_computes_only_what_is_new(copied, comput
   told = {'tv_weight': '0.001,0.1', 'noise_scales': '0.1', 'store_dir': copied.folder}
   other = copied._replace(folder=copied.folder.parent / 'other')
   again(other, **told)
-  assert [(cell.noise_scale, cell.tv_weight) for cell in computed] == [(0.1, 0.1)] * 2
-  assert [row['tv_weight'] for row in rows(other.folder)] == ['0.001', '0.1'] * 2
+  assert [(cell.defence.scale, cell.attack.tv_weight) for cell in computed] == [(0.1, 0.1)] * 2
+  assert [row['reconstruction.tv_weight'] for row in rows(other.folder)] == ['0.001', '0.1'] * 2
 
 
 def test_an_interrupted_sweep_keeps_what_is_finished(finished, tmp_path, monkeypatch):
@@ -161,20 +164,16 @@ def test_a_killed_sweep_resumes_on_other_devices(finished, tmp_path):
   assert not list(folder.rglob('*.damaged'))
 
 
-def test_cells_from_before_there_were_judges_are_not_computed_again(copied, computed):
-  """They were judged by SSIM, and stand in one table with those that are not."""
-  expected = rows(copied.folder)
-  for result in read_cells(copied.folder, finished(copied.folder)):
-    older = {name: v for name, v in result.configuration.items() if name != 'judge'}
-    write_cell(copied.folder, dataclasses.replace(result, configuration=older))
-  again(copied)
-  assert computed == []
-  assert rows(copied.folder) == expected
-  told = {'judges': 'ssim,mse', 'inner_learning_rates': 0.1, 'store_dir': copied.folder}
-  other = copied._replace(folder=copied.folder.parent / 'other')
-  again(other, tv_weight=0.001, noise_scales=0.1, **told)
-  assert [cell.judge for cell in computed] == ['mse']
-  assert [line['judge'] for line in rows(other.folder)] == ['ssim', 'mse']
+def test_a_cell_of_the_old_layout_is_named_as_such(copied):
+  """Its fields lay side by side: to read them as others would be worse than to refuse."""
+  (name, *_), folder = sorted(finished(copied.folder)), copied.folder / 'cells'
+  content = json.loads((folder / f'{name}.json').read_text())
+  del content['checksum']
+  content['configuration'] = {'dataset': 'mnist', 'attack': 'row_space', 'iterations': 100}
+  (folder / f'{name}.json').write_text(cells_module._document(content))
+  with pytest.raises(InputError, match=f'{name}.json is of an older layout of cells'):
+    read_cells(copied.folder, [name])
+  assert cells_module.glance(copied.folder, name) is None
 
 
 def test_another_file_under_the_same_name_is_attacked_anew(copied, computed):
@@ -191,7 +190,7 @@ def test_another_file_under_the_same_name_is_attacked_anew(copied, computed):
   assert len(computed) == 8
   assert (copied.folder / 'results.csv.replaced').read_bytes() == table
   assert (copied.folder / 'run.json.replaced').exists()
-  assert rows(copied.folder)[0]['fingerprint'] == computed[0].fingerprint != ''
+  assert rows(copied.folder)[0]['fingerprint'] == computed[0].data.fingerprint != ''
 
 
 def test_the_same_images_in_another_file_are_the_same_cell(copied, computed, tmp_path):

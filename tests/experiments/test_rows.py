@@ -2,11 +2,12 @@
 
 import csv
 import dataclasses
+from typing import Any
 
 import pytest
 
 from experiments.analysis import results_csv
-from experiments.config.cell import Cell
+from experiments.config.columns import FIELDS
 from experiments.store import cells
 from mamljax.audit.metrics import Metrics, Rate
 from mamljax.errors import InputError
@@ -18,9 +19,9 @@ METRICS = Metrics(
 
 
 def configured(**changes) -> cells.CellResult:
-  """A result whose configuration was changed, to what no cell of today can be too."""
-  result = make_result(dataset='mnist')
-  return dataclasses.replace(result, configuration=result.configuration | changes)
+  """A result of MNIST."""
+  fields: Any = {'dataset': 'mnist'} | changes
+  return make_result(**fields)
 
 
 def read_csv(path) -> list[dict[str, str]]:
@@ -42,9 +43,10 @@ def test_csv_has_the_promised_columns_in_order(tmp_path):
 
 def test_the_rest_of_the_configuration_follows():
   """Else two cells that differ in it would stand in the table as one."""
-  columns = [*results_csv.row(make_result())]
-  rest = [f.name for f in dataclasses.fields(Cell) if f.name not in results_csv.COLUMNS]
-  assert columns == [*results_csv.COLUMNS, *rest]
+  found = [make_result(tv_weight=weight) for weight in (0.1, 0.2)]
+  header = results_csv.header([result.columns for result in found])
+  rest = [name for name in FIELDS if name not in results_csv.COLUMNS]
+  assert header == [*results_csv.COLUMNS, *rest, 'reconstruction.tv_weight']
 
 
 def test_csv_says_what_the_cell_says(tmp_path):
@@ -62,7 +64,7 @@ def test_csv_says_what_the_cell_says(tmp_path):
   assert float(line['threshold']) == 1 / 3
   assert float(line['seconds_per_trial']) == 0.1 + 0.2
   assert (line['paper_accuracy'], line['paper_recall']) == ('0.92', '0.98')
-  assert line['hash'] == cells.configuration_hash(result.configuration)
+  assert line['hash'] == result.hash
 
 
 def test_what_was_measured_besides_has_its_columns(tmp_path):
@@ -79,12 +81,10 @@ def test_what_was_measured_besides_has_its_columns(tmp_path):
 
 def test_no_number_takes_the_place_of_what_was_asked(tmp_path):
   """The precision of matrix products was lost under the metric of that name."""
-  result = dataclasses.replace(configured(precision='high'), metrics=METRICS)
+  result = dataclasses.replace(configured(matmul_precision='high'), metrics=METRICS)
   line = results_csv.row(result)
   assert (line['matmul_precision'], line['precision']) == ('high', None)
-  idle = results_csv.idle_in(result.configuration)
-  said = {k: v for k, v in result.configuration.items() if k not in idle | {'precision'}}
-  assert {name: line[name] for name in said} == said
+  assert {name: line[name] for name in result.columns} == result.columns
 
 
 def test_csv_rows_keep_the_order_given(tmp_path):
@@ -105,7 +105,7 @@ def test_csv_rows_keep_the_order_given(tmp_path):
     ({'attack': 'row_space'}, False),
     ({'order': 1}, False),
     ({'order': 1, 'assumed_order': 2}, False),
-    ({'assumed_order': 1}, False),
+    ({'target': 'support', 'assumed_order': 1}, False),
     ({'assumed_order': 2}, True),
     ({'learners': 2}, False),
     ({'labels': 'inferred'}, False),

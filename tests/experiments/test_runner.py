@@ -1,6 +1,6 @@
 """One cell: its trials are its own, on images of their own, whatever else is computed."""
 
-import dataclasses
+import re
 
 import jax
 import numpy as np
@@ -11,11 +11,12 @@ from experiments.engine import models, playing, preparing, stages
 from experiments.engine.runner import run_cell
 from experiments.process import compilation
 from mamljax.audit.combination import combine
-from mamljax.errors import Diverged, InputError
+from mamljax.errors import Diverged
+from tests.experiments.configurations import changed, make
 from tests.experiments.tiny import CLASSES, write_npz
 
 # The shapes of the tiny sweep's, so that both compile once in a process.
-CELL = Cell(
+CELL = make(
   network='mlp',
   ways=2,
   defence='outgoing_gradient_noise',
@@ -32,8 +33,8 @@ NUMBERS = {
   'inner_learning_rate': 0.2,
   'noise_scale': 0.3,
   'noise_mean': 0.1,
-  'attack_learning_rate': 0.05,
-  'attack_decay': 0.5,
+  'learning_rate': 0.05,
+  'decay': 0.5,
   'tv_weight': 0.5,
   'start_mean': 0.4,
   'start_scale': 0.1,
@@ -44,13 +45,13 @@ NUMBERS = {
 @pytest.fixture(scope='module')
 def cell(tmp_path_factory) -> Cell:
   npz = write_npz(tmp_path_factory.mktemp('runner') / 'tiny.npz')
-  return dataclasses.replace(CELL, dataset=f'npz:{npz}')
+  return changed(CELL, dataset=f'npz:{npz}')
 
 
 def compute(cell: Cell, folder, **changes):
   """The result of a cell, its examples, and the steps that its progress bar took."""
   steps: list[int] = []
-  cell = dataclasses.replace(cell, **changes)
+  cell = changed(cell, **changes)
   found = run_cell(cell, data_dir=None, store_dir=folder, advance=steps.append)
   return *found, steps
 
@@ -81,7 +82,7 @@ def test_nothing_is_kept_of_an_untrained_cell(cell, tmp_path):
   result, _, _ = compute(cell, tmp_path)
   assert list(tmp_path.iterdir()) == []
   assert result.extra == {}
-  assert result.configuration == dataclasses.asdict(cell)
+  assert result.cell == cell
 
 
 @pytest.mark.parametrize('change', [{'seed': 1}, {'tv_weight': 0.5}, {'start_mean': 0.2}])
@@ -105,7 +106,7 @@ def test_numbers_are_compiled_in_nowhere(cell, tmp_path, monkeypatch):
 
 def test_examples_are_the_first_candidates(cell, tmp_path):
   """A picture of other trials than its caption says would mislead."""
-  result, examples, _ = compute(cell, tmp_path, attack_learning_rate=0.0)
+  result, examples, _ = compute(cell, tmp_path, learning_rate=0.0)
   assert examples.candidates.shape == (8, 11, 11, 1)
   np.testing.assert_array_equal(examples.candidates, examples.reconstructions)
   np.testing.assert_allclose(result.trials.scores, 1, atol=1e-6)
@@ -121,12 +122,12 @@ def test_the_threshold_comes_from_other_images_than_the_report(
   """Each phase must change with its own pool and with no other."""
   before, real = scores(compute(cell, tmp_path)[0]), models.splits_of
 
-  def changed(model, data_dir):
-    splits = real(model, data_dir)
+  def inverted(model, data_dir, **told):
+    splits = real(model, data_dir, **told)
     images = 255 - getattr(splits, pool).images
     return splits._replace(**{pool: getattr(splits, pool)._replace(images=images)})
 
-  monkeypatch.setattr(models, 'splits_of', changed)
+  monkeypatch.setattr(models, 'splits_of', inverted)
   after = scores(compute(cell, tmp_path)[0])
   assert after[1 - phase] == before[1 - phase]
   assert not set(after[phase]) & set(before[phase])
@@ -136,8 +137,8 @@ def test_tuning_stays_off_the_reported_images(cell, tmp_path, monkeypatch):
   """With --pool=calibration the victims must not even be looked at."""
   before, real = scores(compute(cell, tmp_path, pool='calibration')[0]), models.splits_of
 
-  def without_victims(model, data_dir):
-    splits = real(model, data_dir)
+  def without_victims(model, data_dir, **told):
+    splits = real(model, data_dir, **told)
     blank = splits.victims._replace(images=np.zeros_like(splits.victims.images))
     return splits._replace(victims=blank)
 
@@ -202,7 +203,7 @@ def test_a_combination_is_of_its_parts_own_scores(cell, tmp_path):
   """On other trials, or with weights of the reported ones, it would prove nothing."""
   parts = [scores(compute(cell, tmp_path, attack=name)[0]) for name in ('loss', 'row_space')]
   calibration, reported = (np.transpose(phase) for phase in zip(*parts, strict=True))
-  found, _, steps = compute(cell, tmp_path, attack='combined', parts='loss+row_space')
+  found, _, steps = compute(cell, tmp_path, attack='loss+row_space')
   weighed = combine(calibration, found.calibration.members)
   np.testing.assert_allclose(found.calibration.scores, weighed(calibration))
   np.testing.assert_allclose(found.trials.scores, weighed(reported))
@@ -212,9 +213,9 @@ def test_a_combination_is_of_its_parts_own_scores(cell, tmp_path):
 def test_a_network_that_an_attack_cannot_be_run_on_is_refused_at_once(cell):
   """Found out in the last cell of a sweep, the first hours would be lost."""
   splits = models.splits_of(cell, None)
-  stages.check(dataclasses.replace(cell, attack='row_space'), splits)
-  with pytest.raises(InputError, match=r"'row_space' needs .* fully connected, such as 'mlp'"):
-    stages.check(dataclasses.replace(cell, attack='row_space', network='conv4'), splits)
+  assert stages.refusal(changed(cell, attack='row_space'), splits) is None
+  reason = stages.refusal(changed(cell, attack='row_space', network='conv4'), splits)
+  assert re.search(r"'row_space' needs .* fully connected, such as 'mlp'", reason or '')
 
 
 @pytest.mark.parametrize('attack', ['row_space', 'likelihood_ratio'])
@@ -241,4 +242,4 @@ def test_what_is_learned_of_public_images_is_finite(cell, monkeypatch):
   params = models.initial_state(cell, splits).params
   broken = jax.tree.map(lambda x: x * np.nan, params)
   with pytest.raises(Diverged, match="what 'row_space' learns of public images is not finite"):
-    stages.share(dataclasses.replace(cell, attack='row_space'), broken, splits.references)
+    stages.share(changed(cell, attack='row_space'), broken, splits.references)

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from experiments.analysis import figures, paper
-from experiments.config.cell import Cell
 from experiments.engine import playing, stages
 from experiments.store import cells
 from experiments.store.trials import Played
 from experiments.studies import attack_times
 from mamljax.types import Pool
+from tests.experiments.configurations import make
 from tests.experiments.tiny import ROOT, finish, start, write_npz
 
 COLUMNS = (
@@ -25,7 +25,7 @@ COLUMNS = (
   'seconds_amortised,compile_seconds,paper_seconds,paper_over_one,paper_over_amortised,'
   'device_kind,devices,seed'
 )
-CELL = Cell(network='mlp', ways=3, shots=1, iterations=50, chunk=4, seed=7)
+CELL = make(network='mlp', ways=3, shots=1, iterations=50, chunk=4, seed=7)
 
 # What was typed, and what the line must say.
 MISTAKES = {
@@ -37,19 +37,19 @@ MISTAKES = {
   '--sizes=3x99': '99 shots, but mnist_sample allows at most',
   '--iterations=': 'no value is given for iterations',
   '--iterations=5.5': "--iterations: '5.5' is not a whole number",
-  '--iterations=0': 'iterations must be a number of at least 1, not 0',
+  '--iterations=0': 'reconstruction.iterations must be a number of at least 1, not 0',
   '--cell=activaton=relu': "unknown field of a cell 'activaton': did you mean 'activation'",
   '--cell=activation=rleu': "unknown activation 'rleu': did you mean 'relu'",
-  '--cell=inner_steps=two': "--cell: 'two' is not a whole number",
-  '--cell=inner_steps': "--cell: '' is not a whole number",
+  '--cell=inner_steps=two': "--cell: 'two' is not a number without a fraction",
+  '--cell=inner_steps': "--cell: '' is not a number without a fraction",
   '--targets=qeury': "unknown target 'qeury': did you mean 'query'",
   '--repeats=0': '--repeats=0',
   '--repeats=4000000000': 'at most 100,000 candidates',
   '--candidates=4000000000': 'at most 10,000,000 candidates',
   '--chunk=4000000000': 'chunk must be a number of at most 1,000,000 trials',
-  '--iterations=4000000000': 'at most 1,000,000 steps',
+  '--iterations=4000000000': 'at most 10,000,000',
   f'--sizes={"9" * 5000}x1': 'is not WAYSxSHOTS',
-  '--cell=tv_weight=1e300': r'tv_weight must be a number of at most 1e\+30',
+  '--cell=reconstruction.tv_weight=1e300': r'tv_weight must be a number of at most 1e\+30',
   '--chunk=-1': '--chunk=-1',
   '--no_such_flag': "'no_such_flag'",
 }
@@ -59,6 +59,7 @@ import contextlib, io, json, sys
 from absl.testing import flagsaver
 from experiments import runtime
 from experiments.process import cli
+from tests.experiments.configurations import make
 
 def say(typed):
   out, err = io.StringIO(), io.StringIO()
@@ -72,7 +73,9 @@ def say(typed):
 def read(*typed):
   with flagsaver.flagsaver():
     runtime.flags.FLAGS(['runtime.py', '--chunk=2', *typed])
-    return [(c.target, c.ways, c.shots, c.iterations) for c in runtime._read_cells()]
+    cells = runtime._read_cells()
+    sizes = [(c.game.target, c.task.ways, c.task.shots) for c in cells]
+    return [(*s, c.attack.iterations) for s, c in zip(sizes, cells)]
 
 refusals = {typed: say(typed) for typed in sys.argv[1:]}
 sizes = '--sizes=4x1,2x1,2x3'
@@ -144,14 +147,14 @@ def played(monkeypatch):
 
   def play_block(key, cell, pool, shared, indices, mesh):
     del key, pool, shared
-    notes.append((cell.chunk, indices.tolist(), mesh.size))
+    notes.append((cell.execution.chunk, indices.tolist(), mesh.size))
     compiling = 5.0 if len(notes) == 1 else 0.0
     outcome = Played(jnp.zeros(1), jnp.ones(1), None, None)
     return playing.Block(outcome, np.zeros(1), next(seconds), compiling)
 
   def play(cell, shared, pool, *, stream, count, advance):
     del shared, pool, stream, advance
-    notes.append((cell.chunk, count))
+    notes.append((cell.execution.chunk, count))
     return playing.Scored(cells.Trials([], [], [], []), None, None, 12.0, 3.0)
 
   monkeypatch.setattr(playing, 'play_block', play_block)

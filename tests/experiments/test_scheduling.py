@@ -9,7 +9,8 @@ import pytest
 from experiments.config.cell import Cell
 from experiments.studies import scheduler_simulation
 from experiments.sweeping import cost
-from tests.experiments.reported import make_result
+from tests.experiments.configurations import make
+from tests.experiments.reported import result_of
 
 
 @pytest.mark.parametrize('tasks', [1, 3, 40, 700])
@@ -46,22 +47,22 @@ def test_cells_have_the_mean_that_was_asked_for():
 def measured(cell: Cell, seconds: float, memory: float):
   """A finished cell that took this much per trial."""
   timings = {'seconds_per_trial': seconds, 'devices': 1, 'memory_bytes': memory}
-  return dataclasses.replace(make_result(**dataclasses.asdict(cell)), timings=timings)
+  return dataclasses.replace(result_of(cell), timings=timings)
 
 
 def test_costs_are_learned_from_finished_cells():
   """The longest cells go first, and --dry_run tells the time: both rest on this."""
 
   def truth(cell: Cell) -> float:
-    return 1e-3 * cell.iterations * (cell.ways * cell.shots) ** 1.5
+    return 1e-3 * cell.attack.iterations * (cell.task.ways * cell.task.shots) ** 1.5
 
   grid = [
-    Cell(ways=w, shots=s, iterations=i) for w in (2, 3, 5) for s in (1, 2) for i in (9, 99)
+    make(ways=w, shots=s, iterations=i) for w in (2, 3, 5) for s in (1, 2) for i in (9, 99)
   ]
   costs = cost.fit(measured(cell, truth(cell), 1e9) for cell in grid)
-  for cell in (Cell(ways=4, shots=2, iterations=50), Cell(ways=7, iterations=200)):
+  for cell in (make(ways=4, shots=2, iterations=50), make(ways=7, iterations=200)):
     expected = costs.expect(cell)
-    trials = cell.trials + cell.calibration_trials
+    trials = cell.game.trials + cell.game.calibration_trials
     assert abs(math.log(expected.seconds / (truth(cell) * trials))) < math.log(1.3)
     assert 0.5e9 < expected.memory < 2e9
 
@@ -69,5 +70,5 @@ def test_costs_are_learned_from_finished_cells():
 def test_without_finished_cells_longer_ones_still_go_first():
   """The assumption must at least rank."""
   costs = cost.fit([])
-  told = [costs.expect(Cell(iterations=n)).seconds for n in (10, 100, 1000)]
+  told = [costs.expect(make(iterations=n)).seconds for n in (10, 100, 1000)]
   assert np.all(np.diff(told) > 0)

@@ -11,11 +11,11 @@ from absl.testing import flagsaver
 
 from experiments import status
 from experiments.config import flags, sharing
-from experiments.config.cell import Cell
 from experiments.store import failures, leases
 from experiments.store.cells import cell_hash
 from experiments.sweeping import queue, worker
 from mamljax.errors import InputError
+from tests.experiments.configurations import make
 from tests.experiments.tiny import GRID, arguments, cells, finish, rows, run, scores, start
 
 
@@ -115,7 +115,7 @@ def test_of_many_that_clear_an_expired_claim_one_gets_it(tmp_path, monkeypatch):
 
 def test_shares_are_stable_and_cover_all_cells():
   """A larger grid must not move a cell to another task, nor may one be in no share."""
-  grid = [Cell(seed=seed) for seed in range(200)]
+  grid = [make(seed=seed) for seed in range(200)]
   for count in (1, 3, 7):
     shares = [
       {c for c in grid if queue.in_share(c, shard=shard, num_shards=count)}
@@ -209,7 +209,7 @@ def test_without_memory_the_chunk_is_halved_and_the_row_says_so(
   real = worker.run_cell
 
   def small(cell, **options):
-    if cell.chunk > 2:
+    if cell.execution.chunk > 2:
       raise MemoryError
     return real(cell, **options)
 
@@ -242,7 +242,7 @@ def test_out_of_memory_in_other_words_was_a_failed_cell(words):
     raise InterruptedError
 
   with pytest.raises(InterruptedError):
-    worker.within_memory(Cell(chunk=4), small)
+    worker.within_memory(make(chunk=4), small)
   assert tried == [4, 2]
 
 

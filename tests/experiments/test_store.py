@@ -69,7 +69,7 @@ def test_a_run_says_where_its_cells_are_from_its_own_folder(first):
   folder, said = next(runs.find_runs(first / 'first'))
   assert said.store == '../store'
   (cell,) = read_cells(folder / said.store, said.cells)
-  assert cell.configuration['epoch'] == 1
+  assert cell.columns['epoch'] == 1
 
 
 def test_a_store_that_cannot_be_is_refused(first, tmp_path):

@@ -34,7 +34,7 @@ def test_results_begin_with_the_agreed_columns(finished):
 
 def test_rows_stand_in_grid_order(finished):
   """The order of the flags in the issue, the last varying fastest."""
-  names = ['inner_learning_rate', 'noise_scale', 'tv_weight']
+  names = ['inner_learning_rate', 'noise_scale', 'reconstruction.tv_weight']
   found = [tuple(row[name] for name in names) for row in rows(finished.folder)]
   assert found == list(itertools.product(*(values.split(',') for values in GRID.values())))
 
@@ -42,8 +42,8 @@ def test_rows_stand_in_grid_order(finished):
 def test_a_cell_file_says_how_its_numbers_came_about(finished):
   """A number that cannot be traced to code, machine and seed cannot be checked."""
   for content in ordered_cells(finished):
-    assert content['configuration']['dataset'] == f'npz:{finished.npz}'
-    assert content['configuration']['trials'] == OPTIONS['trials']
+    assert content['configuration']['data']['dataset'] == f'npz:{finished.npz}'
+    assert content['configuration']['game']['trials'] == OPTIONS['trials']
     assert content['seed'] == content['configuration']['seed'] == 0
     assert content['versions'] == provenance.versions()
     if provenance.git_revision():

@@ -5,17 +5,18 @@ import dataclasses
 import pytest
 
 from experiments.analysis.tables import format_table
-from experiments.config.cell import Cell
+from experiments.config.columns import configuration
 from experiments.store.cells import CellResult, Trials
 from mamljax.audit.metrics import Metrics, Rate
+from tests.experiments.configurations import make
 
-CELL = dataclasses.asdict(Cell(ways=5, trials=100))
+CELL = {'ways': 5, 'trials': 100}
 RATE = Rate(0.97, 0.931, 0.989)
 
 
 def make_result(**changes):
   return CellResult(
-    configuration=CELL | changes,
+    configuration=configuration(make(**CELL | changes)),
     seed=0,
     versions={},
     git_revision=None,

@@ -17,7 +17,11 @@ import numpy as np
 from absl.testing import flagsaver
 
 from experiments import sweep
+from experiments.config.attacks import PLAYED
+from experiments.config.columns import option_fields
 from experiments.process import cli
+from mamljax.networks import NETWORKS
+from tests.experiments.configurations import OTHER_OPTIONS
 
 ROOT = Path(__file__).parents[2]
 CLASSES, PER_CLASS = 4, 20
@@ -71,7 +75,18 @@ def write_npz(
 def arguments(npz: Path, folder: Path, **options: Any) -> list[str]:
   """The command line of a tiny sweep on those images into that folder."""
   paths = {'datasets': f'npz:{npz}', 'output_dir': folder}
-  return [f'--{name}={value}' for name, value in (OPTIONS | paths | options).items()]
+  return [f'--{name}={value}' for name, value in owned(OPTIONS | paths | options).items()]
+
+
+def owned(options: dict[str, Any]) -> dict[str, Any]:
+  """Flags, with options named by the attacks and networks asked for that have them."""
+  owners = [*re.split('[+,]', options.get('attacks', 'reconstruction')), options['networks']]
+  known = [f for owner in owners if owner in (*PLAYED, *NETWORKS) for f in option_fields(owner)]
+  found: dict[str, Any] = {}
+  for name, value in options.items():
+    flags = [field.flag for field in known if field.attribute == name]
+    found |= dict.fromkeys(flags if name in OTHER_OPTIONS else [name], value)
+  return found
 
 
 def run(argv: Sequence[str], *, main: Callable[[Sequence[str]], None] = sweep.main) -> Ended:

@@ -1,17 +1,27 @@
-"""Cells whose scores are on record: every attack, in all that changes its code."""
+"""Cells whose scores are on record: every attack, in each circumstance that has its code."""
 
 from typing import Any
 
-from experiments.config.attacks import BOUNDS, PLAYED, targets_of
+from experiments.config import columns
+from experiments.config.attacks import PLAYED, targets_of
 from experiments.config.cell import Cell
+from mamljax.audit.likelihood_ratio import BOUNDS
 
 SMALL: dict[str, Any] = {
   'ways': 2,
   'image_size': 14,
   'network': 'mlp',
-  'filters': 8,
   'initialization': 'pytorch',
   'references': 60,
+  'chunk': 2,
+  'trials': 16,
+  'calibration_trials': 2,
+  'tasks_per_round': 4,
+  'rounds_per_epoch': 10,
+}
+# Of the network and of the attacks that have such an option.
+SMALL_OPTIONS: dict[str, Any] = {
+  'filters': 8,
   'iterations': 5,
   'shadows': 12,
   'swaps': 4,
@@ -20,15 +30,10 @@ SMALL: dict[str, Any] = {
   'neighbours': 20,
   'shrinkage': 0.1,
   'ridge': 0.01,
-  'chunk': 2,
-  'trials': 16,
-  'calibration_trials': 2,
-  'tasks_per_round': 4,
-  'rounds_per_epoch': 10,
 }
 OUTPUT_NOISE = {'defence': 'outgoing_gradient_noise', 'noise_scale': 0.01}
 TRAINED = {'epoch': 1}
-UNKNOWN_CLASSES = {'classes': 'unknown'}
+UNKNOWN_CLASSES = {'withheld': 'classes'}
 SUM_OF_NOISES = {
   'defence': '0.1*query_noise+outgoing_gradient_noise',
   'noise_scale': 0.01,
@@ -42,15 +47,15 @@ _PLAIN: dict[str, dict[str, Any]] = {
 }
 # What an attack can do besides, each by itself.
 _BESIDES: dict[str, dict[str, Any]] = {
-  'reconstruction query inferred_labels': {'labels': 'inferred', 'shots': 2},
-  'reconstruction support inferred_labels': {'labels': 'inferred', 'shots': 2},
-  'reconstruction query mse': {'judge': 'mse'},
-  'reconstruction query residual': {'judge': 'residual'},
-  'reconstruction query restarts': {'restarts': 2},
+  'reconstruction query inferred_labels': {'reconstruction.labels': 'inferred', 'shots': 2},
+  'reconstruction support inferred_labels': {'reconstruction.labels': 'inferred', 'shots': 2},
+  'reconstruction query mse': {'reconstruction.judge': 'mse'},
+  'reconstruction query residual': {'reconstruction.judge': 'residual'},
+  'reconstruction query restarts': {'reconstruction.restarts': 2},
   'reconstruction support three_steps': {'inner_steps': 3},
   'reconstruction support first_order_assumed': {'assumed_order': 1},
   'row_space support three_steps': {'inner_steps': 3},
-  'patch_space support no_query_set': {'query_set': 'unknown'},
+  'patch_space support no_query_set': {'withheld': 'query_set'},
   'matched_filter query unknown_classes': UNKNOWN_CLASSES,
   'noise_filter query two_noises': SUM_OF_NOISES,
   'shadow_matched_filter support unknown_classes': UNKNOWN_CLASSES,
@@ -62,7 +67,7 @@ _BESIDES: dict[str, dict[str, Any]] = {
   'gradient_cosine query any_class': {'non_members': 'any_class'},
   'likelihood_ratio support two_noises': SUM_OF_NOISES,
   'combined query': {
-    'parts': 'matched_filter+gradient_cosine_z',
+    'attack': 'matched_filter+gradient_cosine_z',
     'calibration_trials': 16,
   },
   'gradient_cosine query two_participations': TRAINED
@@ -85,7 +90,9 @@ OPTIONS: dict[str, dict[str, Any]] = _BESIDES | {
 def make_cell(label: str) -> Cell:
   """The cell of a label, whose first words are the attack and the set that it seeks."""
   attack, target = label.split()[:2]
-  network = {'network': 'conv4'} if attack == 'patch_space' else {}
-  bound = {'calibration_trials': 0} if attack in BOUNDS else {}
-  fields: dict[str, Any] = SMALL | network | bound | OPTIONS[label]
-  return Cell(attack=attack, target=target, **fields)
+  given = {'attack': attack, 'target': target} | SMALL | OPTIONS[label]
+  given |= {'network': 'conv4'} if attack == 'patch_space' else {}
+  owners = {given['network'], *given['attack'].split('+')}
+  known = {f.column: f.attribute for owner in owners for f in columns.option_fields(owner)}
+  small = {c: SMALL_OPTIONS[name] for c, name in known.items() if name in SMALL_OPTIONS}
+  return columns.make_cell(**small | given)

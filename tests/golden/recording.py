@@ -25,7 +25,7 @@ FILE = Path(__file__).with_name('scores.json')
 def play(cell: Cell) -> dict[str, list[str]]:
   """The scores of a cell's trials, every bit of them, and those of each part of its attack."""
   parts = cell.alone if len(cell.alone) > 1 else []
-  names = {f'{part.attack} {part.epoch}': part for part in parts} | {'scores': cell}
+  names = {f'{part.attack_name} {part.game.epoch}': part for part in parts} | {'scores': cell}
   with tempfile.TemporaryDirectory() as folder:
     return {name: _scores(part, Path(folder)) for name, part in names.items()}
 
@@ -33,9 +33,9 @@ def play(cell: Cell) -> dict[str, list[str]]:
 def _scores(cell: Cell, store_dir: Path) -> list[str]:
   """The scores of the reported trials of a cell."""
   splits = models.splits_of(cell, None)
-  epochs = {part.epoch for part in cell.alone}
-  states = models.trained_states(cell.model, epochs, splits=splits, store_dir=store_dir)
-  keeper = trials.Keeper(trials.progress_folder(store_dir), cell.attack, '', every=float('inf'))
+  epochs = {part.game.epoch for part in cell.alone}
+  states = models.trained_states(cell.recipe, epochs, splits=splits, store_dir=store_dir)
+  keeper = trials.Keeper(trials.progress_folder(store_dir), 'cell', '', every=float('inf'))
   played = phases.play_all(
     cell,
     {epoch: state.params for epoch, state in states},

@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from experiments.config.attacks import idle_in
+from experiments.config.sections import UNDEFENDED
 from experiments.store.cells import Summary
 from mamljax.audit.metrics import Rate
 from mamljax.defences import parse_defence
@@ -51,13 +51,13 @@ def find_curves(results: Sequence[Summary], x: str) -> list[Curve]:
   """
   if not results:
     raise InputError(f'no finished cell to draw against {x!r}')
-  fields = results[0].configuration
-  numbers = [name for name, value in fields.items() if type(value) in (int, float)]
+  values = {name: value for cell in results for name, value in cell.columns.items()}
+  numbers = [name for name, value in values.items() if type(value) in (int, float)]
   if x not in numbers:
     raise unknown('field to draw against', x, numbers)
   if x == NOISE:
     return _noise_curves(results)
-  points = [(cell.configuration[x], cell) for cell in results]
+  points = [(cell.columns[x], cell) for cell in results if cell.columns.get(x) is not None]
   return [_curve('', label, group) for label, group in _split(points, (x,)).items()]
 
 
@@ -74,7 +74,7 @@ def learning_accuracy(cell: Summary) -> Rate:
 
 def is_local(cell: Summary) -> bool:
   """Whether one task-learner is attacked, so that guessing is right half of the time."""
-  return cell.configuration.get('learners', 1) == 1
+  return cell.columns['learners'] == 1
 
 
 def _noise_curves(results: Sequence[Summary]) -> list[Curve]:
@@ -85,10 +85,10 @@ def _noise_curves(results: Sequence[Summary]) -> list[Curve]:
   panels: dict[str, list[tuple[float, Summary]]] = {}
   undefended = {}
   for cell in results:
-    if cell.configuration['defence'] == 'none':
+    if cell.columns['defence'] == UNDEFENDED:
       undefended[_key(cell, _OF_NOISE)] = cell
-    elif cell.configuration[NOISE]:
-      noise, scale = _added(cell.configuration)
+    elif cell.columns[NOISE]:
+      noise, scale = _added(cell.columns)
       panels.setdefault(noise, []).append((scale, cell))
   if not panels:
     raise InputError('no finished cell has noise to draw against')
@@ -123,28 +123,29 @@ def _split(
 
 def _key(cell: Summary, apart: Collection[str]) -> tuple[tuple[str, Any], ...]:
   """The fields that set a cell apart from others, with their values."""
-  fields = cell.configuration.items()
+  fields = cell.columns.items()
   return tuple(pair for pair in fields if pair[0] not in {*apart, *_FOLLOWS})
 
 
 def _labels(groups: Sequence[dict[str, Any]]) -> list[str]:
   """Short names: the fewest fields, in order of their interest, that tell all apart.
 
-  A field that an attack does not read is left out of its names: attack and target, which say
-  so, come first.
+  A field that a group has not, such as the option of another attack, is left out of its name:
+  attack and target, which say so, come first.
   """
   telling: list[str] = []
-  for name in sorted(groups[0], key=lambda name: name not in _FIRST):
+  names = dict.fromkeys(name for group in groups for name in group)
+  for name in sorted(names, key=lambda name: name not in _FIRST):
     if _distinct(groups, [*telling, name]) > _distinct(groups, telling):
       telling.append(name)
   return [
-    ', '.join(_say(name, group[name]) for name in telling if name not in idle_in(group))
+    ', '.join(_say(name, group[name]) for name in telling if group.get(name) is not None)
     for group in groups
   ]
 
 
 def _distinct(groups: Sequence[dict[str, Any]], names: Sequence[str]) -> int:
-  return len({tuple(group[name] for name in names) for group in groups})
+  return len({tuple(group.get(name) for name in names) for group in groups})
 
 
 def _say(name: str, value: Any) -> str:

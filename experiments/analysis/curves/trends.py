@@ -55,7 +55,7 @@ def _trend(curve: Curve, x: str, random: np.random.Generator) -> Trend:
   values = np.log10(curve.xs) if x == NOISE else np.array(curve.xs, float)
   weights = (values - values.mean()) / np.sum((values - values.mean()) ** 2)
   found = np.array([attack_accuracy(cell).value for cell in curve.cells])
-  trials = np.array([cell.configuration['trials'] for cell in curve.cells])
+  trials = np.array([cell.columns['trials'] for cell in curve.cells])
   right, wrong = found * trials, (1 - found) * trials
   draws = random.beta(right + 0.5, wrong + 0.5, (_DRAWS, len(trials)))
   low, high = np.quantile(draws @ weights, [0.025, 0.975]).tolist()

@@ -1,0 +1,112 @@
+"""Images read off one gradient of each task, and how near they are to the true ones."""
+
+import functools
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType
+
+from experiments.config.cell import Cell
+from experiments.config.streams import Stream, stream_key
+from experiments.config.sweep import Sweep
+from experiments.config.workload import good_chunk
+from experiments.engine import memory, models, playing, stages
+from experiments.process.progress_bars import bar
+from mamljax.data import Splits
+from mamljax.images import SSIM_WINDOW, ssim
+from mamljax.recovery import recover_images
+from mamljax.types import Params
+
+
+class Read(NamedTuple):
+  """What was read off the gradients of a cell.
+
+  Attributes:
+    errors: the farthest pixel of what is nearest to each true image [tasks, images].
+    similarity: its SSIM, the same shape.
+    seconds: of a task, compilation left out.
+    truth, found: the images of the first task.
+  """
+
+  errors: np.ndarray
+  similarity: np.ndarray
+  seconds: float
+  truth: np.ndarray
+  found: np.ndarray
+
+
+def check(cell: Cell, splits: Splits, *, samples: int) -> None:
+  """Refuses, before anything is computed, a network that nothing can be read off."""
+  models.check_pixels(cell, splits, SSIM_WINDOW, 'the SSIM of what is read')
+  numbers = cell.game.trials * memory.sent_numbers(cell, splits)
+  memory.require(
+    f'keeping {cell.game.trials:,} gradients of {cell.model.network_name}', numbers
+  )
+  params = jax.eval_shape(lambda: models.initial_state(cell.recipe, splits).params)
+  height, width, channels = splits.victims.images.shape[1:]
+  recover = functools.partial(
+    recover_images,
+    shape=(height, width, channels),
+    count=2 * cell.task.ways * cell.task.shots,
+    samples=samples,
+  )
+  jax.eval_shape(lambda params: recover(jax.random.key(0), params, params), params)
+
+
+def read_images(cell: Cell, sweep: Sweep, *, samples: int) -> Read:
+  """Draws the tasks of a cell, lets their learners send, and reads their images.
+
+  Raises:
+    Diverged: if training, an adaptation or a gradient is not finite.
+  """
+  splits = models.splits_of(cell, sweep.data_dir)
+  states = models.trained_states(
+    cell.recipe, [cell.game.epoch], splits=splits, store_dir=sweep.store_dir
+  )
+  params = dict(states)[cell.game.epoch].params
+  gradients, truth = _observe(cell, splits, params)
+  count, shape = truth.shape[1], truth.shape[2:]
+  recover = jax.jit(
+    functools.partial(recover_images, shape=shape, count=count, samples=samples)
+  )
+  compare, key = jax.jit(_compare), stream_key(cell.seed, Stream.RECOVERY)
+  errors, similarities, first, seconds = [], [], None, []
+  told = f'{cell.data.dataset} {count} images'
+  for at in bar(range(cell.game.trials), unit='task', desc=told):
+    gradient, start = jax.tree.map(lambda leaf, at=at: leaf[at], gradients), time.perf_counter()
+    found = jax.block_until_ready(recover(jax.random.fold_in(key, at), params, gradient)).images
+    seconds.append(time.perf_counter() - start)
+    first = np.asarray(found) if first is None else first
+    error, similarity = compare(found, truth[at])
+    errors.append(np.asarray(error))
+    similarities.append(np.asarray(similarity))
+  assert first is not None
+  return Read(
+    np.stack(errors), np.stack(similarities), float(np.median(seconds)), truth[0], first
+  )
+
+
+def _observe(cell: Cell, splits: Any, params: Params) -> tuple[Params, np.ndarray]:
+  """What each task's learner sends, and the images behind it [tasks, images, ...]."""
+  shared, _ = stages.share(cell, params, splits.references)
+  key = stream_key(cell.seed, Stream.REPORTED)
+  pool = jax.device_put(getattr(splits, cell.game.pool))
+  keys, trials = stages.draw(key, pool, jnp.arange(cell.game.trials), **cell.rules)
+  mesh = jax.make_mesh((1,), ('trials',), axis_types=(AxisType.Auto,))
+  chunk = good_chunk(cell)
+  seen, health = stages.observe(keys, trials, shared, chunk=chunk, mesh=mesh)
+  playing.check_health(jax.device_get(health), cell.game.trials)
+  sets = (trials.tasks.support.images, trials.tasks.query.images)
+  images = np.concatenate([np.asarray(part)[:, 0] for part in sets], axis=1)
+  return jax.tree.map(lambda leaf: leaf[:, 0], seen.gradient), images
+
+
+def _compare(found: jax.Array, truth: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The farthest pixel and the SSIM of what is nearest to each true image."""
+  found = jnp.nan_to_num(found)
+  farthest = jnp.max(jnp.abs(found[:, None] - truth[None]), axis=(2, 3, 4))
+  nearest = jnp.clip(found[farthest.argmin(axis=0)], 0, 1)
+  return farthest.min(axis=0), ssim(nearest, truth)
