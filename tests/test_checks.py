@@ -143,6 +143,13 @@ def test_a_game_of_other_rules_is_refused(change, message):
     draw_trial(KEY, make_pool([9, 9]), jnp.array(True), **rules)
 
 
+def test_a_pool_without_an_image_to_spare_is_refused():
+  """Two learners of one shot hold four images of a class, and the non-member is a fifth."""
+  rules = {'ways': 2, 'shots': 1, 'target': 'query', 'learners': 2}
+  with pytest.raises(ValueError, match='class 0 of the pool has 4'):
+    draw_trial(KEY, make_pool([4, 9]), jnp.array(True), **rules)
+
+
 def test_a_pool_of_floats_is_refused():
   """It was divided by 255 once more: tasks of all but black images."""
   with pytest.raises(ValueError, match='a pool holds uint8 images'):

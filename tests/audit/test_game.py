@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mamljax.audit.game import Trial, draw_trial, observe
+from mamljax.audit.game import Trial, draw_trial, observe, show
 from mamljax.defences import Defence, Gaussian
+from mamljax.learner import Sent
 from mamljax.maml import InnerLoop, meta_gradient
 from mamljax.types import Batch, Params, Task
 from tests.audit.pools import index, make_pool
@@ -64,6 +65,16 @@ def test_a_non_member_is_in_neither_set_but_of_a_class_in_both(target):
     [SHOTS] * TRIALS
   )
   assert not drawn.member.any()
+
+
+@pytest.mark.parametrize('member', [True, False])
+@pytest.mark.parametrize('target', TARGETS)
+def test_the_place_is_that_of_the_image_that_is_or_would_be_replaced(member, target):
+  """The bound puts both images there: elsewhere it would compare other tasks."""
+  drawn = trials(member, target)
+  targeted, _ = sets(drawn, target)
+  inside = index(drawn.candidates.image if member else drawn.other)
+  np.testing.assert_array_equal(targeted[np.arange(TRIALS), drawn.place], inside)
 
 
 @pytest.mark.parametrize('member', [True, False])
@@ -153,6 +164,15 @@ def test_the_adversary_sees_the_gradient_and_what_its_attack_declares(requires):
   shown = [leaf for leaf in jax.tree.leaves(seen) if leaf.shape == task.support.images.shape]
   assert not any(np.array_equal(leaf, task.support.images) for leaf in shown)
   assert len(shown) == len(requires)
+
+
+def test_the_adversary_sees_the_classes_if_declared():
+  """Who is not told them must infer them: classes that are always shown spare it that."""
+  sent = Sent(jnp.ones(4), jnp.array(True), jnp.array(True))
+  task = Task(*jax.tree.map(lambda leaf: leaf[0], trials(True, 'query').tasks))
+  classes = jnp.arange(WAYS)
+  assert show(sent, task, classes=classes, requires=frozenset({'classes'})).classes is classes
+  assert show(sent, task, classes=classes).classes is None
 
 
 def test_the_adversary_sees_the_defended_gradient():
