@@ -16,7 +16,31 @@ ROOT = Path(__file__).parent.parent
 TOPS = ('mamljax', 'experiments', 'benchmarks')
 SOURCES = sorted(path for top in TOPS for path in (ROOT / top).rglob('*.py'))
 # Packages still to be rewritten. A package leaves this list for good.
-NOT_YET = ('experiments',)
+NOT_YET = (
+  'experiments/benchmarking',
+  'experiments/config',
+  'experiments/engine',
+  'experiments/process',
+  'experiments/reporting',
+  'experiments/store',
+  'experiments/studies',
+  'experiments/sweeping',
+  'experiments/__init__.py',
+  'experiments/benchmark.py',
+  'experiments/catalogue.py',
+  'experiments/growth.py',
+  'experiments/identifiability.py',
+  'experiments/launch.py',
+  'experiments/prepare_data.py',
+  'experiments/recovery.py',
+  'experiments/report.py',
+  'experiments/reproduce.py',
+  'experiments/runtime.py',
+  'experiments/scaling.py',
+  'experiments/status.py',
+  'experiments/sweep.py',
+  'experiments/train.py',
+)
 
 CLAUSE = r'how|that|what\w*|when\w*|where\w*|whether|which\w*|who|whoever|whom|whose'
 PRONOUN = r'it|its|they|their|theirs|this|these|those|the same'

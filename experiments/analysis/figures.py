@@ -1,4 +1,4 @@
-"""Pictures of results, drawn without a screen."""
+"""Figures of results, drawn without a display."""
 
 import io
 import itertools
@@ -26,18 +26,18 @@ STYLE: dict[Any, Any] = {
   'savefig.bbox': 'tight',
   'savefig.dpi': 150,
 }
-PAIRS = 3  # of each truth in a row of Figure 4
+PAIRS = 3  # of members, and as many of non-members, in a row of Figure 4
 COLOURS = ('#0b6e99', '#c8553d', '#588157', '#7b5ea7', '#b08900')
 
 
 def save(figure: Figure, path: str | os.PathLike[str], *, private: bool = False) -> None:
-  """Writes a figure as PNG, whole or not at all; one of private images for its user alone."""
+  """Writes a figure as PNG, whole or not at all; only its user can read a `private` one."""
   with mpl.rc_context(STYLE):
     atomic.write_bytes(path, png(figure), private=private)
 
 
 def png(figure: Figure) -> bytes:
-  """A figure as PNG, whatever file names stand in it: a dollar begins no formula."""
+  """A figure as PNG, its text taken literally: a dollar in a file name begins no formula."""
   for text in figure.findobj(Text):
     name = atomic.encoded(text.get_text()).decode()  # pyright: ignore[reportAttributeAccessIssue]
     text.set_text(name.replace('$', r'\$'))  # pyright: ignore[reportAttributeAccessIssue]
@@ -49,7 +49,7 @@ def learning(rows: Sequence[dict[str, Any]]) -> Figure:
   """Held-out accuracy against rounds of meta-training, a line for each model.
 
   Args:
-    rows: as `experiments.train` writes them.
+    rows: lines of the table that `experiments.train` writes.
   """
   with mpl.rc_context(STYLE):
     figure = Figure(figsize=(5, 3.2))
@@ -71,10 +71,10 @@ def learning(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 def picture(result: CellResult, examples: Examples | None) -> Figure:
-  """A cell at a glance: candidates and what became of them, if it is known; scores, ROC."""
+  """A cell at a glance: candidates and reconstructions, if any, then scores and ROC curve."""
   scores, members = np.array(result.trials.scores), np.array(result.trials.members)
   with mpl.rc_context(STYLE):
-    widths = (1.9,) if examples is None else (1, 1.9)  # the last is that of the plots
+    widths = (1.9,) if examples is None else (1, 1.9)  # the last belongs to the plots
     figure = Figure(figsize=(3.1 * sum(widths), 3.2), layout='constrained')
     *left, right = np.ravel(
       figure.subfigures(1, len(widths), width_ratios=widths, squeeze=False)
@@ -87,22 +87,22 @@ def picture(result: CellResult, examples: Examples | None) -> Figure:
   return figure
 
 
-def pairs(drawn: Sequence[tuple[CellResult, Examples]]) -> Figure:
-  """What went into an attack and what came out, members left, others right (Figure 4).
+def pairs(cells: Sequence[tuple[CellResult, Examples]]) -> Figure:
+  """Candidates beside their reconstructions, members left, non-members right (Figure 4).
 
   Args:
-    drawn: cells with their examples, a row each.
+    cells: results with their examples, a row each.
   """
   with mpl.rc_context(STYLE):
-    figure = Figure(figsize=(9.5, 1.02 * len(drawn) + 0.3), layout='constrained')
+    figure = Figure(figsize=(9.5, 1.02 * len(cells) + 0.3), layout='constrained')
     left, right = np.ravel(figure.subfigures(1, 2, wspace=0.03, squeeze=False))
-    _draw_half(left, drawn, truth=True)
-    _draw_half(right, drawn, truth=False)
+    _draw_half(left, cells, truth=True)
+    _draw_half(right, cells, truth=False)
   return figure
 
 
 def score_text(result: CellResult, score: float) -> str:
-  """A score by its name, which is the paper's where it is the paper's."""
+  """A score with its name: the SSIM of the paper, or a score without a unit."""
   cell = result.columns
   judge = cell['reconstruction.judge'] if cell['attack'] == 'reconstruction' else ''
   return f'SSIM {score:.2f}' if judge == 'ssim' else f'score {score:.3g}'
@@ -112,7 +112,8 @@ def gallery(rows: dict[str, np.ndarray]) -> Figure:
   """Rows of images under each other, each with its name.
 
   Args:
-    rows: name -> images in [0, 1], [n, height, width, channels], equally many.
+    rows: images in [0, 1], [n, height, width, channels], by the name of their row; all rows
+      have the same number of images.
   """
   with mpl.rc_context(STYLE):
     count = max(map(len, rows.values()))
@@ -124,30 +125,30 @@ def gallery(rows: dict[str, np.ndarray]) -> Figure:
 
 
 def _show_row(line, name: str, images: np.ndarray) -> None:
-  """Images in [0, 1] beside each other, their name above the first."""
+  """Shows images in [0, 1] beside each other, their name above the first."""
   line[0].set_title(name, loc='left', fontsize=8, pad=3)
   for axes, image in zip(line, images, strict=True):
     _show(axes, 255 * image, COLOURS[0])
 
 
-def _draw_half(half, drawn: Sequence[tuple[CellResult, Examples]], *, truth: bool) -> None:
-  """The members or the others of all cells."""
+def _draw_half(half, cells: Sequence[tuple[CellResult, Examples]], *, truth: bool) -> None:
+  """Draws the members of all cells, or the non-members."""
   name, colour = ('members', COLOURS[0]) if truth else ('non-members', COLOURS[1])
   half.suptitle(name, color=colour, fontsize=10)
-  grid = half.subplots(len(drawn), 2 * PAIRS, squeeze=False)
-  for row, (result, examples) in zip(grid, drawn, strict=True):
+  grid = half.subplots(len(cells), 2 * PAIRS, squeeze=False)
+  for row, (result, examples) in zip(grid, cells, strict=True):
     _draw_pairs(row, result, examples, truth=truth, colour=colour)
 
 
 def _draw_pairs(
   row, result: CellResult, examples: Examples, *, truth: bool, colour: str
 ) -> None:
-  """The first members or others of a cell, side by side with their reconstructions."""
+  """Draws the first members or non-members of a cell beside their reconstructions."""
   members = np.array(result.trials.members)[: len(examples.candidates)]
   for axes in row:
     axes.set_axis_off()
-  shown = zip(row.reshape(-1, 2), np.flatnonzero(members == truth).tolist(), strict=False)
-  for pair, trial in shown:
+  places = zip(row.reshape(-1, 2), np.flatnonzero(members == truth).tolist(), strict=False)
+  for pair, trial in places:
     _show_pair(pair, result, examples, trial, colour)
   if truth:
     cell = result.columns
@@ -155,30 +156,30 @@ def _draw_pairs(
 
 
 def _draw_examples(figure, result: CellResult, examples: Examples) -> None:
-  """Pairs of candidate and reconstruction, two in a row, members above."""
-  shown = np.array(result.trials.members)[: len(examples.candidates)]
+  """Draws pairs of candidate and reconstruction, two in a row, members above."""
+  members = np.array(result.trials.members)[: len(examples.candidates)]
   kinds = (('members', True, COLOURS[0]), ('non-members', False, COLOURS[1]))
-  rows = max(np.sum(shown == truth) + 1 for _, truth, _ in kinds) // 2
+  rows = max(np.sum(members == truth) + 1 for _, truth, _ in kinds) // 2
   grid = figure.subplots(2 * rows, 4)
   for axes in grid.flat:
     axes.set_axis_off()
   for (name, truth, colour), half in zip(kinds, np.split(grid, 2), strict=True):
     half[0, 0].set_title(name, color=colour, fontsize=9, loc='left', pad=9)
     for pair, trial in zip(
-      half.reshape(-1, 2), np.flatnonzero(shown == truth).tolist(), strict=False
+      half.reshape(-1, 2), np.flatnonzero(members == truth).tolist(), strict=False
     ):
       _show_pair(pair, result, examples, trial, colour)
 
 
 def _show_pair(pair, result: CellResult, examples: Examples, trial: int, colour: str) -> None:
-  """A candidate, and beside it what became of it."""
+  """Shows a candidate and its reconstruction, with the score above the latter."""
   _show(pair[0], examples.candidates[trial], colour)
   _show(pair[1], examples.reconstructions[trial], colour)
   pair[1].set_title(score_text(result, result.trials.scores[trial]), fontsize=7, pad=2)
 
 
 def _show(axes, image: np.ndarray, colour: str) -> None:
-  """An image in a frame of a colour."""
+  """Shows an image in a coloured frame."""
   axes.imshow(image.squeeze(), cmap='gray', vmin=0, vmax=255)
   axes.set_axis_on()
   axes.set(xticks=[], yticks=[])
@@ -188,10 +189,10 @@ def _show(axes, image: np.ndarray, colour: str) -> None:
 
 
 def _draw_scores(axes, scores: np.ndarray, members: np.ndarray, threshold: float) -> None:
-  """Histograms of the scores of members and non-members, and the threshold.
+  """Draws histograms of the scores of members and non-members, and the threshold.
 
-  The lowest and the highest hundredth stand in the outer bars: a likelihood ratio has tails
-  that would leave no room for the rest.
+  The lowest and the highest hundredth of the scores count in the outer bars: the long tails of
+  a likelihood ratio would leave no room for the rest.
   """
   low, high = np.quantile(scores, (0.01, 0.99))
   scores, bins = np.clip(scores, low, high), np.linspace(low, high, 21)
@@ -209,13 +210,13 @@ def _draw_scores(axes, scores: np.ndarray, members: np.ndarray, threshold: float
 
 
 def roc_points(scores: ArrayLike, members: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-  """A ROC curve that can be drawn on a logarithmic axis: rates of 0 move to its left end."""
+  """The ROC curve for a logarithmic axis: false-positive rates of 0 move to its left end."""
   fpr, tpr = roc(scores, members)
   return np.maximum(fpr, 1 / np.sum(~np.asarray(members))), tpr
 
 
 def _draw_roc(axes, scores: np.ndarray, members: np.ndarray) -> None:
-  """The ROC curve over a logarithmic axis of false positives."""
+  """Draws the ROC curve over a logarithmic axis of false-positive rates."""
   fpr, tpr = roc_points(scores, members)
   axes.step(fpr, tpr, color=COLOURS[0], where='post')
   chance = np.geomspace(fpr[0], 1, 50)

@@ -1,7 +1,7 @@
 """The numbers printed in "Privacy Challenges in Meta-Learning", Tables I to IV.
 
-The paper names no network, training epoch or attack hyper-parameter for them. Each of Tables
-I and II stands on 50 members and 50 non-members, attacked by reconstruction, without a
+The paper names no network, training epoch or attack hyper-parameter for them. Each value of
+Tables I and II rests on 50 members and 50 non-members, attacked by reconstruction, without a
 defence. Tables III and IV were measured on a personal computer with a dual-core processor and
 8 GB of memory.
 """
@@ -18,10 +18,15 @@ class Printed(NamedTuple):
 
 
 def printed(target: str, dataset: str, ways: int, shots: int) -> Printed | None:
-  """What the paper prints for attacks on `target` ('support': Table I, 'query': Table II).
+  """The rates that the paper prints for an attack; None where it prints none.
 
-  A sample of a data set has the same printed values as the whole. None where the paper
-  prints nothing.
+  A sample of a data set has the printed values of the whole data set.
+
+  Args:
+    target: the attacked set, 'support' (Table I) or 'query' (Table II).
+    dataset: name of the data set.
+    ways: number of classes of a task.
+    shots: number of images of a class.
 
   >>> printed('query', 'mnist_sample', ways=3, shots=1)
   Printed(accuracy=0.92, recall=0.98, precision=0.88)
@@ -31,15 +36,15 @@ def printed(target: str, dataset: str, ways: int, shots: int) -> Printed | None:
 
 
 def printed_seconds(target: str, data_size: int, iterations: int) -> float | None:
-  """The run time that Table III ('support') or IV ('query') prints for an attack.
+  """The run time that Table III or IV prints for an attack.
 
   Args:
-    target: the attacked set.
-    data_size: images in it, ways x shots.
-    iterations: steps of the reconstruction.
+    target: the attacked set, 'support' (Table III) or 'query' (Table IV).
+    data_size: number of images in that set, ways x shots.
+    iterations: number of steps of the reconstruction.
 
   Returns:
-    Seconds; None where the paper prints nothing.
+    The seconds; None where the paper prints none.
 
   >>> printed_seconds('support', 20, iterations=200)
   34.79

@@ -1,4 +1,4 @@
-"""A cell as a line of OUT/results.csv: what was asked, found, and printed in the paper."""
+"""OUT/results.csv: a line for each cell, with its configuration, its rates and the paper's."""
 
 import csv
 import io
@@ -36,15 +36,18 @@ COLUMNS: tuple[str, ...] = (
 
 
 def row(result: Summary, *, bound: Summary | None = None) -> dict[str, Any]:
-  """The line of results.csv for a cell, `COLUMNS` first; None where no value is.
+  """The line of results.csv for a cell, `COLUMNS` first; None where there is no value.
 
-  The ceiling is that of `bound`, the cell of what no attack on the same game can pass. The
-  paper's numbers stand beside an undefended reconstruction of a second-order gradient only:
-  it prints no others.
+  The paper's numbers are given for reconstruction from an undefended second-order gradient
+  only, since it prints no others.
+
+  Args:
+    result: the finished cell.
+    bound: the cell with the upper bound on attacks on the same game, if there is one.
   """
   cell, metrics = result.columns, result.metrics
   size = cell['target'], cell['dataset'], cell['ways'], cell['shots']
-  theirs = paper.printed(*size) if _as_in_paper(cell) else None
+  printed = paper.printed(*size) if _as_in_paper(cell) else None
   values = cell | result.timings | {'hash': result.hash, 'seed': result.seed}
   learning = result.extra.get('learning', {})
   values |= {
@@ -59,7 +62,7 @@ def row(result: Summary, *, bound: Summary | None = None) -> dict[str, Any]:
   for name in ('accuracy', 'recall', 'precision', 'auc'):
     value, low, high = getattr(metrics, name) or (None, None, None)
     values |= {name: value, f'{name}_low': low, f'{name}_high': high}
-    values |= {f'paper_{name}': getattr(theirs, name, None)}
+    values |= {f'paper_{name}': getattr(printed, name, None)}
   values |= {
     'tpr_at_fpr_1pct': metrics.tpr_at_fpr_1pct,
     'tpr_at_fpr_0.1pct': metrics.tpr_at_fpr_01pct,
@@ -72,10 +75,10 @@ def row(result: Summary, *, bound: Summary | None = None) -> dict[str, Any]:
 
 
 def header(cells: Sequence[Mapping[str, Any]]) -> list[str]:
-  """The columns of a table of some cells, which are given by column.
+  """The columns of results.csv for some cells, which are mappings from column to value.
 
-  `COLUMNS` are first and the other fields follow; of the options of attacks and networks, those
-  that vary among the cells, but for the iterations, which are a column of their own.
+  `COLUMNS` come first, then the other fields of cells, then those options of attacks and
+  networks that vary among the cells. The iterations have a column in `COLUMNS` already.
   """
   fields = [name for name in FIELDS if name not in COLUMNS]
   options = [name for name in varying(cells) if is_option(name)]
@@ -85,60 +88,65 @@ def header(cells: Sequence[Mapping[str, Any]]) -> list[str]:
 def write_csv(
   output_dir: str | os.PathLike[str], results: Iterable[Summary], cells: Sequence[Cell] = ()
 ) -> Path:
-  """Writes OUT/results.csv, a row per result in the order given, and returns its path.
+  """Writes OUT/results.csv, a line for each result in the order given, and returns its path.
 
-  A field is empty where a value does not exist.
+  A field is empty where there is no value.
 
   Args:
-    output_dir: OUT.
-    results: of these cells.
-    cells: all cells of the sweep, which say what varies; those of the results if none.
+    output_dir: the folder OUT.
+    results: finished cells.
+    cells: all cells of the sweep, by which the varying options are chosen; by default, those
+      of the results.
 
   Raises:
     InputError: if the folder cannot be written.
   """
   results = [*results]
-  known = [*map(columns_of, cells)] or [result.columns for result in results]
-  return _write(output_dir, _lines(results, header(known)))
+  configurations = [*map(columns_of, cells)] or [result.columns for result in results]
+  return _write(output_dir, _lines(results, header(configurations)))
 
 
 def update_csv(
   output_dir: str | os.PathLike[str], results: Iterable[Summary], cells: Sequence[Cell]
 ) -> Path | None:
-  """Writes the lines of some cells of a sweep beside those that others of it have already.
+  """Writes the lines of some cells of a sweep into OUT/results.csv, beside those of the others.
 
-  None, and nothing written, if a table is there that these lines do not fit into: that of
-  another version, which is replaced as a whole or not at all.
+  A table with other columns was written by another version. It is left as it is, to be replaced
+  as a whole.
 
   Args:
-    output_dir: OUT.
-    results: of these cells.
+    output_dir: the folder OUT.
+    results: finished cells of the sweep.
     cells: all cells of the sweep, in its order.
 
+  Returns:
+    The path of the table; None if nothing was written because the columns differ.
+
   Raises:
-    InputError: if the folder cannot be written, or its table is not one of ours.
+    InputError: if the folder cannot be written, or its results.csv is not such a table.
   """
   names = [*map(cell_hash, cells)]
-  ours = {line['hash']: line for line in _lines(results, header([*map(columns_of, cells)]))}
-  others = read_csv(output_dir)
-  lines = [ours.get(name) or others[name] for name in names if name in ours or name in others]
+  columns = header([*map(columns_of, cells)])
+  new = {line['hash']: line for line in _lines(results, columns)}
+  old = read_csv(output_dir)
+  lines = [new.get(name) or old[name] for name in names if name in new or name in old]
   if len({tuple(line) for line in lines}) > 1:
     return None
   return _write(output_dir, lines)
 
 
 def read_csv(output_dir: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
-  """The lines of OUT/results.csv by the hash of their cell, as they stand; none without it.
+  """Reads OUT/results.csv: its lines by the hash of their cell; none if there is no such file.
 
   Raises:
-    InputError: if it cannot be read, or is no table of ours.
+    InputError: if the file cannot be read or is not a table of `write_csv`.
   """
   path = Path(output_dir) / NAME
   try:
     text = path.read_text(encoding='utf-8')
     header, *lines = csv.reader(io.StringIO(text), strict=True)
-    at = header.index('hash')
-    return {line[at]: dict(zip(header, line, strict=True)) for line in lines}
+    hash_column = header.index('hash')
+    return {line[hash_column]: dict(zip(header, line, strict=True)) for line in lines}
   except FileNotFoundError:
     return {}
   except OSError as error:
@@ -148,23 +156,24 @@ def read_csv(output_dir: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
 
 
 def _lines(results: Iterable[Summary], columns: Sequence[str]) -> list[dict[str, Any]]:
-  """The lines of some results, which are a ceiling to each other."""
-  found = list(results)
-  bounds = ceiling.ceilings(found)
-  rows = (row(result, bound=bounds.get(result.hash)) for result in found)
+  """The lines of some results; the upper bounds among them are the ceilings of the others."""
+  results = list(results)
+  bounds = ceiling.ceilings(results)
+  rows = (row(result, bound=bounds.get(result.hash)) for result in results)
   return [{column: line.get(column) for column in columns} for line in rows]
 
 
 def _write(output_dir: str | os.PathLike[str], lines: Sequence[Mapping[str, Any]]) -> Path:
+  """Writes OUT/results.csv, with no lines but the header if there are none."""
   path = Path(output_dir) / NAME
   atomic.write_text(path, csv_text(lines[0] if lines else COLUMNS, lines))
   return path
 
 
 def _as_in_paper(cell: Mapping[str, Any]) -> bool:
-  """Whether the cell plays what Tables I and II report."""
-  attacked = {'attack': 'reconstruction', 'order': 2, 'defence': UNDEFENDED, 'learners': 1}
-  judged = {'reconstruction.labels': 'known', 'reconstruction.judge': 'ssim'}
-  reported = {'pool': 'victims', 'participations': 1}  # others are for tuning
-  wanted = attacked | judged | reported
-  return cell['assumed_order'] != 1 and all(cell.get(k) == v for k, v in wanted.items())
+  """Tests whether a cell has the setting of Tables I and II."""
+  attack = {'attack': 'reconstruction', 'order': 2, 'defence': UNDEFENDED, 'learners': 1}
+  judge = {'reconstruction.labels': 'known', 'reconstruction.judge': 'ssim'}
+  game = {'pool': 'victims', 'participations': 1}  # other pools are for tuning
+  setting = attack | judge | game
+  return cell['assumed_order'] != 1 and all(cell.get(k) == v for k, v in setting.items())

@@ -1,4 +1,4 @@
-"""The table that ends a sweep: plain text, two lines a cell, within 100 columns."""
+"""The table printed at the end of a sweep: plain text, two lines a cell, 100 columns wide."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,31 +8,31 @@ from experiments.config.columns import varying
 from experiments.store.cells import Summary
 
 _RATES = ('accuracy', 'recall', 'precision', 'auc')
-# Always shown, or follows from what is.
-_ALWAYS = (
+# Fields that every line shows, or that follow from those.
+_SHOWN_OR_IMPLIED = (
   *('dataset', 'ways', 'shots', 'target', 'chunk', 'calibration_trials'),
   *('fingerprint', 'code'),
 )
 
 
 def format_table(results: Sequence[Summary]) -> str:
-  """The results as aligned text, a cell after another in the order given.
+  """The results as aligned text, one cell after another in the order given.
 
-  A cell's first line holds accuracy, recall, precision and AUC, each with its 95 %
-  interval; its second, what the paper prints for the same. '-' stands where there is no
-  value. Whatever else varies among the cells follows on a third line.
+  The first line of a cell holds accuracy, recall, precision and AUC, each with its 95 %
+  interval; the second, the values that the paper prints for these. '-' stands for a missing
+  value. A third line holds the other fields that vary among the cells.
 
   Args:
-    results: of one sweep.
+    results: the finished cells of a sweep.
 
   Returns:
-    Lines without a final newline, at most 100 columns wide for tasks under 10 shots, unless
-    what varies takes more.
+    Lines without a final newline, at most 100 columns wide for tasks of fewer than 10 shots,
+    unless a third line is longer.
   """
   columns = [result.columns for result in results]
-  apart = [name for name in varying(columns) if name not in _ALWAYS]
+  varied = [name for name in varying(columns) if name not in _SHOWN_OR_IMPLIED]
   header = ['rate [95 % interval]', 'accuracy', 'recall', 'precision', 'AUC']
-  blocks = [_lines(result, apart) for result in results]
+  blocks = [_lines(result, varied) for result in results]
   rows = [header, *(line for block in blocks for line in block[:2])]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   text = [_align(header, widths), '-' * (sum(widths) + 2 * len(_RATES))]
@@ -42,28 +42,30 @@ def format_table(results: Sequence[Summary]) -> str:
 
 
 def _lines(result: Summary, names: list[str]) -> list[list[str]]:
-  """A cell's lines: what was found, what the paper has, and what sets the cell apart."""
+  """The lines of a cell: its rates, the paper's, and the named fields that vary."""
   cell, values = result.columns, row(result)
-  found = [_shorten(cell['dataset']), *(_rate(values, name) for name in _RATES)]
+  rates = [_shorten(cell['dataset']), *(_rate(values, name) for name in _RATES)]
   size = f'{cell["ways"]}-way {cell["shots"]}-shot {cell["target"]}'
-  theirs = [size, *(_paper(values, name) for name in _RATES)]
-  said = (f'{name}={cell[name]}' for name in names if cell.get(name) is not None)
-  return [found, theirs, ['  ' + ' '.join(said)]] if names else [found, theirs]
+  printed = [size, *(_paper(values, name) for name in _RATES)]
+  varied = (f'{name}={cell[name]}' for name in names if cell.get(name) is not None)
+  return [rates, printed, ['  ' + ' '.join(varied)]] if names else [rates, printed]
 
 
 def _rate(values: dict[str, Any], name: str) -> str:
+  """A rate with its interval."""
   if values[name] is None:
     return '-'
   return f'{values[name]:.3f} [{values[f"{name}_low"]:.2f}, {values[f"{name}_high"]:.2f}]'
 
 
 def _paper(values: dict[str, Any], name: str) -> str:
+  """The value that the paper prints for a rate."""
   value = values.get(f'paper_{name}')
   return '-' if value is None else f'paper {value:.2f}'
 
 
 def _shorten(name: str, width: int = 20) -> str:
-  """The end of a long name, such as a path, tells it apart."""
+  """A name cut to a width; the end is kept, which tells paths apart."""
   return name if len(name) <= width else f'...{name[3 - width :]}'
 
 

@@ -1,18 +1,25 @@
-"""Tables as text: lines of CSV for machines, aligned columns for a person."""
+"""Tables as text: CSV for programs, aligned columns for people."""
 
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_FORMULA = ('=', '+', '-', '@', '\t', '\r')  # as which a spreadsheet begins one
+_FORMULA_STARTS = (
+  '=',
+  '+',
+  '-',
+  '@',
+  '\t',
+  '\r',
+)  # first characters of a formula in a spreadsheet
 
 
 def csv_text(columns: Iterable[str], lines: Iterable[Mapping[str, Any]]) -> str:
-  """A header and the lines below it, each ended by a newline; empty where a value is None.
+  """A header and lines as CSV, each ended by a newline; None makes an empty field.
 
   Raises:
-    ValueError: if a line has a value for a column that is not there.
+    ValueError: if a line has a value for an unknown column.
   """
   columns, lines = list(columns), list(lines)
   unknown = set[str]().union(*lines) - {*columns}
@@ -22,10 +29,10 @@ def csv_text(columns: Iterable[str], lines: Iterable[Mapping[str, Any]]) -> str:
 
 
 def text_of(rows: Iterable[Sequence[Any]]) -> str:
-  """Rows as lines, each ended by a newline.
+  """Rows as CSV, each ended by a newline.
 
-  A text that a spreadsheet would take for a formula, such as the name of a folder, gets the
-  apostrophe that it takes for a text's. Numbers stay as they are, signs included.
+  A text that a spreadsheet would compute as a formula, such as the name of a folder, gets the
+  apostrophe that marks it as text. Numbers stay as they are, signs included.
   """
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
@@ -34,8 +41,8 @@ def text_of(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _harmless(value: Any) -> Any:
-  """A value that no spreadsheet computes."""
-  if not isinstance(value, str) or not value.startswith(_FORMULA) or _is_number(value):
+  """A value in a form that no spreadsheet computes."""
+  if not isinstance(value, str) or not value.startswith(_FORMULA_STARTS) or _is_number(value):
     return value
   return f"'{value}"
 
@@ -49,7 +56,7 @@ def _is_number(text: str) -> bool:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-  """The rows as lines, each column as wide as its widest entry and flush right.
+  """Rows as lines of text, each column as wide as its widest entry and flush right.
 
   >>> print(aligned([('size', 's'), ('3', '0.25')]))
   size     s

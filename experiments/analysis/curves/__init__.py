@@ -1,4 +1,4 @@
-"""Figures 5 to 12 of the paper: accuracy against one thing that varies, and what it shows."""
+"""Figures 5 to 12 of the paper: curves of accuracy against one field, with their findings."""
 
 from experiments.analysis.curves.drawing import curves
 from experiments.analysis.curves.noise_area import Area, areas, confident_noise_area

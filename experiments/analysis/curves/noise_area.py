@@ -1,4 +1,4 @@
-"""The confident noise area of section V-C: noise that stops the attack, not the learning."""
+"""The confident noise area of section V-C: noise that stops the attack but not learning."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,12 +19,15 @@ _ROUNDING = 1e-9
 
 
 class Area(NamedTuple):
-  """A confident noise area of a curve, or that it has none; prints as a sentence.
+  """A confident noise area of a curve, or the statement that it has none; prints as a sentence.
 
   Attributes:
-    noise, label: the curve; see `Curve`.
-    low, high: the standard deviations between which it lies; None if there is none.
-    smallest, largest: those measured: an area that ends at `largest` may go on.
+    noise: place of the noise, as in `Curve`.
+    label: label of the curve, as in `Curve`.
+    low: the lowest standard deviation of the area; None if there is no area.
+    high: the highest one; None if there is no area.
+    smallest: the smallest standard deviation measured.
+    largest: the largest one measured; an area that ends there may extend further.
   """
 
   noise: str
@@ -36,10 +39,10 @@ class Area(NamedTuple):
 
   def __str__(self) -> str:
     where = f'{self.label}: noise on {self.noise}'.removeprefix(': ')
-    found = 'no confident area'
+    extent = 'no confident area'
     if self.low is not None:
-      found = f'confident from {self.low:.2g} to {self.high:.2g}'
-    return f'{where}: {found}, of {self.smallest:g} to {self.largest:g} measured'
+      extent = f'confident from {self.low:.2g} to {self.high:.2g}'
+    return f'{where}: {extent}, of {self.smallest:g} to {self.largest:g} measured'
 
 
 def confident_noise_area(
@@ -61,21 +64,23 @@ def confident_noise_area(
     attack(s) - chance <= attack_share * (undefended_attack - chance)   and
     learning(s) >= learning_share * undefended_learning,
 
-  both curves taken as linear in log s between neighbouring measured scales. Nothing is said
-  below the smallest or above the largest of these, nor where the undefended attack is no
-  better than chance. Both accuracies are point estimates: their intervals play no part.
-  Rounding errors of up to 1e-9 are forgiven.
+  where both curves are taken to be linear in log s between neighbouring measured scales. Scales
+  below the smallest or above the largest measured one belong to no area, and there is none if
+  the undefended attack is no better than chance. Both accuracies are point estimates, whose
+  intervals are ignored. Rounding errors of up to 1e-9 are tolerated.
 
   Args:
     scales: the measured standard deviations, positive and rising.
-    attack, learning: the accuracies at these.
-    undefended_attack, undefended_learning: those without a defence.
-    attack_share: the part of its advantage over chance that the attack may keep.
-    learning_share: the part of its accuracy that the model must keep.
+    attack: the accuracy of the attack at each scale.
+    learning: the accuracy of the model at each scale.
+    undefended_attack: the accuracy of the attack without a defence.
+    undefended_learning: the accuracy of the model without a defence.
+    attack_share: the share of its advantage over chance that the attack may keep.
+    learning_share: the share of its accuracy that the model must keep.
     chance: the accuracy of guessing.
 
   Returns:
-    Closed intervals (low, high), rising and apart; low == high for a scale on its own.
+    Closed intervals (low, high), rising and disjoint; low == high for a single scale.
   """
   advantage = undefended_attack - chance
   if advantage <= 0:
@@ -85,41 +90,42 @@ def confident_noise_area(
       attack_share * advantage - (np.asarray(attack) - chance),
       np.asarray(learning) - learning_share * undefended_learning,
     ]
-  )  # both at least 0: in the area
+  )  # a scale is in the area where both are at least 0
   margins[np.abs(margins) < _ROUNDING] = 0
-  found: list[tuple[float, float]] = []  # in segments from the first scale
+  intervals: list[tuple[float, float]] = []  # positions, in segments from the first scale
   last = len(scales) - 1
   for segment in range(max(last, 1)):
     ends = (segment, min(segment + 1, last))
-    parts = [_part_above_zero(*margin[list(ends)].tolist()) for margin in margins]
+    parts = [_nonnegative_part(*margin[list(ends)].tolist()) for margin in margins]
     low, high = max(part[0] for part in parts), min(part[1] for part in parts)
     if low <= high:
-      joins = found and found[-1][1] == segment + low
-      start = found.pop()[0] if joins else segment + low
-      found.append((start, segment + high))
-  return [(_scale_at(low, scales), _scale_at(high, scales)) for low, high in found]
+      joins = intervals and intervals[-1][1] == segment + low
+      start = intervals.pop()[0] if joins else segment + low
+      intervals.append((start, segment + high))
+  return [(_scale_at(low, scales), _scale_at(high, scales)) for low, high in intervals]
 
 
 def areas(results: Sequence[Summary]) -> list[Area]:
   """The confident noise areas of the curves along the noise scale.
 
-  A curve has a row for each area, and one row if it has none; no row if the rule cannot be
-  applied: learning was not measured, there is no undefended cell, or the game is global.
+  A curve has an entry for each area, or one that says that it has none. It has no entry where
+  the rule does not apply: if learning was not measured, if there is no undefended cell, or if
+  the game is global.
 
   Raises:
-    InputError: as `find_curves`.
+    InputError: as `find_curves` does.
   """
-  found = ((curve, areas_of(curve)) for curve in find_curves(results, NOISE))
+  curves = ((curve, areas_of(curve)) for curve in find_curves(results, NOISE))
   return [
     Area(curve.noise, curve.label, low, high, curve.xs[0], curve.xs[-1])
-    for curve, intervals in found
+    for curve, intervals in curves
     if intervals is not None
     for low, high in intervals or [(None, None)]
   ]
 
 
 def areas_of(curve: Curve) -> list[tuple[float, float]] | None:
-  """`confident_noise_area` of a curve; None if the rule cannot be applied; see `areas`."""
+  """The confident noise areas of a curve; None where the rule does not apply, as in `areas`."""
   if curve.undefended is None or not is_local(curve.undefended):
     return None
   cells = (curve.undefended, *curve.cells)
@@ -136,8 +142,8 @@ def areas_of(curve: Curve) -> list[tuple[float, float]] | None:
   )
 
 
-def _part_above_zero(left: float, right: float) -> tuple[float, float]:
-  """Where in [0, 1] the line from `left` to `right` is not negative; (1, 0) for nowhere."""
+def _nonnegative_part(left: float, right: float) -> tuple[float, float]:
+  """The part of [0, 1] where the line from `left` to `right` is >= 0; (1, 0) if none."""
   if left < 0 and right < 0:
     return 1.0, 0.0
   zero = left / (left - right) if (left < 0) != (right < 0) else 0.0
@@ -145,7 +151,7 @@ def _part_above_zero(left: float, right: float) -> tuple[float, float]:
 
 
 def _scale_at(position: float, scales: Sequence[float]) -> float:
-  """The scale at a position counted in segments, exactly so at a measured one."""
+  """The scale at a position counted in segments; exact at a measured scale."""
   position = min(position, len(scales) - 1)
   left, part = int(position), position % 1
   return scales[left] * (scales[left + 1] / scales[left]) ** part if part else scales[left]

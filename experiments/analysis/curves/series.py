@@ -1,4 +1,4 @@
-"""Finished cells as curves: what agrees in everything but one field, x, by rising x."""
+"""Finished cells as curves: cells that agree in all fields but one, x, by rising x."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -18,9 +18,9 @@ _POINTS = {
   'query_noise': 'query data',
   'outgoing_gradient_noise': 'validation gradient',
 }
-_FIRST = ('dataset', 'target', 'attack')  # where these tell curves apart, values suffice
-# From ways and shots, and from whether the threshold is known: sets no curve apart.
-_FOLLOWS = ('chunk', 'calibration_trials')
+_FIRST = ('dataset', 'target', 'attack')  # in a label, values of these need no name
+# Fields that follow from ways and shots, or from the way the threshold is chosen.
+_IMPLIED = ('chunk', 'calibration_trials')
 _OF_NOISE = ('defence', NOISE, 'noise_mean', 'clip_noisy_images')
 
 
@@ -28,11 +28,11 @@ class Curve(NamedTuple):
   """Cells that agree in everything but x.
 
   Attributes:
-    noise: where noise is added, in the paper's words; '' unless x is the noise scale.
-    label: what sets the curve apart from the others; '' if nothing does.
-    xs: rising; along the noise scale, the standard deviation that is added.
-    cells: one for each of `xs`.
-    undefended: the cell that a curve along the noise scale starts from, if there is one.
+    noise: place of the noise, in the paper's words; '' unless x is the noise scale.
+    label: the fields that tell the curve from the others; '' if there is only one curve.
+    xs: rising values of x; along the noise scale, the standard deviations that are added.
+    cells: the cell at each value of `xs`.
+    undefended: the cell without noise of a curve along the noise scale, if there is one.
   """
 
   noise: str
@@ -46,8 +46,8 @@ def find_curves(results: Sequence[Summary], x: str) -> list[Curve]:
   """The curves along `x`, in the order in which their first cells are given.
 
   Raises:
-    InputError: if there is no cell, none with noise along 'noise_scale', or `x` is not a
-      field of cells that holds numbers.
+    InputError: if there is no cell, if `x` is 'noise_scale' and no cell has noise, or if `x` is
+      not a numeric field of cells.
   """
   if not results:
     raise InputError(f'no finished cell to draw against {x!r}')
@@ -62,25 +62,25 @@ def find_curves(results: Sequence[Summary], x: str) -> list[Curve]:
 
 
 def attack_accuracy(cell: Summary) -> Rate:
-  """The accuracy of the attack, NaN without trials."""
+  """The accuracy of the attack; NaN without trials."""
   return cell.metrics.accuracy or Rate(math.nan, math.nan, math.nan)
 
 
 def learning_accuracy(cell: Summary) -> Rate:
-  """The accuracy of learning, NaN where it was not measured."""
-  found = cell.extra.get('learning', {})
-  return Rate(*(found.get(name, math.nan) for name in ('accuracy', 'low', 'high')))
+  """The accuracy of learning; NaN where it was not measured."""
+  learning = cell.extra.get('learning', {})
+  return Rate(*(learning.get(name, math.nan) for name in ('accuracy', 'low', 'high')))
 
 
 def is_local(cell: Summary) -> bool:
-  """Whether one task-learner is attacked, so that guessing is right half of the time."""
+  """Tests whether one task-learner is attacked, so that guessing is right half of the time."""
   return cell.columns['learners'] == 1
 
 
 def _noise_curves(results: Sequence[Summary]) -> list[Curve]:
   """The curves of each defence, over the standard deviation that it adds.
 
-  A mean without a deviation has no place among these, and is left out.
+  Cells whose noise has a mean but no deviation lie on no such curve, and are left out.
   """
   panels: dict[str, list[tuple[float, Summary]]] = {}
   undefended = {}
@@ -100,55 +100,57 @@ def _noise_curves(results: Sequence[Summary]) -> list[Curve]:
 
 
 def _added(configuration: dict[str, Any]) -> tuple[str, float]:
-  """Where a defence adds noise, and the standard deviation at the first of these places."""
+  """The places where a defence adds noise, and the standard deviation at the first of them."""
   factors = parse_defence(configuration['defence'])
   first = next(iter(factors.values()))
   places = (
     f'{"" if factor == first else f"{factor / first:g} x "}{_POINTS.get(part, part)}'
     for part, factor in factors.items()
   )
-  # 12 digits: 0.1 x 3 is no other scale than 0.3.
+  # Rounded to 12 digits, so that 0.1 x 3 is the same scale as 0.3.
   return ' + '.join(places), float(f'{first * configuration[NOISE]:.12g}')
 
 
 def _split(
-  points: Sequence[tuple[float, Summary]], apart: Collection[str]
+  points: Sequence[tuple[float, Summary]], ignored: Collection[str]
 ) -> dict[str, list[tuple[float, Summary]]]:
-  """The points of each curve, by label: cells that agree in all fields but `apart`."""
+  """The points of each curve, by its label: cells that agree in all fields but `ignored`."""
   groups: dict[tuple[Any, ...], list[tuple[float, Summary]]] = {}
   for point in points:
-    groups.setdefault(_key(point[1], apart), []).append(point)
+    groups.setdefault(_key(point[1], ignored), []).append(point)
   return dict(zip(_labels(list(map(dict, groups))), groups.values(), strict=True))
 
 
-def _key(cell: Summary, apart: Collection[str]) -> tuple[tuple[str, Any], ...]:
-  """The fields that set a cell apart from others, with their values."""
+def _key(cell: Summary, ignored: Collection[str]) -> tuple[tuple[str, Any], ...]:
+  """The fields of a cell with their values, without `ignored` and implied ones."""
   fields = cell.columns.items()
-  return tuple(pair for pair in fields if pair[0] not in {*apart, *_FOLLOWS})
+  return tuple(pair for pair in fields if pair[0] not in {*ignored, *_IMPLIED})
 
 
 def _labels(groups: Sequence[dict[str, Any]]) -> list[str]:
-  """Short names: the fewest fields, in order of their interest, that tell all apart.
+  """Short labels of groups: the fewest fields that tell all apart, `_FIRST` before the others.
 
-  A field that a group has not, such as the option of another attack, is left out of its name:
-  attack and target, which say so, come first.
+  A field that a group does not have, such as an option of another attack, is left out of its
+  label; the attack or target in the label explains that.
   """
-  telling: list[str] = []
+  chosen: list[str] = []
   names = dict.fromkeys(name for group in groups for name in group)
   for name in sorted(names, key=lambda name: name not in _FIRST):
-    if _distinct(groups, [*telling, name]) > _distinct(groups, telling):
-      telling.append(name)
+    if _distinct(groups, [*chosen, name]) > _distinct(groups, chosen):
+      chosen.append(name)
   return [
-    ', '.join(_say(name, group[name]) for name in telling if group.get(name) is not None)
+    ', '.join(_text(name, group[name]) for name in chosen if group.get(name) is not None)
     for group in groups
   ]
 
 
 def _distinct(groups: Sequence[dict[str, Any]], names: Sequence[str]) -> int:
+  """The number of groups that the named fields tell apart."""
   return len({tuple(group.get(name) for name in names) for group in groups})
 
 
-def _say(name: str, value: Any) -> str:
+def _text(name: str, value: Any) -> str:
+  """A field of a label."""
   return str(value) if name in _FIRST else f'{name}={value}'
 
 
