@@ -21,7 +21,6 @@ NOT_YET = (
   'experiments/config',
   'experiments/engine',
   'experiments/process',
-  'experiments/reporting',
   'experiments/store',
   'experiments/studies',
   'experiments/sweeping',

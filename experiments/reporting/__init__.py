@@ -1,1 +1,1 @@
-"""From folders of results to what a page says, tabulates and shows; not to its layout."""
+"""The HTML report on folders of results: its sentences, tables and pictures; not its layout."""

@@ -1,4 +1,4 @@
-"""The tables of a sweep: what its cells found, beside what the paper prints."""
+"""The tables of a sweep: the rates of its cells beside those that the paper prints."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -26,19 +26,19 @@ _NOTE = (
 )
 _GROUPED = ('dataset', 'target')
 _SIZE = ('ways', 'shots')
-_FOLLOWS = ('chunk', 'calibration_trials')  # from the size, and from the attack
+_IMPLIED = ('chunk', 'calibration_trials')  # by the size and by the attack
 _OF_NOISE = ('defence', 'noise_mean', 'clip_noisy_images')
 
 
 class Line(NamedTuple):
-  """A row before its columns are chosen: what names it, and all that is known of it."""
+  """A row before its columns are chosen: the names in front, and the record of its cell."""
 
   names: list[str]
   record: Record
 
 
 class Column(NamedTuple):
-  """What a column shows of a record."""
+  """A column of a table: a heading, and a function from a record to the entry."""
 
   heading: str
   show: Callable[[Record], Entry]
@@ -49,22 +49,23 @@ Lines = list[tuple[str, list[Line]]]
 
 
 def record(result: Summary) -> Record:
-  """The line of results.csv for a cell, and what follows from it.
+  """The line of results.csv for a cell, with comparisons to the paper.
 
-  Adds, for each printed rate, `<rate>_difference` (ours less the paper's) and
-  `<rate>_verdict` ('agrees' if the paper's lies in our 95 % interval, or ours is 'higher'
-  or 'lower'). None where no value is.
+  For each rate that the paper prints, `<rate>_difference` is our rate minus the printed one,
+  and `<rate>_verdict` is 'agrees' if the printed rate lies in our 95 % interval, or tells that
+  ours is 'higher' or 'lower'. A missing value is None.
   """
   line = row(result)
   for name in PRINTED:
-    known = None not in (line[name], line[f'paper_{name}'])
-    line[f'{name}_difference'] = line[name] - line[f'paper_{name}'] if known else None
+    comparable = None not in (line[name], line[f'paper_{name}'])
+    difference = line[name] - line[f'paper_{name}'] if comparable else None
+    line[f'{name}_difference'] = difference
     line[f'{name}_verdict'] = verdict(line, name).mark or None
   return line
 
 
 def verdict(line: Record, name: str) -> Entry:
-  """Whether the printed rate lies in our interval, and if not, on which side we are."""
+  """The comparison of our interval of a rate with the printed value."""
   printed, low, high = (line[key] for key in (f'paper_{name}', f'{name}_low', f'{name}_high'))
   if None in (printed, low, high):
     return Entry(wording.NOTHING)
@@ -74,12 +75,11 @@ def verdict(line: Record, name: str) -> Entry:
 
 
 def cell_tables(results: Sequence[CellResult], x: str) -> list[Table]:
-  """What the cells found: accuracy and ranking; recall and precision where nothing varies
-  along a curve.
+  """The tables of a sweep: accuracy and ranking, and without curves recall and precision too.
 
   Args:
-    results: of one sweep.
-    x: the field that its curves are drawn along; '' for none.
+    results: the finished cells of the sweep.
+    x: the field that its curves are drawn along; '' if it has no curves.
   """
   names, lines = _curve_lines(results, x) if x else _size_lines(results)
   ranking = [
@@ -98,12 +98,12 @@ def cell_tables(results: Sequence[CellResult], x: str) -> list[Table]:
 
 
 def rate_columns(name: str, *, bounds: str = '', heading: str = '') -> list[Column]:
-  """A rate with its interval and, if the paper has it, the comparison.
+  """The columns of a rate: value, interval and, if the paper prints it, the comparison.
 
   Args:
-    name: of the rate in a record.
-    bounds: what `_low` and `_high` follow; default `name`.
-    heading: default `wording.heading(name)`.
+    name: name of the rate in a record.
+    bounds: name before `_low` and `_high` of its interval in a record; `name` by default.
+    heading: heading of the first column; `wording.heading(name)` by default.
   """
   low, high = (f'{bounds or name}_{end}' for end in ('low', 'high'))
   columns = [
@@ -125,7 +125,7 @@ def rate_columns(name: str, *, bounds: str = '', heading: str = '') -> list[Colu
 def tabulate(
   caption: str, names: Sequence[str], groups: Lines, columns: Sequence[Column]
 ) -> Table:
-  """A table of lines; a column without a single value is left out."""
+  """A table of groups of lines, without the columns that hold no value."""
   shown = [
     column
     for column in columns
@@ -144,19 +144,19 @@ def tabulate(
 
 
 def records_csv(records: Iterable[Record]) -> str:
-  """The records as CSV, empty where no value is."""
+  """The records as CSV; a missing value makes an empty field."""
   records = list(records)
   return csv_text(dict.fromkeys(name for line in records for name in line), records)
 
 
 def varying(results: Sequence[CellResult]) -> list[str]:
-  """The fields of cells whose values differ, but for those that follow from others."""
-  found = cell_columns.varying([result.columns for result in results])
-  return [name for name in found if name not in _FOLLOWS]
+  """The fields that differ among cells, without those that follow from others."""
+  fields = cell_columns.varying([result.columns for result in results])
+  return [name for name in fields if name not in _IMPLIED]
 
 
 def _size_lines(results: Sequence[CellResult]) -> tuple[list[str], Lines]:
-  """Lines under their data set and target, named by ways, shots and what else varies."""
+  """Lines grouped by data set and target, and named by ways, shots and other varying fields."""
   fields = [*_SIZE, *(name for name in varying(results) if name not in (*_GROUPED, *_SIZE))]
   groups: dict[str, list[Line]] = {}
   for result in results:
@@ -170,25 +170,27 @@ def _size_lines(results: Sequence[CellResult]) -> tuple[list[str], Lines]:
 
 
 def _curve_lines(results: Sequence[CellResult], x: str) -> tuple[list[str], Lines]:
-  """Lines under their curve, named by x: the standard deviation along the noise scale."""
+  """Lines grouped by curve and named by x; along the noise scale, by the standard deviation."""
   groups: Lines = []
-  apart = {x, *(_OF_NOISE if x == NOISE else ())}
-  fields = [*_GROUPED, *(name for name in varying(results) if name not in {*_GROUPED, *apart})]
+  along = {x, *(_OF_NOISE if x == NOISE else ())}
+  fields = [*_GROUPED, *(name for name in varying(results) if name not in {*_GROUPED, *along})]
   for curve in find_curves(results, x):
-    said = [wording.label(curve.cells[0].columns, fields)]
-    said += [f'noise on {curve.noise}'] if curve.noise else []
+    heading = [wording.label(curve.cells[0].columns, fields)]
+    heading += [f'noise on {curve.noise}'] if curve.noise else []
     start = [Line(['none'], record(curve.undefended))] if curve.undefended else []
     points = zip(curve.xs, curve.cells, strict=True)
     lines = [Line([wording.value(x, at)], record(result)) for at, result in points]
-    groups.append((', '.join(said), start + lines))
+    groups.append((', '.join(heading), start + lines))
   return ['standard deviation' if x == NOISE else wording.heading(x)], groups
 
 
 def _entries(line: Line, columns: Sequence[Column]) -> list[Entry]:
+  """A row of a table."""
   return [*map(Entry, line.names), *(column.show(line.record) for column in columns)]
 
 
 def _optional(number: float | None, form: Callable[[float], str]) -> Entry:
+  """The entry for a number that may be missing."""
   return Entry(wording.NOTHING if number is None else form(number))
 
 

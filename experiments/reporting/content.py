@@ -1,4 +1,4 @@
-"""What a report shows, ready for the template: words and pictures, no more decisions."""
+"""The content of a report, ready for the template: texts and pictures without logic."""
 
 import dataclasses
 from typing import NamedTuple
@@ -12,7 +12,7 @@ class Entry(NamedTuple):
 
 
 class Group(NamedTuple):
-  """Rows of a table under a heading of their own; '' for none."""
+  """Rows of a table under a common heading; '' for no heading."""
 
   heading: str
   rows: list[list[Entry]]
@@ -20,14 +20,14 @@ class Group(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-  """A table; the first field of a row names it.
+  """A table; the first entry of a row is its heading.
 
   Attributes:
-    caption: what it shows.
-    headings: of the columns.
-    numeric: whether a column holds numbers.
-    groups: its rows.
-    note: what must be known to read it; '' for nothing.
+    caption: the caption.
+    headings: the headings of the columns.
+    numeric: for each column, True if it holds numbers.
+    groups: the rows, in groups.
+    note: an explanation below the table; '' for none.
   """
 
   caption: str
@@ -42,10 +42,10 @@ class Image:
   """A picture.
 
   Attributes:
-    name: of its file.
+    name: name of the file.
     data: the bytes of a PNG.
-    alt: what it shows, for who cannot see it.
-    width: natural, in CSS pixels.
+    alt: a description in words, for readers who cannot see the picture.
+    width: natural width in CSS pixels.
   """
 
   name: str
@@ -71,7 +71,7 @@ class Pair(NamedTuple):
 
 
 class Gallery(NamedTuple):
-  """The first trials of a cell in pictures, and all of them in one, for its file."""
+  """The first trials of a cell in pictures: a pair each, and one sheet of all as a file."""
 
   caption: str
   pairs: list[Pair]
@@ -80,18 +80,23 @@ class Gallery(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Section:
-  """A run: what it asked, what it found, and what remakes it.
+  """A run: its question, its results, and the command that repeats it.
 
   Attributes:
-    anchor: where links lead to; it names the files too.
-    title, question: a line each.
-    claim: what the paper says about it; '' for nothing.
-    findings: sentences.
-    lead, tables, figures, galleries: in the order shown.
-    trials: what each number rests on; '' without cells.
-    settings: what all cells share, field and value.
-    command: what remakes it.
-    csv: the content of the table's file; '' for none.
+    anchor: target of links to the section, and start of the names of its files.
+    title: a line.
+    question: a line.
+    claim: the statement of the paper about it; '' for none.
+    findings: sentences about the curves.
+    lead: the figures before the tables.
+    tables: the tables.
+    figures: the figures after the tables.
+    galleries: the reconstructions, last.
+    trials: the number of trials behind each value, and the choice of the threshold; '' for a
+      run without cells.
+    settings: fields that all cells share, with their values.
+    command: the command that repeats the run.
+    csv: the content of the file of the table; '' for no file.
   """
 
   anchor: str
@@ -119,7 +124,7 @@ class Headline(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Page:
-  """A report. `headline` is None where nothing was attacked without a defence."""
+  """A report; `headline` is None if no cell is without a defence."""
 
   title: str
   headline: Headline | None

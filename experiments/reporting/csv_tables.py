@@ -1,4 +1,4 @@
-"""A CSV file of results as a table: numbers rounded, intervals joined, constants told once."""
+"""A CSV file of results as a table: rounded numbers, joined intervals, constants in a note."""
 
 import csv
 import io
@@ -11,10 +11,10 @@ from mamljax.errors import InputError
 
 
 def read_csv(path: Path) -> str:
-  """The text of a CSV file.
+  """Reads a CSV file.
 
   Raises:
-    InputError: if it cannot be read, or is not a header with equally long lines.
+    InputError: if the file cannot be read, or its lines do not have equally many fields.
   """
   try:
     text = path.read_text(encoding='utf-8')
@@ -27,19 +27,23 @@ def read_csv(path: Path) -> str:
 
 
 def csv_table(caption: str, text: str) -> Table:
-  """The table of a CSV file, as `read_csv` gives it.
+  """The table of a CSV file.
 
-  A rate and its `_low` and `_high` become two columns; a column that is empty is left out,
-  and one that says the same in each of several lines is told in the note.
+  A rate with its `_low` and `_high` becomes two columns: the rate and its interval. An empty
+  column is left out. A column with the same value in all of several lines moves to the note.
+
+  Args:
+    caption: the caption of the table.
+    text: the text of the file, from `read_csv`.
   """
   header, *lines = csv.reader(io.StringIO(text))
   columns = {name: [line[index] for line in lines] for index, name in enumerate(header)}
   bounded = [name for name in header if f'{name}_low' in columns and f'{name}_high' in columns]
-  same = [] if len(lines) < 2 else [n for n in header if len(set(columns[n])) == 1]
+  constant = [] if len(lines) < 2 else [n for n in header if len(set(columns[n])) == 1]
   bounds = {f'{name}_{end}' for name in bounded for end in ('low', 'high')}
   shown: dict[str, list[str]] = {}
   for name in header:
-    if name in bounds or not any(columns[name]) or (name in same and name not in bounded):
+    if name in bounds or not any(columns[name]) or (name in constant and name not in bounded):
       continue
     shown[wording.heading(name)] = _texts(name, columns[name], rates=name in bounded)
     if name in bounded:
@@ -52,28 +56,33 @@ def csv_table(caption: str, text: str) -> Table:
     headings=[*shown],
     numeric=[_is_numeric(texts) for texts in shown.values()],
     groups=[Group('', [[*map(Entry, row)] for row in zip(*shown.values(), strict=True)])],
-    note=_note([(name, columns[name][0]) for name in same if name not in bounds | {*bounded}]),
+    note=_note(
+      [(name, columns[name][0]) for name in constant if name not in bounds | {*bounded}]
+    ),
   )
 
 
 def _texts(name: str, column: Sequence[str], *, rates: bool) -> list[str]:
-  """The fields of a column for a reader."""
+  """The fields of a column in the form that a reader sees."""
   numbers = [_number(field) for field in column]
   if any(number is None and field for number, field in zip(numbers, column, strict=True)):
     return [wording.value(name, field) if field else wording.NOTHING for field in column]
   if rates:
     return [wording.rate(number) for number in numbers]
-  known = wording.aligned([number for number in numbers if number is not None])
-  return [wording.NOTHING if number is None else known.pop(0) for number in numbers]
+  texts = wording.aligned([number for number in numbers if number is not None])
+  return [wording.NOTHING if number is None else texts.pop(0) for number in numbers]
 
 
-def _note(same: Sequence[tuple[str, str]]) -> str:
-  """What holds for all lines."""
-  said = [f'{wording.heading(name)} {wording.value(name, text)}' for name, text in same if text]
-  return f'In every line: {", ".join(said)}.' if said else ''
+def _note(constant: Sequence[tuple[str, str]]) -> str:
+  """The note that gives the constant columns, from their names and values."""
+  facts = [
+    f'{wording.heading(name)} {wording.value(name, text)}' for name, text in constant if text
+  ]
+  return f'In every line: {", ".join(facts)}.' if facts else ''
 
 
 def _number(field: str) -> float | None:
+  """The number in a field; None if it holds another text."""
   try:
     return float(field)
   except ValueError:
@@ -81,4 +90,5 @@ def _number(field: str) -> float | None:
 
 
 def _is_numeric(texts: Sequence[str]) -> bool:
+  """Tests whether a column reads as numbers."""
   return all(text[:1] in f'0123456789[{wording.MINUS}{wording.NOTHING}' for text in texts)

@@ -1,4 +1,4 @@
-"""What a sweep's curves show, in words: trends and confident noise areas."""
+"""Findings of a sweep in sentences: trends and confident noise areas of its curves."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from experiments.store.cells import CellResult
 
 
 def findings(cells: Sequence[CellResult], x: str) -> list[str]:
-  """A sentence for each trend and each confident noise area along `x`; none if it is ''."""
+  """A sentence for each trend and each confident noise area along `x`; none if `x` is ''."""
   if not x or not cells:
     return []
   trends = [_say_trend(trend) for trend in curves.trend(cells, x)]
@@ -18,14 +18,14 @@ def findings(cells: Sequence[CellResult], x: str) -> list[str]:
 
 
 def _say_trend(trend: curves.Trend) -> str:
-  """The statement, its curve named as elsewhere on the page."""
+  """The statement of a trend, with its curve named as elsewhere on the page."""
   statement = wording.minus(trend.statement.removeprefix(f'{trend.label}: '))
-  said = ', '.join(wording.value('dataset', part) for part in trend.label.split(', '))
-  return f'{said}: {statement}.' if said else f'{wording.sentence(statement)}.'
+  curve = ', '.join(wording.value('dataset', part) for part in trend.label.split(', '))
+  return f'{curve}: {statement}.' if curve else f'{wording.sentence(statement)}.'
 
 
 def _say_rule() -> str:
-  """What the confident noise area is, by the defaults that `curves.areas` goes by."""
+  """The definition of a confident noise area, by the defaults of `confident_noise_area`."""
   rule = curves.confident_noise_area.__kwdefaults__ or {}
   return (
     f'In a confident noise area the attack keeps at most {100 * rule["attack_share"]:.0f} % '
@@ -35,7 +35,7 @@ def _say_rule() -> str:
 
 
 def _say_area(area: curves.Area) -> str:
-  """A confident noise area, or that there is none."""
+  """The sentence about a confident noise area, or about its absence."""
   curve = f'Noise on {area.noise}' + (f' ({area.label})' if area.label else '')
   if area.low is None or area.high is None:
     return (

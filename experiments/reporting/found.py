@@ -6,11 +6,11 @@ from typing import NamedTuple
 from experiments.store.cells import CellResult, read_cells
 from experiments.store.runs import Run
 
-_FILES = {'train': 'learning', 'runtime': 'runtimes'}  # others are called as their kind
+_FILES = {'train': 'learning', 'runtime': 'runtimes'}  # other files are named after their kind
 
 
 class Found(NamedTuple):
-  """A folder of results: its name, what made it, and the cells of a sweep."""
+  """A folder of results: name, folder, record of the run, and the cells if it is a sweep."""
 
   name: str
   folder: Path
@@ -19,11 +19,11 @@ class Found(NamedTuple):
 
   @property
   def store(self) -> Path:
-    """The folder that holds the cells and their pictures."""
+    """The folder of the cells and their pictures."""
     return self.folder / self.run.store
 
   def path(self, suffix: str) -> Path:
-    """Where a run other than a sweep keeps what it measured ('.csv') or drew ('.png')."""
+    """The file of a run other than a sweep: measurements ('.csv') or figure ('.png')."""
     return self.folder / f'{_FILES.get(self.run.kind, self.run.kind)}{suffix}'
 
 
@@ -31,6 +31,6 @@ def read_run(name: str, folder: Path, run: Run) -> Found:
   """Reads a folder of results.
 
   Raises:
-    InputError: if a cell of it is missing or damaged.
+    InputError: if a cell of the run is missing or damaged.
   """
   return Found(name, folder, run, read_cells(folder / run.store, run.cells))

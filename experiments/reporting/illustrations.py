@@ -1,4 +1,4 @@
-"""The pictures of a run: those its command drew, ROC curves and reconstructions."""
+"""The pictures of a run: figures drawn by its command, ROC curves and reconstructions."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,65 +14,70 @@ from mamljax.errors import InputError
 _SUBJECT = ('dataset', 'target')
 
 
-def lead(found: Found) -> list[Figure]:
-  """The picture that the run is about."""
-  if found.run.x:
-    against = wording.heading(found.run.x)
-    return _left_by_the_run(found, 'curves', f'Accuracy against {against}, with 95 % intervals')
-  return _left_by_the_run(found, found.path('').name, 'The table as a picture')
+def lead(run: Found) -> list[Figure]:
+  """The main figure of a run: its curves, or its table as a picture."""
+  if run.run.x:
+    against = wording.heading(run.run.x)
+    return _saved_figure(run, 'curves', f'Accuracy against {against}, with 95 % intervals')
+  return _saved_figure(run, run.path('').name, 'The table as a picture')
 
 
-def glance(found: Found) -> list[Figure]:
-  """The first cell of a run that is about no curve."""
-  shown = 'The first cell: reconstructions, scores with the threshold, and ROC curve'
-  return [] if found.run.x else _left_by_the_run(found, 'picture', shown)
+def glance(run: Found) -> list[Figure]:
+  """The figure of the first cell, for a run without curves."""
+  caption = 'The first cell: reconstructions, scores with the threshold, and ROC curve'
+  return [] if run.run.x else _saved_figure(run, 'picture', caption)
 
 
-def _left_by_the_run(found: Found, name: str, caption: str) -> list[Figure]:
-  """A picture that the command left in its folder, if it did."""
-  path = found.folder / f'{name}.png'
+def _saved_figure(run: Found, name: str, caption: str) -> list[Figure]:
+  """A figure that the command of the run saved in its folder; none if it did not."""
+  path = run.folder / f'{name}.png'
   if not path.exists():
     return []
-  target = f'{wording.anchor(found.name)}_{name}.png'
-  return [Figure(caption, [_read_png(path, target, f'{caption}; the table has its numbers')])]
+  name_in_report = f'{wording.anchor(run.name)}_{name}.png'
+  return [
+    Figure(caption, [_read_png(path, name_in_report, f'{caption}; the table has its numbers')])
+  ]
 
 
 def _read_png(path: Path, name: str, alt: str) -> Image:
+  """Reads a PNG as an image of the report."""
   try:
     return pictures.png(name, path.read_bytes(), alt, source=str(path))
   except OSError as error:
     raise InputError(f'cannot read {path}: {error.strerror}') from error
 
 
-def roc_curves(found: Found) -> list[Figure]:
-  """The ROC curves, a panel for each set of each data set."""
-  both = [cell for cell in found.cells if {True, False} <= {*cell.trials.members}]
-  groups = _by_subject(both)
-  name = f'{wording.anchor(found.name)}_roc'
+def roc_curves(run: Found) -> list[Figure]:
+  """The ROC curves of a run, a panel for each set of each data set."""
+  drawable = [cell for cell in run.cells if {True, False} <= {*cell.trials.members}]
+  groups = _by_subject(drawable)
+  name = f'{wording.anchor(run.name)}_roc'
   panels = [_panel(f'{name}_{k + 1}.png', cells) for k, cells in enumerate(groups.values())]
-  most = max(map(len, groups.values()), default=0)
-  chosen = f'; {pictures.LINES} of {most} cells, evenly chosen' if most > pictures.LINES else ''
+  largest = max(map(len, groups.values()), default=0)
+  chosen = (
+    f'; {pictures.LINES} of {largest} cells, evenly chosen' if largest > pictures.LINES else ''
+  )
   caption = 'True positives against false positives on a logarithmic axis; dotted: guessing'
   return [Figure(caption + chosen, panels)] if panels else []
 
 
 def _panel(name: str, group: Sequence[CellResult]) -> Image:
-  """A panel with as many of the cells as can be told apart, evenly chosen."""
+  """A panel of ROC curves: at most `pictures.LINES` of the cells, evenly chosen."""
   fields = varying(group) or ['ways', 'shots']
   count = min(len(group), pictures.LINES)
   chosen = [group[round(k * (len(group) - 1) / max(count - 1, 1))] for k in range(count)]
   return pictures.roc_panel(name, wording.label(group[0].columns, _SUBJECT), chosen, fields)
 
 
-def galleries(found: Found) -> Iterator[Gallery]:
-  """The reconstructions of the first cell of each set of each data set."""
-  for index, group in enumerate(_by_subject(found.cells).values()):
-    examples = _examples(found.store, group[0])
+def galleries(run: Found) -> Iterator[Gallery]:
+  """The reconstructions in the first cell of each set of each data set."""
+  for index, group in enumerate(_by_subject(run.cells).values()):
+    examples = _examples(run.store, group[0])
     if examples is None:
       continue
-    fields = [*_SUBJECT, 'ways', 'shots', *varying(found.cells)]
+    fields = [*_SUBJECT, 'ways', 'shots', *varying(run.cells)]
     caption = wording.label(group[0].columns, dict.fromkeys(fields))
-    name = f'{wording.anchor(found.name)}_reconstructions_{index + 1}.png'
+    name = f'{wording.anchor(run.name)}_reconstructions_{index + 1}.png'
     alt = f'Candidates above, their reconstructions below: {caption}'
     yield Gallery(
       caption, pictures.pairs(group[0], examples), pictures.sheet(name, examples, alt)
@@ -80,7 +85,7 @@ def galleries(found: Found) -> Iterator[Gallery]:
 
 
 def _examples(store: Path, result: CellResult) -> Examples | None:
-  """The pictures of a cell; None without any, or if another version of the grid made it."""
+  """The examples of a cell; None if it has none, or if another version wrote the cell."""
   try:
     cell = result.cell
   except InputError:
@@ -89,7 +94,7 @@ def _examples(store: Path, result: CellResult) -> Examples | None:
 
 
 def _by_subject(cells: Sequence[CellResult]) -> dict[tuple[str, ...], list[CellResult]]:
-  """The cells apart by data set and target, each in the order given."""
+  """The cells grouped by data set and target, in the order given."""
   groups: dict[tuple[str, ...], list[CellResult]] = {}
   for cell in cells:
     subject = tuple(cell.columns[name] for name in _SUBJECT)

@@ -1,4 +1,4 @@
-"""The whole report, read from a folder; nothing is written, and all damage is found."""
+"""The whole report, read from a folder: all files are read and checked, none is written."""
 
 import shlex
 from pathlib import Path
@@ -14,58 +14,58 @@ from mamljax.errors import InputError
 
 
 def make_page(output_dir: Path, title: str) -> Page:
-  """The report on the runs in a folder, and in the folders in it.
+  """The report on the runs in a folder and its subfolders.
 
   Args:
-    output_dir: where commands wrote their results.
-    title: of the page.
+    output_dir: a folder to which commands wrote their results.
+    title: title of the page.
 
   Raises:
     InputError: if there are no results, or one of their files is damaged.
   """
-  found = _read(output_dir)
-  sections = [make_section(run) for run in found]
+  runs = _read(output_dir)
+  sections = [make_section(run) for run in runs]
   _check_distinct([section.anchor for section in sections])
   return Page(
     title=title,
-    headline=make_headline((run.name, cell) for run in found for cell in run.cells),
+    headline=make_headline((run.name, cell) for run in runs for cell in run.cells),
     sections=sections,
-    provenance=provenance(found),
-    versions=versions(found),
+    provenance=provenance(runs),
+    versions=versions(runs),
     command=f'python -m experiments.report --output_dir={shlex.quote(str(output_dir))}',
   )
 
 
 def _read(output_dir: Path) -> list[Found]:
-  """The runs in the order of the catalogue, each named by its folder in `output_dir`."""
+  """Reads the runs, in the order of the catalogue, each named by its folder in `output_dir`."""
   if not output_dir.is_dir():
     raise InputError(f'there is no folder {output_dir}')
-  found = [
+  runs = [
     read_run(_name(folder, output_dir), folder, run) for folder, run in find_runs(output_dir)
   ]
-  if not found:
+  if not runs:
     raise InputError(
       f'{output_dir} holds no results: neither it nor a folder in it has the run.json that '
       'sweep, train, runtime and identifiability leave in their --output_dir'
     )
-  return sorted(found, key=_position)
+  return sorted(runs, key=_position)
 
 
 def _name(folder: Path, output_dir: Path) -> str:
-  """The name of a run: its folder, from the folder of the report if it is within."""
-  within = folder.relative_to(output_dir).as_posix()
-  return (folder.resolve().name if within == '.' else within).removesuffix('_quick')
+  """The name of a run: its folder relative to that of the report, or the name of the latter."""
+  relative = folder.relative_to(output_dir).as_posix()
+  return (folder.resolve().name if relative == '.' else relative).removesuffix('_quick')
 
 
-def _position(found: Found) -> tuple[int, str]:
-  """Sorts runs: those of the catalogue in its order, then the rest by name."""
-  entry = described(found.folder)
-  known = catalogue()
-  return (known.index(entry) if entry else len(known), found.name)
+def _position(run: Found) -> tuple[int, str]:
+  """Sort key of a run: runs of the catalogue in its order, then others by name."""
+  entry = described(run.folder)
+  entries = catalogue()
+  return (entries.index(entry) if entry else len(entries), run.name)
 
 
 def _check_distinct(anchors: list[str]) -> None:
-  """Refuses runs whose files in the report would overwrite each other."""
+  """Raises if the files of two runs would overwrite each other in the report."""
   for anchor in anchors:
     if anchors.count(anchor) > 1:
       raise InputError(f'two folders of results are called {anchor}: rename one of them')

@@ -17,7 +17,7 @@ from experiments.store.reconstructions import Examples
 from mamljax.audit.metrics import tpr_at_fpr
 from mamljax.errors import InputError
 
-LINES = 9  # more in one panel cannot be told apart
+LINES = 9  # the most that can be told apart in one panel
 
 _DOTS_PER_CSS_PIXEL = STYLE['savefig.dpi'] / 96
 _DASHES = ('-', '--', ':')
@@ -26,10 +26,16 @@ _ENLARGED = 4
 
 
 def png(name: str, data: bytes, alt: str, *, source: str = '') -> Image:
-  """A PNG as it is, shown as large as it was drawn.
+  """A PNG as an image of the report, unchanged and shown in the size it was drawn in.
+
+  Args:
+    name: name of the file in the report.
+    data: the bytes of the PNG.
+    alt: a description in words.
+    source: name for the error message; `name` by default.
 
   Raises:
-    InputError: if it is none; it names `source`.
+    InputError: if the data is no valid PNG.
   """
   try:
     with Pillow.open(io.BytesIO(data), formats=['png']) as picture:
@@ -39,7 +45,7 @@ def png(name: str, data: bytes, alt: str, *, source: str = '') -> Image:
     OSError,
     SyntaxError,
     ValueError,
-  ) as error:  # Pillow's way to say that a PNG is broken
+  ) as error:  # all that Pillow raises for a broken PNG
     raise InputError(f'{source or name} is damaged: {error}') from error
   return Image(name=name, data=data, alt=alt, width=round(width / _DOTS_PER_CSS_PIXEL))
 
@@ -50,10 +56,10 @@ def roc_panel(
   """The ROC curves of cells over a logarithmic axis of false positives.
 
   Args:
-    name: of the file.
-    title: of the panel.
-    results: cells with members and non-members in their trials, at most `LINES`.
-    fields: what tells the cells apart.
+    name: name of the file.
+    title: title of the panel.
+    results: at most `LINES` cells that have members and non-members among their trials.
+    fields: the fields that tell the cells apart.
   """
   curves = [
     (
@@ -81,38 +87,42 @@ def roc_panel(
 
 
 def _describe(results: Sequence[CellResult], fields: Sequence[str]) -> str:
-  """The panel in words."""
-  shown = [
+  """The description of a panel in words."""
+  rates = [
     f'{rate:.2f}' + (f' ({label})' if label else '')
     for result in results
     for label in [wording.label(result.columns, fields)]
     for rate in [tpr_at_fpr(result.trials.scores, result.trials.members, 0.1)]
     if rate is not None
   ]
-  return f'ROC curves; true-positive rate at 10 % false positives: {", ".join(shown)}.'
+  return f'ROC curves; true-positive rate at 10 % false positives: {", ".join(rates)}.'
 
 
 def pairs(result: CellResult, examples: Examples) -> list[Pair]:
-  """The first trials, members first: what was asked, what came out and what was decided."""
+  """The trials that have pictures, members first, each with its score and decision."""
   trials = zip(*examples, result.trials.members, result.trials.scores, strict=False)
-  shown = [
-    _pair(before, after, member, score > result.metrics.threshold, score_text(result, score))
-    for before, after, member, score in trials
+  threshold = result.metrics.threshold
+  drawn = [
+    _pair(candidate, image, member, score > threshold, score_text(result, score))
+    for candidate, image, member, score in trials
   ]
-  return sorted(shown, key=lambda pair: pair.truth)
+  return sorted(drawn, key=lambda pair: pair.truth)
 
 
 def _pair(
-  candidate: np.ndarray, reconstruction: np.ndarray, member: bool, decision: bool, said: str
+  candidate: np.ndarray, reconstruction: np.ndarray, member: bool, decision: bool, score: str
 ) -> Pair:
+  """A trial in pictures; its score is given as text."""
   truth, called = ('member' if flag else 'non-member' for flag in (member, decision))
-  right = truth == called
-  alt = f'A {truth} (left) and its reconstruction (right), {said}'
+  is_right = truth == called
+  alt = f'A {truth} (left) and its reconstruction (right), {score}'
   return Pair(
     image=_encode('', np.hstack([candidate, _space(candidate, 'x'), reconstruction]), alt),
     truth=truth,
-    score=wording.minus(said),
-    decision=Entry(f'{"✓" if right else "✗"} called {called}', 'right' if right else 'wrong'),
+    score=wording.minus(score),
+    decision=Entry(
+      f'{"✓" if is_right else "✗"} called {called}', 'right' if is_right else 'wrong'
+    ),
   )
 
 
@@ -127,14 +137,14 @@ def sheet(name: str, examples: Examples, alt: str) -> Image:
 
 
 def _space(image: np.ndarray, along: str) -> np.ndarray:
-  """White between two images."""
+  """The white space beside or below an image, along 'x' or 'y'."""
   height, width, channels = image.shape
   shape = (height, _GAP, channels) if along == 'x' else (_GAP, width, channels)
   return np.full(shape, 255, np.uint8)
 
 
 def _encode(name: str, image: np.ndarray, alt: str) -> Image:
-  """A uint8 image [height, width, channels] as PNG, a dot for each CSS pixel."""
+  """A uint8 image [height, width, channels] as PNG, one pixel for each CSS pixel."""
   data = io.BytesIO()
   Pillow.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(data, 'png')
   return Image(name=name, data=data.getvalue(), alt=alt, width=image.shape[1])

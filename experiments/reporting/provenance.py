@@ -1,4 +1,4 @@
-"""Where the numbers come from: trials, seeds, devices, time, code and versions."""
+"""Origin of the numbers: trials, seeds, devices, time, code and versions."""
 
 from collections.abc import Sequence
 
@@ -10,31 +10,35 @@ _HEADINGS = ('run', 'cells', 'trials', 'for the threshold', 'seed', 'device', 't
 _NUMERIC = (False, True, True, True, True, False, True, False)
 
 
-def provenance(found: Sequence[Found]) -> Table:
-  """A line for each run."""
+def provenance(runs: Sequence[Found]) -> Table:
+  """The table of runs, a line for each."""
   return Table(
     caption='Every run',
     headings=[*_HEADINGS],
     numeric=[*_NUMERIC],
-    groups=[Group('', [_line(run) for run in found])],
+    groups=[Group('', [_line(run) for run in runs])],
     note=(
-      'Trials are of each cell. The time is wall-clock, with all resumptions. The code is a '
-      'git commit, and dirty where files differed from it.'
+      'Numbers of trials are per cell. The time is wall-clock time, the sum over all '
+      'resumptions. The code is a git commit, marked dirty where files differed from it.'
     ),
   )
 
 
-def versions(found: Sequence[Found]) -> list[tuple[str, str]]:
+def versions(runs: Sequence[Found]) -> list[tuple[str, str]]:
   """The packages that computed the cells and the runs, each with its versions."""
-  known = [made.versions for run in found for made in (run.run, *run.cells)]
-  packages = dict.fromkeys(package for versions in known for package in versions)
+  recorded = [record.versions for run in runs for record in (run.run, *run.cells)]
+  packages = dict.fromkeys(package for versions in recorded for package in versions)
   return [
-    (package, wording.several(versions.get(package) or 'not installed' for versions in known))
+    (
+      package,
+      wording.several(versions.get(package) or 'not installed' for versions in recorded),
+    )
     for package in packages
   ]
 
 
 def _line(found: Found) -> list[Entry]:
+  """The row of a run."""
   run, cells = found.run, found.cells
   devices = f'{run.devices} {wording.TIMES} ' if run.devices > 1 else ''
   trials, calibration = (
@@ -51,13 +55,13 @@ def _line(found: Found) -> list[Entry]:
     wording.several(cell.seed for cell in cells) or wording.NOTHING,
     f'{devices}{kinds}',
     wording.duration(run.seconds),
-    wording.several(map(_short, revisions)),
+    wording.several(map(_abbreviate, revisions)),
   )
   return [*map(Entry, fields)]
 
 
-def _short(revision: str | None) -> str:
-  """A commit by as many digits as tell it from others in practice."""
+def _abbreviate(revision: str | None) -> str:
+  """The first 12 digits of a commit, which identify it in practice."""
   if revision is None:
     return 'outside git'
   commit, *dirty = revision.split('-')

@@ -12,7 +12,7 @@ from experiments.reporting.found import Found
 from experiments.reporting.illustrations import galleries, glance, lead, roc_curves
 from experiments.store.cells import CellResult
 
-# Of a run that is in no catalogue, by the command that made it.
+# Questions of runs outside the catalogue, by their command.
 _QUESTIONS = {
   'sweep': 'How well does the attack tell members from non-members?',
   'train': 'How well do the models learn new tasks?',
@@ -22,9 +22,7 @@ _QUESTIONS = {
 
 
 def make_section(found: Found) -> Section:
-  """What a run asked and found.
-
-  Whatever is not there yet, such as a figure, is left out.
+  """The section of a run, without the files that do not exist yet, such as a figure.
 
   Raises:
     InputError: if a file of the run is damaged.
@@ -57,11 +55,11 @@ def _tables(found: Found) -> tuple[list[Table], str]:
   if not path.exists():
     return [], ''
   text = read_csv(path)
-  return [csv_table('All that was measured', text)], text
+  return [csv_table('All measurements', text)], text
 
 
 def _trials(cells: Sequence[CellResult]) -> str:
-  """What each number rests on."""
+  """The numbers of cells and trials, and the choice of thresholds, in a sentence."""
   if not cells:
     return ''
   reported = wording.several(cell.columns['trials'] for cell in cells)
@@ -70,7 +68,7 @@ def _trials(cells: Sequence[CellResult]) -> str:
 
 
 def _threshold(cells: Sequence[CellResult]) -> str:
-  """Where the thresholds come from."""
+  """The choice of the thresholds, in words."""
   counts = [cell.columns['calibration_trials'] for cell in cells]
   known = ['known beforehand'] if 0 in counts else []
   chosen = [f'chosen on {wording.several(filter(None, counts))} others'] if any(counts) else []
@@ -78,10 +76,10 @@ def _threshold(cells: Sequence[CellResult]) -> str:
 
 
 def _settings(cells: Sequence[CellResult]) -> list[tuple[str, str]]:
-  """What all cells share, field and value."""
+  """The fields that all cells share, with their values."""
   if not cells:
     return []
-  apart = varying(cells)
-  cell = cells[0].columns
-  shared = {n: v for n, v in cell.items() if n not in apart and v is not None}
+  varied = varying(cells)
+  fields = cells[0].columns.items()
+  shared = {n: v for n, v in fields if n not in varied and v is not None}
   return [(wording.heading(n), wording.value(n, v)) for n, v in shared.items()]

@@ -1,4 +1,4 @@
-"""Names of things and numbers as a reader meets them."""
+"""Names and numbers in the form that a reader of the report sees."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-NOTHING = '\N{EN DASH}'  # where there is no value
+NOTHING = '\N{EN DASH}'  # stands for a missing value
 MINUS = '\N{MINUS SIGN}'
 TIMES = '\N{MULTIPLICATION SIGN}'
 _NO_BREAK = '\N{NO-BREAK SPACE}'
@@ -24,7 +24,7 @@ _SETS = {'query': 'query set', 'support': 'support set'}
 _ANSWERS = {'True': 'yes', 'False': 'no'}
 _SUBJECT = ('dataset', 'target')
 _SIZE = ('ways', 'shots')
-_SPEAKING = ('dataset', 'target', 'attack', 'defence', 'network')  # their values need no name
+_SELF_EXPLANATORY = ('dataset', 'target', 'attack', 'defence', 'network')  # values need no name
 
 
 def heading(field: str) -> str:
@@ -33,15 +33,15 @@ def heading(field: str) -> str:
   >>> heading('paper_seconds'), heading('reconstruction.tv_weight')
   ('printed seconds', 'TV weight (reconstruction)')
   """
-  owner, _, name = field.rpartition('.')
-  if owner:
-    return f'{heading(name)} ({owner.replace("_", " ")})'
+  section, _, name = field.rpartition('.')
+  if section:
+    return f'{heading(name)} ({section.replace("_", " ")})'
   plain = field.replace('_', ' ').strip()
   return _HEADINGS.get(field, plain.replace('paper ', 'printed '))
 
 
 def value(field: str, content: Any) -> str:
-  """A value of a field of a cell.
+  """A value of a field of a cell, in words.
 
   >>> value('dataset', 'fashion_mnist_sample'), value('defence', 'query_noise')
   ('Fashion-MNIST (sample)', 'query noise')
@@ -56,28 +56,28 @@ def value(field: str, content: Any) -> str:
 
 
 def label(configuration: Mapping[str, Any], fields: Iterable[str]) -> str:
-  """What tells a cell from others that differ in these fields.
+  """The label of a cell among others that differ in these fields.
 
   >>> cell = {'ways': 3, 'shots': 1, 'dataset': 'mnist', 'epoch': 5}
   >>> label(cell, ['dataset', 'ways', 'shots', 'epoch'])
   'MNIST, 3-way 1-shot, epoch 5'
   """
   hidden = {'noise_scale'} if configuration.get('defence') == 'none' else set()
-  there = {name for name, value in configuration.items() if value is not None} - hidden
-  fields = [name for name in fields if name in there]
+  present = {name for name, value in configuration.items() if value is not None} - hidden
+  fields = [name for name in fields if name in present]
   size = ' '.join(f'{configuration[name]}-{name[:-1]}' for name in _SIZE if name in fields)
-  said = [_named(name, configuration[name]) for name in fields if name not in _SIZE]
-  subject = sum(name in _SUBJECT for name in fields)  # comes first
-  return ', '.join(filter(None, [*said[:subject], size, *said[subject:]]))
+  parts = [_named(name, configuration[name]) for name in fields if name not in _SIZE]
+  count = sum(name in _SUBJECT for name in fields)  # of the parts before the size
+  return ', '.join(filter(None, [*parts[:count], size, *parts[count:]]))
 
 
 def rate(number: float | None) -> str:
-  """A number in [0, 1], as a rule."""
+  """A rate, to three decimals."""
   return NOTHING if number is None else f'{number:.3f}'
 
 
 def interval(low: float | None, high: float | None) -> str:
-  """A confidence interval."""
+  """A confidence interval, to two decimals."""
   return NOTHING if low is None or high is None else f'[{low:.2f},{_NO_BREAK}{high:.2f}]'
 
 
@@ -91,7 +91,7 @@ def difference(number: float) -> str:
 
 
 def aligned(numbers: Sequence[float]) -> list[str]:
-  """A column of numbers: to three digits of the smallest, if that serves the greatest too.
+  """A column of numbers, to three digits of the smallest if their sizes are similar.
 
   >>> aligned([3.5, 34.79, 0.628]), aligned([5, 20_000]), aligned([1.2e-17, 0.5])
   (['3.500', '34.790', '0.628'], ['5', '20,000'], ['1.2e-17', '0.5'])
@@ -106,12 +106,12 @@ def aligned(numbers: Sequence[float]) -> list[str]:
 
 
 def minus(text: str) -> str:
-  """The text with true minus signs before its numbers."""
+  """The text with minus signs instead of hyphens before numbers."""
   return re.sub(r'(^|(?<=[ \[]))-(?=\d)', MINUS, text)
 
 
 def duration(seconds: float) -> str:
-  """A time that a person waits.
+  """A duration in words, to two digits or whole seconds or minutes.
 
   >>> duration(0.0547), duration(95), duration(4020)
   ('0.055 s', '1 min 35 s', '1 h 07 min')
@@ -125,7 +125,7 @@ def duration(seconds: float) -> str:
 
 
 def several(values: Iterable[Any]) -> str:
-  """Distinct values in the order met.
+  """The distinct values, in order of first occurrence.
 
   >>> several([200, 200, 100])
   '200, 100'
@@ -134,28 +134,27 @@ def several(values: Iterable[Any]) -> str:
 
 
 def sentence(text: str) -> str:
-  """The text with a capital at its start."""
+  """The text with a capital first letter."""
   return text[:1].upper() + text[1:]
 
 
 def anchor(name: str) -> str:
-  """A name that is safe in a link and in the name of a file."""
+  """A name with characters replaced that are unsafe in links or file names."""
   safe = set(string.ascii_letters + string.digits + '._-')
   return ''.join(letter if letter in safe or letter.isalnum() else '-' for letter in name)
 
 
 def _dataset(name: str) -> str:
+  """The name of a data set; of a file, without the folder that it is in."""
   base = name.removesuffix('_sample')
   if base in _DATASETS:
     return _DATASETS[base] + (' (sample)' if base != name else '')
-  return (
-    Path(name).name if name.startswith('npz:') else name
-  )  # where it lies is nobody's matter
+  return Path(name).name if name.startswith('npz:') else name  # a report hides private paths
 
 
 def _named(field: str, content: Any) -> str:
-  """A value that says what it is."""
+  """A value with the name of its field, unless it explains itself."""
   if (field, content) == ('defence', 'none'):
     return 'no defence'
-  said = value(field, content)
-  return said if field in _SPEAKING else f'{heading(field)} {said}'
+  text = value(field, content)
+  return text if field in _SELF_EXPLANATORY else f'{heading(field)} {text}'

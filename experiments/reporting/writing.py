@@ -1,4 +1,4 @@
-"""A page as files: one of HTML that needs no other, and its tables and pictures beside it."""
+"""The files of a report: a self-contained HTML page, with its tables and pictures beside it."""
 
 import base64
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from mamljax import atomic
 def write_report(output_dir: Path, *, title: str) -> Path:
   """Writes OUT/report.html and the folder OUT/report, and returns the path of the page.
 
-  Equal results make equal files. Everything is read and drawn before anything is written,
-  and the page is written last.
+  Equal results make equal files. All files are read and all pictures drawn before anything is
+  written, and the page is written last.
 
   Args:
-    output_dir: a folder of results, or of such folders.
-    title: of the page.
+    output_dir: the folder OUT, which holds results or folders of results.
+    title: title of the page.
 
   Raises:
-    InputError: if there are no results, one of their files is damaged, or the folder cannot
-      be written.
+    InputError: if there are no results, if one of their files is damaged, or if the folder
+      cannot be written.
   """
   page = make_page(output_dir, title)
   html = render(page)
@@ -36,7 +36,7 @@ def write_report(output_dir: Path, *, title: str) -> Path:
 
 
 def render(page: Page) -> str:
-  """The page as HTML, its pictures inside."""
+  """The page as HTML, with its pictures embedded."""
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader('experiments.reporting', 'templates'),
     autoescape=True,
@@ -55,17 +55,18 @@ def files(page: Page) -> Iterator[tuple[str, bytes]]:
   for section in page.sections:
     if section.csv:
       yield f'{section.anchor}_table.csv', atomic.encoded(section.csv)
-    shown = [image for figure in (*section.lead, *section.figures) for image in figure.images]
+    images = [image for figure in (*section.lead, *section.figures) for image in figure.images]
     sheets = [gallery.sheet for gallery in section.galleries]
-    yield from ((image.name, image.data) for image in (*shown, *sheets))
+    yield from ((image.name, image.data) for image in (*images, *sheets))
   yield 'runs.csv', atomic.encoded(_csv(page.provenance))
 
 
 def _csv(table: Table) -> str:
-  """A table as it is shown."""
+  """A table as CSV, with the entries as shown on the page."""
   rows = [row for group in table.groups for row in group.rows]
   return text_of([table.headings, *([entry.text for entry in row] for row in rows)])
 
 
 def _uri(image: Image) -> str:
+  """An image as a data URI."""
   return f'data:image/png;base64,{base64.b64encode(image.data).decode()}'
