@@ -1,1 +1,1 @@
-"""This operating-system process: command line, signals, several processes as one, JAX."""
+"""The operating-system process: command line, signals, several processes as one, and JAX."""

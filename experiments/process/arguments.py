@@ -1,4 +1,4 @@
-"""The arguments of a command, with the lines of each flagfile in its place."""
+"""Command-line arguments, with the lines of each flagfile in the place of the flagfile."""
 
 import io
 import os
@@ -9,31 +9,31 @@ from pathlib import Path
 from mamljax.errors import InputError
 
 _DIRECTIVE = re.compile(r'--?flagfile(?:=(.*))?', re.DOTALL)
-_LARGEST = 2**20  # bytes of a flagfile
-_LONGEST = 100  # letters of a flag's name
+_MAX_BYTES = 2**20  # of a flagfile
+_MAX_NAME = 100  # characters of a flag's name
 
 
 def expand(arguments: Sequence[str], *, within: tuple[str, ...] = ()) -> list[str]:
-  """The arguments with flagfiles replaced by their lines, without comments and blank ones.
+  """The arguments with each flagfile replaced by its lines, without comments and blank lines.
 
-  absl does the same, but in the encoding of the user's locale, and with a traceback where a
-  file is in another.
+  absl does the same, but reads a file in the encoding of the user's locale, and fails with a
+  traceback on a file in another encoding.
 
   Args:
-    arguments: of the command, or the lines of a flagfile.
-    within: the flagfiles that these are in.
+    arguments: the arguments of the command, or the lines of a flagfile.
+    within: the flagfiles that these lines come from, outermost first.
 
   Raises:
-    InputError: if a flagfile cannot be read, is no text in UTF-8, or includes itself; if a flag
-      has a name that is too long to look for the one that was meant.
+    InputError: if a flagfile cannot be read, is not text in UTF-8, or includes itself; if the
+      name of a flag is too long to search for the nearest right one.
   """
   expanded, rest = [], iter(arguments)
   for argument in rest:
-    found = _DIRECTIVE.fullmatch(argument)
-    if not found:
+    directive = _DIRECTIVE.fullmatch(argument)
+    if not directive:
       expanded.append(_checked(argument))
       continue
-    path = (next(rest, '') if found[1] is None else found[1]).strip()
+    path = (next(rest, '') if directive[1] is None else directive[1]).strip()
     if path in within:
       raise InputError(f'the flagfile {path} includes itself')
     expanded += expand([*_lines(path)], within=(*within, path))
@@ -41,9 +41,10 @@ def expand(arguments: Sequence[str], *, within: tuple[str, ...] = ()) -> list[st
 
 
 def _checked(argument: str) -> str:
+  """The argument, unless it is a flag with an absurdly long name."""
   name = argument.partition('=')[0]
-  if name.startswith('-') and len(name) > _LONGEST:
-    raise InputError(f'unknown flag {name[:_LONGEST]}...')
+  if name.startswith('-') and len(name) > _MAX_NAME:
+    raise InputError(f'unknown flag {name[:_MAX_NAME]}...')
   return argument
 
 
@@ -51,18 +52,19 @@ def folder(flag: str, text: str | None) -> Path:
   """The folder that a flag names.
 
   Raises:
-    InputError: if it names none, or is in the home of a user who is not known.
+    InputError: if the text is empty, or names the home of an unknown user.
   """
   if not text:
     raise InputError(f'--{flag}= names no folder: give one, or . for this one')
   try:
     return Path(text).expanduser()
   except RuntimeError:
-    raise InputError(f'--{flag}={text}: no home is known of {Path(text).parts[0]}') from None
+    user = Path(text).parts[0]
+    raise InputError(f'--{flag}={text}: the home of {user} is not known') from None
 
 
 def _lines(path: str) -> Iterator[str]:
-  """The lines of a flagfile that are no comments."""
+  """The lines of a flagfile, without comments and blank lines."""
   for line in io.StringIO(_read(path), newline=None):
     if (text := line.strip()) and not text.startswith(('#', '//')):
       yield text
@@ -74,15 +76,15 @@ def _read(path: str) -> str:
     raise InputError('--flagfile= names no file')
   try:
     with open(os.path.expanduser(path), 'rb') as file:
-      data = file.read(_LARGEST + 1)
+      data = file.read(_MAX_BYTES + 1)
   except OSError as error:
     raise InputError(f'cannot read the flagfile: {error.strerror}: {path!r}') from error
-  if len(data) > _LARGEST:
-    raise InputError(f'{path!r} is no flagfile: it is larger than {_LARGEST >> 20} MiB')
+  if len(data) > _MAX_BYTES:
+    raise InputError(f'{path!r} is no flagfile: it is larger than {_MAX_BYTES >> 20} MiB')
   try:
-    text = data.decode('utf-8-sig')  # Windows puts a mark before the first line
+    text = data.decode('utf-8-sig')  # editors on Windows put a byte-order mark first
   except UnicodeDecodeError:
     text = '\0'
-  if '\0' in text:  # as in UTF-16
+  if '\0' in text:  # UTF-16 may decode, with a zero byte in every other place
     raise InputError(f'the flagfile {path!r} is no text in UTF-8: save it as such')
   return text

@@ -1,4 +1,4 @@
-"""How every command starts, and how it ends when the user made a mistake: one clear line."""
+"""Start and end of every command; a mistake of the user's ends it with one clear line."""
 
 import contextlib
 import inspect
@@ -16,8 +16,8 @@ from mamljax.errors import Diverged, InputError, unknown
 
 
 def run(main: Callable[[Sequence[str]], None], *, resumes: bool = False) -> None:
-  """Runs `main` on the command line, within `guarded`."""
-  logging.set_verbosity(logging.WARNING)  # JAX tells at INFO of each backend that is not there
+  """Runs `main` on the command line, inside `guarded`."""
+  logging.set_verbosity(logging.WARNING)  # at INFO JAX reports each backend that is missing
 
   def checked(argv: Sequence[str]) -> None:
     _pin_randomness()
@@ -32,13 +32,14 @@ def run(main: Callable[[Sequence[str]], None], *, resumes: bool = False) -> None
 
 @contextlib.contextmanager
 def guarded(*, resumes: bool = False) -> Iterator[None]:
-  """Within it what the user must know ends the process with one line on standard error.
+  """Context in which an error that concerns the user ends the process with one line.
 
-  A wrong flag, an `InputError`, what `Diverged` and a platform that JAX cannot start on: exit
-  status 2. A wish to stop: as `interruption` has it. Trouble with what is printed is nobody's.
+  The line goes to standard error. The exit status is 2 for a wrong flag, an `InputError`, a
+  `Diverged` computation and a platform on which JAX cannot start. A request to stop ends the
+  process by `preemption.leave`. Errors while printing are ignored.
 
   Args:
-    resumes: whether the same command goes on where it was stopped.
+    resumes: whether the same command, run again, continues where it was stopped.
   """
   with output.protected(), preemption.handled(), _in_one_line(resumes):
     yield
@@ -49,7 +50,7 @@ def _in_one_line(resumes: bool) -> Iterator[None]:
   try:
     yield
   except (InputError, Diverged, flags.Error) as error:
-    _stop(_said(error))
+    _stop(_reason(error))
   except KeyboardInterrupt:
     output.complain('asked to stop' + '; the same command goes on from here' * resumes)
     preemption.leave()
@@ -60,7 +61,7 @@ def _in_one_line(resumes: bool) -> Iterator[None]:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-  """Reads the flags; what is left are arguments that are none."""
+  """Reads the flags; the arguments that are not flags are returned."""
   expanded = arguments.expand(argv)
   if {'--help', '-help', '-h', '--h'} & set(expanded):
     print(inspect.getdoc(sys.modules['__main__']), *_our_flags(), sep='\n')
@@ -71,8 +72,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
     raise InputError(str(error)) from error
 
 
-def _said(error: Exception) -> str:
-  """What an error says; absl shows the reason of some as a tuple."""
+def _reason(error: Exception) -> str:
+  """The message of an error, without the tuple that absl makes of some messages."""
   reason = error.__context__
   if not isinstance(reason, ValueError) or len(reason.args) < 2:
     return str(error)
@@ -80,22 +81,22 @@ def _said(error: Exception) -> str:
 
 
 def _refused_platform() -> str | None:
-  """Why JAX does not start here, which is a matter of its environment; None if it does."""
+  """The reason why JAX does not start in this environment; None if it starts."""
   try:
     jax.devices()
   except (RuntimeError, AssertionError) as error:
-    told = os.environ.get('JAX_PLATFORMS', '')
-    return f'JAX cannot start (JAX_PLATFORMS={told}): {str(error) or "no plugin for it"}'
+    platforms = os.environ.get('JAX_PLATFORMS', '')
+    return f'JAX cannot start (JAX_PLATFORMS={platforms}): {str(error) or "no plugin for it"}'
 
 
 def _pin_randomness() -> None:
-  """Has trials drawn by one generator, whatever the environment says of JAX's.
+  """Sets one random number generator, whatever the environment of JAX asks for.
 
-  Its numbers are part of what a seed means, and the same on any number of devices.
+  A seed stands for the numbers of this generator, which are the same on any number of devices.
   """
   for name, value in _RANDOMNESS.items():
-    if (said := jax.config.values[name]) != value:
-      print(f'{name}={said} is not used: a seed means the trials of {value}', file=sys.stderr)
+    if (asked := jax.config.values[name]) != value:
+      print(f'{name}={asked} is not used: a seed means the trials of {value}', file=sys.stderr)
       jax.config.update(name, value)
 
 
@@ -103,49 +104,50 @@ _RANDOMNESS = {'jax_default_prng_impl': 'threefry2x32', 'jax_threefry_partitiona
 
 
 def _refuse_without_compiler() -> None:
-  """Refuses a JAX that is told not to compile: some of it fails, the rest takes days."""
+  """Refuses to run with compilation disabled: parts would fail, and the rest take days."""
   if jax.config.values['jax_disable_jit']:
     raise InputError('JAX_DISABLE_JIT keeps JAX from compiling: unset it')
 
 
 def group(title: str) -> str:
   """The name, for absl, of a group of flags that `--help` shows under a title."""
-  return f'{_OURS}: {title}'
+  return f'{_PACKAGE}: {title}'
 
 
-_OURS = 'experiments'
+_PACKAGE = 'experiments'
 
 
 def _our_flags() -> list[str]:
-  """The help of the flags that the experiments define, not of absl's own, group by group."""
+  """The help of the flags that the experiments define, group by group, without absl's own."""
   lines = []
-  for module, found in flags.FLAGS.flags_by_module_dict().items():
-    if module.startswith(_OURS) or module == sys.argv[0]:
+  for module, defined in flags.FLAGS.flags_by_module_dict().items():
+    if module.startswith(_PACKAGE) or module == sys.argv[0]:
       title = module.partition(': ')[2] or 'flags'
-      lines += ['', f'{title}:', *map(_help, sorted(found, key=lambda flag: flag.name))]
+      lines += ['', f'{title}:', *map(_help, sorted(defined, key=lambda flag: flag.name))]
   return lines
 
 
 def _help(flag: flags.Flag) -> str:
-  """The help of one flag, with its default where that says something."""
-  told = ' '.join((flag.help or '').split())
-  says = flag.default not in (None, '', False, []) and '(default' not in told
-  told += f' (default: {flag.default_as_str})' if says else ''
+  """The help of one flag, with the default unless it is empty or already in the text."""
+  text = ' '.join((flag.help or '').split())
+  has_default = flag.default not in (None, '', False, []) and '(default' not in text
+  text += f' (default: {flag.default_as_str})' if has_default else ''
   return textwrap.fill(
-    f'  --{flag.name}: {told}', width=96, subsequent_indent=' ' * 6, break_on_hyphens=False
+    f'  --{flag.name}: {text}', width=96, subsequent_indent=' ' * 6, break_on_hyphens=False
   )
 
 
 def _stop(message: str) -> None:
+  """Ends the process because of a mistake of the user's."""
   output.complain(message)
   sys.exit(2)
 
 
 def chosen(kind: str, flag: flags.FlagHolder, known: Collection[str]) -> list[str]:
-  """The names that a list flag holds, each once.
+  """The names in the value of a list flag, each once.
 
   Raises:
-    InputError: if it holds none, or one that is not known.
+    InputError: if the value is empty, or contains an unknown name.
   """
   names = list(dict.fromkeys(name.strip() for name in flag.value))
   if not names:
@@ -157,25 +159,26 @@ def chosen(kind: str, flag: flags.FlagHolder, known: Collection[str]) -> list[st
 
 
 def quick_folder(folder: Path) -> Path:
-  """Where a quick look at what goes into `folder` is kept: beside it, as FOLDER_quick."""
+  """The folder for the results of --quick: FOLDER_quick, beside FOLDER."""
   named = folder if folder.name not in ('', '..') else folder.resolve()
   return named.with_name(f'{named.name}_quick')
 
 
 def use_all_cores() -> None:
-  """Gives JAX one CPU device per core, over which trials are shared out.
+  """Gives JAX one CPU device per core, so that trials run side by side.
 
-  XLA's own threads speed up one small network little; results do not depend on the number
-  of devices. Must be called before JAX is used. An explicit setting wins.
+  XLA's own threads hardly speed up one small network. Results do not depend on the number of
+  devices. Must be called before JAX is used. An explicit setting of the user's takes
+  precedence.
   """
-  chosen = 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', '')
-  if not chosen and 'JAX_NUM_CPU_DEVICES' not in os.environ:
+  is_set = 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', '')
+  if not is_set and 'JAX_NUM_CPU_DEVICES' not in os.environ:
     usable = getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)
     jax.config.update('jax_num_cpu_devices', len(usable))
 
 
 def cache_compilations() -> None:
-  """Keeps XLA's compilations in the user's cache folder, unless JAX was told another."""
+  """Keeps compiled code in the user's cache folder, unless JAX is set to use another folder."""
   home = _cache_home() if jax.config.values['jax_compilation_cache_dir'] is None else None
   if home and compilation_cache.make_private(folder := home / 'mamljax' / 'xla'):
     jax.config.update('jax_compilation_cache_dir', str(folder))

@@ -1,4 +1,4 @@
-"""Compiling once per shape, knowing what it cost, and forgetting before the process is full."""
+"""Compilation once per shape, timed, with executables dropped before the process is full."""
 
 import gc
 import time
@@ -10,30 +10,34 @@ import jax
 
 _COMPILED: dict[Any, Callable] = {}
 
-_MAPS, _MOST_MAPS = Path('/proc/self/maps'), Path('/proc/sys/vm/max_map_count')  # of Linux
+# Linux's list of this process's memory mappings, and the limit on their number.
+_MAPS, _MAX_MAPS = Path('/proc/self/maps'), Path('/proc/sys/vm/max_map_count')
 
 
 def memory_bytes(executable: Any) -> float:
-  """What an executable needs on a device: arguments, results and all between; 0 if unknown."""
-  needs = executable.memory_analysis()
+  """The memory that an executable needs on a device, in bytes; 0 if it is unknown.
+
+  Arguments, results and all temporaries are included.
+  """
+  analysis = executable.memory_analysis()
   names = ('argument_size_in_bytes', 'output_size_in_bytes', 'temp_size_in_bytes')
-  return float(sum(getattr(needs, name, 0) for name in names))
+  return float(sum(getattr(analysis, name, 0) for name in names))
 
 
 def compile_once(function: Any, *args: Any, **static: Any) -> tuple[Callable, float]:
   """The executable of a jitted function for arguments of these shapes and types.
 
-  `function(*args, **static)` would compile too, but would not tell computing from
-  compiling, which on small machines takes as long.
+  `function(*args, **static)` would compile, too, but its time would mix computation with
+  compilation, which takes as long on small machines.
 
   Args:
-    function: made by `jax.jit`.
-    *args: pytrees of arrays, as the executable is going to be called with.
+    function: a function made by `jax.jit`.
+    *args: pytrees of arrays of the shapes and types that the executable will be called with.
     **static: the static arguments.
 
   Returns:
-    The executable, to be called with such `args` alone, and the seconds spent here: 0 if
-    it was there already.
+    The executable, to be called with such `args` alone, and the seconds of compilation: 0 if
+    the executable existed already.
   """
   leaves, structure = jax.tree.flatten(args)
   shapes = tuple((leaf.aval, leaf.sharding) for leaf in leaves)
@@ -47,18 +51,18 @@ def compile_once(function: Any, *args: Any, **static: Any) -> tuple[Callable, fl
 
 
 def forget_if_full() -> None:
-  """Forgets all executables where the process has mapped half of what Linux lets it.
+  """Drops all executables once the process has half of the mappings that Linux permits.
 
-  XLA maps each kernel of an executable into memory by itself, some hundred pieces for a
-  stage of a trial, and Linux permits 65,530 of them. The next one ends the process with a
-  segmentation fault, in the middle of a sweep over many shapes. What is wanted again comes
-  from the persistent cache, where there is one.
+  XLA maps each kernel of an executable into memory separately, about a hundred for a stage of
+  a trial, and Linux permits 65,530 mappings. One more ends the process with a segmentation
+  fault, in the middle of a sweep over many shapes. An executable that is needed again comes
+  from the persistent cache, if there is one.
   """
-  known = _MAPS.exists() and _MOST_MAPS.exists()
-  if known and _count_maps() > int(_MOST_MAPS.read_text(encoding='ascii')) / 2:
+  is_linux = _MAPS.exists() and _MAX_MAPS.exists()
+  if is_linux and _count_maps() > int(_MAX_MAPS.read_text(encoding='ascii')) / 2:
     _COMPILED.clear()
     jax.clear_caches()
-    gc.collect()  # cycles hold executables, too
+    gc.collect()  # reference cycles hold executables, too
 
 
 def _count_maps() -> int:

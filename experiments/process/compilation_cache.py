@@ -1,7 +1,7 @@
-"""JAX's compilation cache: its user's alone, and entries that cannot be read are made again.
+"""JAX's compilation cache: private to its user, with damaged entries compiled anew.
 
-A process that is killed while it writes an entry leaves a part of it. JAX warns of it each
-time, compiles, and never replaces it.
+A process that is killed while it writes an entry leaves a part of it. JAX then warns at each
+start and compiles, but never replaces the entry.
 """
 
 import contextlib
@@ -23,10 +23,13 @@ _UNREADABLE = re.compile(f"{_WARNING}'([^']+)'")
 
 
 def make_private(folder: Path) -> bool:
-  """Makes a folder of the cache, and the one around it, such that nobody else may write there.
+  """Makes the folder of the cache, and its parent, writable by this user alone.
 
-  Entries are machine code: whoever can write one runs what he likes in the process that reads
-  it. Whether that is so now; where it is not, there is to be no cache.
+  Entries are machine code: a user who can write one can run any code in the process that
+  reads it.
+
+  Returns:
+    Whether both folders are private now; if they are not, no cache may be used.
   """
   try:
     folder.parent.parent.mkdir(parents=True, exist_ok=True)
@@ -36,41 +39,46 @@ def make_private(folder: Path) -> bool:
 
 
 def _is_private(folder: Path) -> bool:
+  """Makes a folder, or changes its mode, and tells whether this user alone may write there."""
   folder.mkdir(mode=0o700, exist_ok=True)
-  told = folder.stat()
-  if told.st_uid != getattr(os, 'getuid', lambda: told.st_uid)():
+  status = folder.stat()
+  if status.st_uid != getattr(os, 'getuid', lambda: status.st_uid)():
     return False
-  if stat.S_IMODE(told.st_mode) & 0o077:  # as the umask of an earlier command had it
+  if stat.S_IMODE(status.st_mode) & 0o077:  # made by an earlier command, with its umask
     folder.chmod(0o700)
   return True
 
 
 def mend() -> None:
-  """Has what JAX warns of from now on deleted; all other warnings are shown as they were."""
+  """Deletes the entries that JAX warns about from now on, and shows all other warnings."""
   show = warnings.showwarning
 
   def mend_or_show(message: Any, *where: Any, **options: Any) -> None:
-    found = _UNREADABLE.match(str(message))
-    if not found:
+    unreadable = _UNREADABLE.match(str(message))
+    if not unreadable:
       show(message, *where, **options)
       return
-    forget(Path(jax.config.values['jax_compilation_cache_dir']), found[1])
-    logging.warning('a damaged entry of the compilation cache is made again: %s', found[1])
+    module = unreadable[1]
+    forget(Path(jax.config.values['jax_compilation_cache_dir']), module)
+    logging.warning('a damaged entry of the compilation cache is made again: %s', module)
 
   warnings.showwarning = mend_or_show
-  warnings.filterwarnings('always', _WARNING)  # not only the first of the same words
+  warnings.filterwarnings('always', _WARNING)  # by default Python shows equal warnings once
 
 
 def forget(folder: Path, module: str) -> None:
-  """Deletes the entries of a compiled module that are damaged: all, if none looks so."""
+  """Deletes the damaged entries of a compiled module, or all of them if none looks damaged."""
   entries = list(folder.glob(f'{glob.escape(module)}-*-cache'))
   for path in [entry for entry in entries if not _is_whole(entry)] or entries:
-    with contextlib.suppress(OSError):  # another process may be quicker
+    with contextlib.suppress(OSError):  # another process may have deleted it first
       path.unlink()
 
 
 def _is_whole(path: Path) -> bool:
-  """Whether an entry can be unpacked, as JAX packs it: by zstandard if installed, else zlib."""
+  """Tests whether an entry can be decompressed by zlib or by zstandard.
+
+  JAX compresses by zstandard where it is installed, and by zlib elsewhere.
+  """
   try:
     data = path.read_bytes()
   except OSError:

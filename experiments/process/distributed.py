@@ -1,7 +1,7 @@
-"""Several processes as one: JAX's multi-controller runtime, and what goes between processes.
+"""Several processes as one: JAX's multi-controller runtime, and messages between processes.
 
-Every process computes the same; each holds the trials of its own devices. What is read from
-a folder is read by the first process and told to the others, and the first alone writes.
+Every process runs the same program; each holds the trials of its own devices. The first
+process alone reads files, whose content it sends to the others, and it alone writes files.
 """
 
 import os
@@ -18,34 +18,33 @@ from jax.sharding import NamedSharding
 from experiments.process import preemption
 from mamljax.errors import InputError
 
-SILENCE = 30  # seconds without a sign of life, after which the others count as lost
+SILENCE = 30  # seconds without a heartbeat after which another process counts as lost
 MODES = ('auto', 'on', 'off')
 
 
 def start(mode: str) -> None:
-  """Joins the other processes, where there are any; must come before JAX is used.
+  """Joins the other processes, if there are any; must be called before JAX is used.
 
   Args:
-    mode: 'on', 'off', or 'auto': on if a launcher says that it started several processes.
-      JAX itself then finds out which, from SLURM, Open MPI, a TPU slice, or
+    mode: 'on', 'off', or 'auto', which means on if a launcher started several processes. JAX
+      reads the number of this process from SLURM, Open MPI, a TPU slice, or
       $JAX_COORDINATOR_ADDRESS, $JAX_NUM_PROCESSES and $JAX_PROCESS_ID.
 
   Raises:
-    InputError: if it runs in a SLURM job but was not started by srun, or the others cannot be
-      reached.
+    InputError: if this process runs in a SLURM job without srun, or cannot reach the others.
   """
   if mode == 'off':
     return
   _check_srun()
   if mode == 'auto' and _launched() < 2:
     return
-  told = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
-  address, count, own = (os.environ.get(name) for name in told)
+  names = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
+  address, count, index = (os.environ.get(name) for name in names)
   try:
     jax.distributed.initialize(
       address,
       num_processes=int(count) if count else None,
-      process_id=int(own) if own else None,
+      process_id=int(index) if index else None,
       heartbeat_timeout_seconds=SILENCE,
     )
   except (RuntimeError, ValueError) as error:
@@ -54,9 +53,9 @@ def start(mode: str) -> None:
 
 
 def abandon(error: BaseException) -> NoReturn:
-  """Ends a process of several at once, the others with it: they would wait for each other.
+  """Ends this process at once, and with it the others, which would wait for it forever.
 
-  Whoever launched them starts all of them again.
+  The launcher then starts all of them again.
   """
   traceback.print_exception(error)
   print('a process of several failed, or lost the others: start them again', file=sys.stderr)
@@ -65,36 +64,36 @@ def abandon(error: BaseException) -> NoReturn:
 
 
 def is_first() -> bool:
-  """Whether this is the process that writes."""
+  """Tests whether this is the first process, the one that writes."""
   return jax.process_index() == 0
 
 
 def any_process(flag: bool) -> bool:
-  """Whether it is true in any process."""
+  """Tests whether a flag is true in any process."""
   if jax.process_count() == 1:
     return flag
   return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 
 def asked_to_stop() -> bool:
-  """Whether any of the processes that compute together was asked to stop.
+  """Tests whether any of the processes that compute together was asked to stop.
 
-  All of them must call it equally often: they stop at the same block, or would wait for each
-  other forever.
+  All processes must call this equally often. They then stop at the same block; otherwise they
+  would wait for each other forever.
   """
   return any_process(preemption.received())
 
 
 def from_first(data: bytes | None) -> bytes | None:
-  """What the first process holds, in all of them; what the others hold is not looked at."""
+  """The bytes that the first process passes, in all processes; the others' are ignored."""
   if jax.process_count() == 1:
     return data
-  held = -1 if data is None else len(data)
-  size = int(multihost_utils.broadcast_one_to_all(np.array(held, np.int32)))
+  length = -1 if data is None else len(data)
+  size = int(multihost_utils.broadcast_one_to_all(np.array(length, np.int32)))
   if size < 0:
     return None
-  own = np.frombuffer(data, np.uint8) if is_first() and data else np.zeros(size, np.uint8)
-  return np.asarray(multihost_utils.broadcast_one_to_all(own)).tobytes() if size else b''
+  sent = np.frombuffer(data, np.uint8) if is_first() and data else np.zeros(size, np.uint8)
+  return np.asarray(multihost_utils.broadcast_one_to_all(sent)).tobytes() if size else b''
 
 
 def same(tree: Any) -> Any:
@@ -143,7 +142,7 @@ def _spread(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
 
 
 def _launched() -> int:
-  """How many processes a launcher says that it started."""
+  """The number of processes that a launcher started, as its environment variables say."""
   names = ('JAX_NUM_PROCESSES', 'OMPI_COMM_WORLD_SIZE')
   counts = [os.environ.get(name, '') for name in names]
   if 'SLURM_STEP_ID' in os.environ:
@@ -154,7 +153,7 @@ def _launched() -> int:
 
 
 def _check_srun() -> None:
-  """Refuses to run beside SLURM's steps: signals and the other processes would not reach it."""
+  """Refuses to run in a SLURM job without srun, where signals and other tasks are missed."""
   job = os.environ.get('SLURM_JOB_ID')
   if job and 'SLURM_STEP_ID' not in os.environ:
     raise InputError(

@@ -1,7 +1,7 @@
-"""Standard output and error of a command, whose trouble is never that of its work.
+"""Standard output and error of a command, whose failures never stop its work.
 
-A reader ends, a disk is full, a stream was closed beforehand: what is printed is lost then, and
-nothing else. Everything printed goes through here: bars, logs and warnings, too.
+When the reader of a pipe ends, a disk is full or a stream was closed beforehand, the printed
+text is lost and nothing else. All output passes through here: bars, logs and warnings, too.
 """
 
 import contextlib
@@ -13,66 +13,66 @@ from typing import Any
 from experiments.process import program
 from mamljax.errors import escaped, readable
 
-_NUMBERS = {'stdout': 1, 'stderr': 2}  # of their descriptors
+_DESCRIPTORS = {'stdout': 1, 'stderr': 2}
 
-
-# What a bar writes by itself, to move the cursor.
+# The text that a progress bar writes to move the cursor.
 _MOVES = re.compile(r'\n*(\x1b\[A)*')
 
 
 class Harmless:
-  """A text stream that never raises; silent once its reader has ended.
+  """A text stream that never raises, and stays silent once its reader has ended.
 
-  What moves a cursor or changes colours is written as its escape code, but for the moves of a
-  bar: the name of a folder or file, in whatever message, does nothing to a terminal.
+  Control characters are written as visible escape codes, except the cursor moves of a bar, so
+  that the name of a file or folder in a message cannot change the terminal.
   """
 
   def __init__(self, stream: Any):
-    self._stream, self._ended = stream, False
+    self._stream, self._has_ended = stream, False
 
   def write(self, text: str) -> int:
-    """Writes it if it can be written."""
-    if not self._ended:
-      with self._trouble():
-        self._stream.write(_shown(text))
+    """Writes a text, if possible; its length is returned in any case."""
+    if not self._has_ended:
+      with self._suppressed():
+        self._stream.write(_printable(text))
     return len(text)
 
   def writelines(self, lines: Iterable[str]) -> None:
-    """Writes each."""
+    """Writes each of the lines, if possible."""
     for line in lines:
       self.write(line)
 
   def flush(self) -> None:
-    """Hands on what was written, if it can be."""
-    if not self._ended:
-      with self._trouble():
+    """Flushes the stream, if possible."""
+    if not self._has_ended:
+      with self._suppressed():
         self._stream.flush()
 
   def __getattr__(self, name: str) -> Any:
     return getattr(self._stream, name)
 
   @contextlib.contextmanager
-  def _trouble(self) -> Iterator[None]:
+  def _suppressed(self) -> Iterator[None]:
+    """Ignores the errors of the stream."""
     try:
       yield
     except BrokenPipeError:
-      self._ended = True
-    except (OSError, ValueError):  # the latter of a stream that is closed
+      self._has_ended = True
+    except (OSError, ValueError):  # a ValueError if the stream is closed
       pass
 
 
-def _shown(text: str) -> str:
-  """A text as a terminal may have it; a bar begins its line anew at the ends of its own."""
+def _printable(text: str) -> str:
+  """A text that is safe for a terminal; carriage returns at its ends, as of a bar, are kept."""
   if _MOVES.fullmatch(text):
     return text
-  begun, inner = text[: len(text) - len(text.lstrip('\r'))], text.strip('\r')
-  return begun + escaped(inner) + text[len(begun) + len(inner) :]
+  start, inner = text[: len(text) - len(text.lstrip('\r'))], text.strip('\r')
+  return start + escaped(inner) + text[len(start) + len(inner) :]
 
 
 def protect() -> None:
   """Makes standard output and error harmless for the rest of the process."""
   program.fill_descriptors()
-  for name, number in _NUMBERS.items():
+  for name, number in _DESCRIPTORS.items():
     stream: Any = getattr(sys, name)
     if stream is None:  # closed before Python started
       stream = open(number, 'w', encoding='utf-8', closefd=False)  # noqa: SIM115
@@ -81,14 +81,14 @@ def protect() -> None:
 
 def _harmless(stream: Any) -> Harmless:
   if hasattr(stream, 'reconfigure'):
-    stream.reconfigure(errors='backslashreplace')  # a locale may not know every letter
+    stream.reconfigure(errors='backslashreplace')  # a locale may lack some letters
   return Harmless(stream)
 
 
 @contextlib.contextmanager
 def protected() -> Iterator[None]:
-  """Standard output and error are harmless within it."""
-  before = {name: getattr(sys, name) for name in _NUMBERS}
+  """Context with harmless standard output and error, restored at its end."""
+  before = {name: getattr(sys, name) for name in _DESCRIPTORS}
   protect()
   try:
     yield
@@ -98,6 +98,6 @@ def protected() -> Iterator[None]:
 
 
 def complain(message: str) -> None:
-  """Says on standard error, in one line, what ends the command."""
+  """Prints the message that ends the command as one line on standard error."""
   line = readable(' '.join(message.split()))
   print(f'{program.name()}: {line}', file=sys.stderr, flush=True)

@@ -1,9 +1,9 @@
-"""Being asked to stop, by a signal: work that can be taken up again is saved first.
+"""Signals that ask a process to stop, after it has saved the work that can be resumed.
 
-SLURM sends SIGTERM before it pre-empts a job, and SIGUSR1 where `--signal` says so before the
-time limit; Kubernetes and cloud TPUs send SIGTERM. The process then ends with `STATUS`, which
-the launchers take for 'run me again'. A person stops it by Ctrl-C (SIGINT) or by closing the
-terminal (SIGHUP): no launcher starts it again.
+SLURM sends SIGTERM before it pre-empts a job, and SIGUSR1 before the time limit if `--signal`
+asks for it; Kubernetes and cloud TPUs send SIGTERM. The process then ends with `STATUS`, after
+which the launchers run it again. A person stops it by Ctrl-C (SIGINT) or by closing the
+terminal (SIGHUP), after which no launcher starts it again.
 """
 
 import atexit
@@ -21,29 +21,29 @@ STATUS = os.EX_TEMPFAIL if hasattr(os, 'EX_TEMPFAIL') else 75  # sysexits.h: try
 _NAMES = ('SIGTERM', 'SIGUSR1', 'SIGINT', 'SIGHUP')
 SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 _INT, _HUP = 2, 1
-# How a process that was asked to stop has ended, as seen by a shell or by its parent.
+# The exit statuses of a process that was asked to stop, as seen by a shell or by its parent.
 STOPPED = (STATUS, 128 + _INT, -_INT, 128 + _HUP, -_HUP)
 
-_TOGETHER = 1.0  # seconds within which a terminal and a launcher tell of the same Ctrl-C
+_TOGETHER = 1.0  # seconds within which a terminal and a launcher pass on the same Ctrl-C
 
-_received: list[tuple[int, float]] = []  # which, and when
-_dying: list[int] = []  # of which signal the process is to die when it has ended
+_received: list[tuple[int, float]] = []  # the signals, each with its time
+_dying: list[int] = []  # the signal that is to kill the process when it has ended, if any
 
 
 class Interrupted(KeyboardInterrupt):
-  """The process was asked to stop, and what it had computed is saved."""
+  """Raised when the process was asked to stop, after its results are saved."""
 
 
 def end_at_once() -> None:
-  """From now on such a signal ends the process: nothing is lost while it only starts."""
-  atexit.register(_die)  # before all others, so that it is called last
+  """Lets a signal end the process at once from now on: a starting process has no results."""
+  atexit.register(_die)  # registered before all others, so that it is called last
   for number in _heeded():
     signal.signal(number, _end)
 
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
-  """Within it such a signal raises `Interrupted`, so that what is held is given back."""
+  """Context in which a signal raises `Interrupted`, so that claims are released."""
   _received.clear()
   try:
     with _handling(_raise):
@@ -54,25 +54,25 @@ def handled() -> Iterator[None]:
 
 @contextlib.contextmanager
 def listening() -> Iterator[None]:
-  """Within it such a signal is only taken down: the work asks whether to stop.
+  """Context in which a signal is only recorded; the work asks `received` whether to stop.
 
-  A second Ctrl-C, at least a second later, does not wait for that.
+  A second Ctrl-C, at least a second after the first, raises `Interrupted` at once.
   """
-  within = signal.getsignal(signal.SIGTERM) is _raise
+  is_handled = signal.getsignal(signal.SIGTERM) is _raise
   try:
-    with _handling(_take_down):
+    with _handling(_record):
       yield
   finally:
-    if not within:
+    if not is_handled:
       _received.clear()
 
 
 @contextlib.contextmanager
 def passing_on(send: Callable[[int], Any]) -> Iterator[None]:
-  """Within it such a signal is taken down, and sent to the processes that do the work."""
+  """Context in which a signal is recorded and sent to the processes that do the work."""
 
   def pass_on(number: int, frame: Any) -> None:
-    _take_down(number, frame, hasten=False)
+    _record(number, frame, hasten=False)
     send(number)
 
   with _handling(pass_on):
@@ -80,20 +80,20 @@ def passing_on(send: Callable[[int], Any]) -> Iterator[None]:
 
 
 def heed() -> None:
-  """Raises `Interrupted` if there was a signal, which work that is done did not ask for."""
+  """Raises `Interrupted` if a signal came after the last block of work had asked for one."""
   if _received:
     raise Interrupted
 
 
 def received() -> bool:
-  """Whether this process was asked to stop."""
+  """Tests whether this process was asked to stop."""
   return bool(_received)
 
 
 def leave() -> NoReturn:
-  """Ends the process as one that was asked to stop.
+  """Ends the process with the status of one that was asked to stop.
 
-  Ctrl-C ends it by its signal, as a shell wants to see it that is to leave a loop.
+  After Ctrl-C the process dies of the signal itself, since a shell leaves its loop only then.
   """
   first = _received[0][0] if _received else _INT
   if first == _INT:
@@ -102,12 +102,13 @@ def leave() -> NoReturn:
 
 
 def _heeded() -> list[signal.Signals]:
-  """The signals that are not ignored, as `nohup` has SIGHUP ignored."""
+  """The signals to handle: all but those that are ignored, such as SIGHUP under `nohup`."""
   return [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextlib.contextmanager
 def _handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
+  """Context with a handler for all signals, after which the earlier handlers are restored."""
   before = {number: signal.signal(number, handler) for number in _heeded()}
   try:
     yield
@@ -117,6 +118,7 @@ def _handling(handler: Callable[[int, Any], None]) -> Iterator[None]:
 
 
 def _end(number: int, frame: Any) -> NoReturn:
+  """Handler that ends the process at once."""
   del frame
   program.say('asked to stop')
   if number == _INT:
@@ -126,6 +128,7 @@ def _end(number: int, frame: Any) -> NoReturn:
 
 
 def _die() -> None:
+  """Kills the process by the signal that it is to die of, if there is one."""
   if _dying:
     sys.stdout.flush()
     signal.signal(_dying[0], signal.SIG_DFL)
@@ -133,28 +136,30 @@ def _die() -> None:
 
 
 def _raise(number: int, frame: Any) -> None:
+  """Handler that raises `Interrupted`."""
   del frame
   if _note(number):
     raise Interrupted
 
 
-def _take_down(number: int, frame: Any, *, hasten: bool = True) -> None:
+def _record(number: int, frame: Any, *, hasten: bool = True) -> None:
+  """Handler that records a signal, and raises `Interrupted` on another Ctrl-C if `hasten`."""
   del frame
-  again = bool(_received)
+  is_repeated = bool(_received)
   if not _note(number) or number != _INT or not hasten:
     return
-  if again:
+  if is_repeated:
     raise Interrupted
-  if sys.stderr.isatty():  # a person waits
+  if sys.stderr.isatty():  # a person watches
     os.write(2, b'\nstops after this block of trials, or at once on another Ctrl-C\n')
 
 
 def _note(number: int) -> bool:
-  """Takes a signal down; false if it is one with the signal before."""
+  """Notes a signal; false if it is the same request as the signal just before."""
   now = time.monotonic()
-  another = not _received or now - _received[-1][1] >= _TOGETHER
+  is_new = not _received or now - _received[-1][1] >= _TOGETHER
   _received.append((number, now))
-  return another
+  return is_new
 
 
 def _status(number: int) -> int:

@@ -1,4 +1,4 @@
-"""The command that runs, also before its module is imported; nothing here needs another."""
+"""The running command, known before its module is imported; needs no other module of ours."""
 
 import contextlib
 import os
@@ -8,28 +8,35 @@ from pathlib import Path
 
 
 def name() -> str:
-  """The name of the command, as its lines begin."""
+  """The name of the command, with which the lines that it prints begin."""
   return about_to_run() or Path(sys.argv[0]).stem
 
 
 def about_to_run() -> str:
-  """The module of this package that Python looks for, to run it as a command; '' if none."""
+  """The module of this package that Python is about to run as a command; '' if none."""
   if sys.argv[:1] != ['-m']:
     return ''
-  found = (re.fullmatch(r'(?:-\w*m)?experiments\.(\w+)', told) for told in sys.orig_argv)
-  return next((module[1] for module in found if module), '')
+  pattern = r'(?:-\w*m)?experiments\.(\w+)'
+  matches = (re.fullmatch(pattern, argument) for argument in sys.orig_argv)
+  return next((match[1] for match in matches if match), '')
 
 
 def say(message: str) -> None:
-  """Writes a line on standard error at once, past Python's streams: a signal may be inside."""
+  """Writes a line on standard error at once.
+
+  A signal handler may run inside a write to one of Python's streams, so it avoids them.
+  """
   with contextlib.suppress(OSError):
     os.write(2, f'{name()}: {message}\n'.encode())
 
 
 def fill_descriptors() -> None:
-  """Opens descriptors 0 to 2 where they are closed: a file would get what is printed."""
+  """Opens descriptors 0 to 2 where they are closed.
+
+  Else a file opened later would get such a number, and with it whatever is printed.
+  """
   for number in range(3):
     try:
       os.fstat(number)
     except OSError:
-      os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number
+      os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest free number

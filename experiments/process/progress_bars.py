@@ -1,15 +1,15 @@
-"""Progress bars: drawn over and over on a terminal, a line a minute in a log."""
+"""Progress bars: redrawn in place on a terminal, one line a minute in a log."""
 
 import sys
 from typing import Any
 
 from tqdm import tqdm
 
-LINE_SECONDS = 60.0  # between two lines of a log
+LINE_SECONDS = 60.0  # between two lines in a log
 
 
 class _Lines:
-  """A stream on which each state of a bar is a line of its own."""
+  """A stream that writes each state of a bar as a separate line."""
 
   def __init__(self, stream: Any):
     self._stream = stream
@@ -24,8 +24,8 @@ class _Lines:
 
 
 def bar(*items: Any, **options: Any) -> Any:
-  """A `tqdm` on standard error, of the items of an iterable where one is given."""
+  """A `tqdm` on standard error, over an iterable if one is given."""
   if sys.stderr.isatty():
     return tqdm(*items, **options)
-  log = {'file': _Lines(sys.stderr), 'position': 0}  # else inner bars move the cursor
+  log = {'file': _Lines(sys.stderr), 'position': 0}  # else an inner bar moves the cursor
   return tqdm(*items, mininterval=LINE_SECONDS, maxinterval=LINE_SECONDS, **log | options)

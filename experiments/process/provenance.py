@@ -1,8 +1,8 @@
-"""What computed a result: the sources, the settings of JAX, the packages and the commit.
+"""Provenance of a result: the sources, the settings of JAX, the packages and the commit.
 
-`code_key` is the one key of all of it that can change a number. It stands in the configuration
+`code_key` is one key for all parts that can change a number. It is part of the configuration
 of every cell and model that a command computes, so that results, progress, claims and trained
-models of other code or settings have other names, in a shared store too.
+models of other code or settings have other names, in a shared store, too.
 """
 
 import ast
@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'mamljax')
 _NUMERIC = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy', 'dm-pix')
 
-# Settings of JAX, by the beginning of their names, that change what is kept, shown, checked or
-# where it runs, but no number. Any other counts, one of a future JAX as well.
+# Prefixes of the settings of JAX that change no number: they affect caches, logs, checks or
+# the place of a computation. Every other setting counts, also one that a later JAX adds.
 _SILENT = (
   *('jax_array_garbage', 'jax_captured', 'jax_check_', 'jax_compilation_cache'),
   *('jax_compiler_detailed', 'jax_cpu_collectives', 'jax_cpu_get', 'jax_cross_host'),
@@ -37,7 +37,7 @@ _SILENT = (
   *('jax_rocm_visible', 'jax_send_traceback', 'jax_share_binary', 'jax_sort_devices'),
   *('jax_source', 'jax_thread_guard', 'jax_traceback', 'jax_tracer', 'jax_transfer', 'mock'),
 )
-# The flags of compilers and libraries, and those of XLA that change no number.
+# Variables with flags of compilers and libraries, and the flags of XLA that change no number.
 _VARIABLES = ('XLA_FLAGS', 'LIBTPU_INIT_ARGS', 'NVIDIA_TF32_OVERRIDE')
 _SILENT_FLAGS = ('--xla_force_host_platform_device_count', '--xla_dump', '--xla_hlo_profile')
 
@@ -45,27 +45,27 @@ _SILENT_FLAGS = ('--xla_force_host_platform_device_count', '--xla_dump', '--xla_
 def versions() -> dict[str, str | None]:
   """The versions of Python and of the packages that a result depends on.
 
-  None for a package that is importable but not installed.
+  The version is None for a package that can be imported but is not installed.
   """
   return {'python': platform.python_version()} | {name: _version(name) for name in _PACKAGES}
 
 
 def git_revision(*, folder: str | os.PathLike[str] = Path(__file__).parent) -> str | None:
-  """The commit that `folder` is at, with '-dirty' if tracked files differ; None outside git."""
+  """The commit of a checkout, with '-dirty' if tracked files differ; None outside git."""
   command = ['git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
   try:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
   except (OSError, subprocess.CalledProcessError):
     return None
-  return done.stdout.strip()
+  return process.stdout.strip()
 
 
 def code_key() -> str:
-  """Sixteen hexadecimal digits of all that can change a number but a cell and its data.
+  """The key, 16 hexadecimal digits, of all but cell and data that can change a number.
 
-  These are the sources that a cell is computed by, as this process found them at first, the
-  versions of the packages that compute, and the settings of JAX and XLA as they are now.
-  Comments, docstrings and layout do not count.
+  It covers the sources that compute a cell, as this process first read them, the versions of
+  the numerical packages, and the present settings of JAX and XLA. Comments, docstrings and
+  layout do not count.
   """
   packages = {name: _version(name) for name in _NUMERIC}
   return _digest([source_key(), packages, numeric_settings()])
@@ -73,7 +73,7 @@ def code_key() -> str:
 
 @functools.lru_cache(maxsize=8)
 def source_key(*, root: Path = ROOT) -> str:
-  """The hash of the sources that a cell is computed by: mamljax and what the runner imports."""
+  """The hash of the sources that compute a cell: mamljax and the imports of the runner."""
   library = sorted((root / 'mamljax').rglob('*.py'))
   trees = {path: ast.parse(path.read_bytes()) for path in library}
   trees |= _reached(root, 'experiments.engine.runner')
@@ -88,44 +88,44 @@ def numeric_settings() -> dict[str, str]:
     if not name.startswith(_SILENT)
   }
   return dict(sorted(config.items())) | {
-    name: ' '.join(_telling(os.environ.get(name, '').split())) for name in _VARIABLES
+    name: ' '.join(_numeric_flags(os.environ.get(name, '').split())) for name in _VARIABLES
   }
 
 
-def _telling(flags: Iterable[str]) -> Iterator[str]:
-  """The flags that may change a number; the last of equal ones counts, so order stays."""
+def _numeric_flags(flags: Iterable[str]) -> Iterator[str]:
+  """The flags that may change a number, in order, since the last of equal names counts."""
   return (flag for flag in flags if not flag.startswith(_SILENT_FLAGS))
 
 
 def _reached(root: Path, module: str) -> dict[Path, ast.Module]:
-  """The sources of a package that a module of it imports from it, itself first."""
+  """The sources that a module imports, directly or not, from its own package, and its own."""
   trees: dict[Path, ast.Module] = {}
-  left = [module]
-  while left:
-    path = _file(root, left.pop())
+  pending = [module]
+  while pending:
+    path = _file(root, pending.pop())
     if path is not None and path not in trees:
       trees[path] = ast.parse(path.read_bytes())
-      left += sorted(_imported(trees[path], module.partition('.')[0]))
+      pending += sorted(_imported(trees[path], module.partition('.')[0]))
   return dict(sorted(trees.items()))
 
 
 def _file(root: Path, module: str) -> Path | None:
-  """The source of a module or package; None where the name is of something else."""
+  """The source file of a module or package; None if the name belongs to something else."""
   path = root / module.replace('.', '/')
-  found = (path.with_name(f'{path.name}.py'), path / '__init__.py')
-  return next((file for file in found if file.is_file()), None)
+  candidates = (path.with_name(f'{path.name}.py'), path / '__init__.py')
+  return next((file for file in candidates if file.is_file()), None)
 
 
 def _imported(tree: ast.Module, package: str) -> set[str]:
-  """The names that a source imports from a package, modules among them."""
+  """The dotted names that a source imports from a package: modules, and names in modules."""
   nodes = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
-  own = [node for node in nodes if f'{node.module}.'.startswith(f'{package}.')]
-  below = {f'{node.module}.{alias.name}' for node in own for alias in node.names}
-  return below | {str(node.module) for node in own}
+  imports = [node for node in nodes if f'{node.module}.'.startswith(f'{package}.')]
+  members = {f'{node.module}.{alias.name}' for node in imports for alias in node.names}
+  return members | {str(node.module) for node in imports}
 
 
 def _bare(tree: ast.Module) -> str:
-  """A source without docstrings, comments and layout."""
+  """The syntax tree of a source as text, without docstrings, comments and layout."""
   for node in ast.walk(tree):
     if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
       node.body = node.body[1:]

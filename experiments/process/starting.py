@@ -1,4 +1,4 @@
-"""How a command starts, before JAX is imported: streams, signals, its environment."""
+"""Start of a command before JAX is imported: streams, signals and environment variables."""
 
 import os
 import sys
@@ -7,25 +7,26 @@ from experiments.process import preemption, program
 
 
 def prepare() -> None:
-  """Sets what SciPy reads from the environment when it is first imported."""
-  # LAPACK's threads and JAX's devices would wait for each other: small matrices then take
-  # hundreds of times as long. A setting wins.
+  """Sets the environment variables that SciPy reads when it is first imported."""
+  # LAPACK's threads and JAX's devices would wait for each other, so that small matrices take
+  # hundreds of times as long. A setting of the user's takes precedence.
   os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 
 def begin() -> None:
-  """Makes printing harmless, heeds signals, and imports JAX, which may refuse its environment.
+  """Makes printing harmless, handles signals, and imports JAX.
 
-  That ends the process as a mistake of the user's does: one line, and exit status 2.
+  If JAX refuses a value in its environment, the process ends as after any mistake of the
+  user's: with one line and exit status 2.
   """
   program.fill_descriptors()
   preemption.end_at_once()
-  os.environ['MPLBACKEND'] = 'agg'  # pictures are files; a wrong name would be refused
+  os.environ['MPLBACKEND'] = 'agg'  # pictures go to files; an unknown backend would fail
   try:
     import jax  # noqa: F401
-  except ValueError as error:  # it names the variable
+  except ValueError as error:  # its message names the variable
     program.say(str(error))
     sys.exit(2)
-  from experiments.process import output  # not before JAX, which it imports
+  from experiments.process import output  # imports JAX, so not before the check above
 
   output.protect()

@@ -1,4 +1,4 @@
-"""Commands that a command runs, as processes that share its terminal and its signals."""
+"""Commands run by a command, as processes that share its terminal and its signals."""
 
 import contextlib
 import os
@@ -20,9 +20,9 @@ def command(module: str, arguments: Sequence[str]) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-  """This process's own, in which our modules are found from any folder.
+  """The environment of this process, extended so that our modules are found from any folder.
 
-  The folder stays what it is, and with it the meaning of the user's relative paths.
+  Subprocesses keep the working folder, so that the user's relative paths keep their meaning.
   """
   path = filter(None, (str(ROOT), os.environ.get('PYTHONPATH')))
   return os.environ | {'PYTHONPATH': os.pathsep.join(path)}
@@ -31,26 +31,26 @@ def environment() -> dict[str, str]:
 def run(
   arguments: Sequence[str], environments: Sequence[Mapping[str, str]], *, patient: Sequence[int]
 ) -> int:
-  """Runs one process in each of some environments, which all see this one's signals.
+  """Runs one process in each of some environments; signals to this process reach all of them.
 
   Args:
     arguments: the command line.
-    environments: what is added to this process's own.
-    patient: the statuses of a process after which the others end of themselves, soon. After
-      any other they are killed: JAX's runtime does not go on without it.
+    environments: the variables that each process has in addition to this process's.
+    patient: the exit statuses of a process after which the others soon end by themselves.
+      After any other status they are killed, since JAX's runtime cannot continue without it.
 
   Returns:
-    The status of the first that fails, else 0.
+    The status of the first process that fails, else 0.
   """
-  told = environment()
+  common = environment()
   started: list[subprocess.Popen] = []
   with preemption.passing_on(lambda number: _send(started, number)):
-    started.extend(subprocess.Popen(arguments, env={**told, **e}) for e in environments)
+    started.extend(subprocess.Popen(arguments, env={**common, **e}) for e in environments)
     return _wait(started, patient)
 
 
 def _wait(started: Sequence[subprocess.Popen], patient: Sequence[int]) -> int:
-  """Waits for all of them, but not long for the others once one has failed."""
+  """Waits for all processes, but not for long once one of them has failed."""
   while all(process.poll() in (None, 0) for process in started):
     if all(process.poll() == 0 for process in started):
       return 0
@@ -66,6 +66,7 @@ def _wait(started: Sequence[subprocess.Popen], patient: Sequence[int]) -> int:
 
 
 def _send(started: Sequence[subprocess.Popen], number: int) -> None:
+  """Sends a signal to the processes that still run."""
   for process in started:
     with contextlib.suppress(ProcessLookupError):
       process.send_signal(number)

@@ -48,9 +48,9 @@ def test_a_flagfile_in_another_encoding_was_a_traceback(tmp_path, kind):
     (f'--{"a" * 2000}=1', 'unknown flag --a{98}...$'),
     ('--stderrthreshold=x', '--stderrthreshold must be one of'),
     ('--quick=word', r'--quick=word: Non-boolean argument to boolean flag word$'),
-    ('--output_dir=~nosuchuser/x', r'--output_dir=~nosuchuser/x: no home is known of ~nosuch'),
-    ('--store_dir=~nosuchuser', r'--store_dir=~nosuchuser: no home is known of ~nosuch'),
-    ('--data_dir=~nosuchuser', r'--data_dir=~nosuchuser: no home is known of ~nosuch'),
+    ('--output_dir=~nosuchuser/x', r'--output_dir=~nosuchuser/x: the home of ~nosuch'),
+    ('--store_dir=~nosuchuser', r'--store_dir=~nosuchuser: the home of ~nosuch'),
+    ('--data_dir=~nosuchuser', r'--data_dir=~nosuchuser: the home of ~nosuch'),
   ],
 )
 def test_what_absl_and_pathlib_did_not_expect_was_a_traceback(typed, message):

@@ -44,7 +44,7 @@ def test_ever_new_shapes_do_not_fill_the_process(compiled, monkeypatch, tmp_path
   before = count_maps()
   most = tmp_path / 'max_map_count'
   most.write_text(f'{2 * (before + ROOM)}\n')
-  monkeypatch.setattr(compilation, '_MOST_MAPS', most)
+  monkeypatch.setattr(compilation, '_MAX_MAPS', most)
   found = []
   for size in range(2, 2 + SHAPES):
     run, _ = compile_once(scaled, ones(size))
