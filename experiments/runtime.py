@@ -22,13 +22,15 @@ from experiments.config.cell import Cell
 from experiments.config.columns import find_field, make_cell
 from experiments.config.sections import Execution
 from experiments.config.workload import with_chunk
-from experiments.engine import checking, models, playing, stages
+from experiments.engine import checking, models
+from experiments.engine.setting import make_setting
 from experiments.process import arguments, cli
 from experiments.process.progress_bars import bar
 from experiments.store import runs
 from experiments.store.cells import check_output_dir
 from experiments.studies import attack_times
 from mamljax import atomic
+from mamljax.audit.blocks import CHUNKS_PER_BLOCK
 from mamljax.checks import TARGETS
 from mamljax.errors import InputError
 
@@ -73,13 +75,11 @@ def main(argv: Sequence[str]) -> None:
   for cell in bar(cells, unit='cell'):
     splits = models.splits_of(cell, data_dir)
     params = models.initial_state(cell.recipe, splits).params
-    shared, _ = stages.share(cell, params, splits.references)
-    batch = (
-      _CANDIDATES.value or playing.CHUNKS_PER_BLOCK * cell.execution.chunk * jax.device_count()
-    )
+    setting, _ = make_setting(cell, params, splits.references)
+    batch = _CANDIDATES.value or CHUNKS_PER_BLOCK * cell.execution.chunk * jax.device_count()
     rows.append(
       attack_times.measure(
-        cell, shared, splits.victims, repeats=_REPEATS.value, candidates=batch
+        cell, setting, splits.victims, repeats=_REPEATS.value, candidates=batch
       )
     )
     _write(folder, rows)

@@ -1,6 +1,7 @@
 """Exact MAML meta-gradients, and attacks on the data behind them, as pure functions."""
 
-from mamljax.attacks import ATTACKS, Candidate, Knowledge, Observation
+from mamljax.attacks import ATTACKS, Attack, BaseAttack, Candidate, Info, Knowledge, Observation
+from mamljax.audit.playing import play
 from mamljax.defences import Defence, Gaussian
 from mamljax.errors import InputError
 from mamljax.learner import send_gradient
@@ -11,11 +12,14 @@ from mamljax.types import Batch, LossFn, Params, Pool, Task
 
 __all__ = [
   'ATTACKS',
+  'Attack',
+  'BaseAttack',
   'Batch',
   'Candidate',
   'CrossEntropy',
   'Defence',
   'Gaussian',
+  'Info',
   'InnerLoop',
   'InputError',
   'Knowledge',
@@ -29,6 +33,7 @@ __all__ = [
   'make_network',
   'meta_gradient',
   'per_task_gradients',
+  'play',
   'sample_task',
   'send_gradient',
   'task_loss',

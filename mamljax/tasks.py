@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mamljax import checks
 from mamljax.errors import InputError
@@ -90,6 +91,15 @@ def take_images(pool: Pool, rows: jax.Array) -> jax.Array:
   """The images in some rows, float32 in [0, 1]: [*rows.shape, height, width, channels]."""
   checks.pool(pool, per_class=0)
   return pool.images[rows].astype(jnp.float32) / 255
+
+
+def first_of_each(pool: Pool, count: int) -> Pool:
+  """The first images of each class, equally many: `count`, or what the smallest class has."""
+  count = min(count, int(np.min(pool.counts)))
+  rows = (np.asarray(pool.starts)[:, None] + np.arange(count)).ravel()
+  counts = np.full(len(pool.counts), count, np.int32)
+  starts = np.arange(len(counts), dtype=np.int32) * count
+  return Pool(*map(jnp.asarray, (pool.images[rows], starts, counts)))
 
 
 def slot_labels(*, ways: int, shots: int) -> jax.Array:

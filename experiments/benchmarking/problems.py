@@ -9,19 +9,19 @@ import numpy as np
 
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream, stream_key
-from experiments.engine import playing
 from mamljax import atomic
+from mamljax.audit.blocks import Ready
 from mamljax.tasks import sample_task
 from mamljax.types import Params, Pool
 
 
-def write_attack(path: Path, cell: Cell, ready: playing.Ready) -> None:
+def write_attack(path: Path, cell: Cell, ready: Ready) -> None:
   """The meta-knowledge, and of each candidate the gradient, the query set and a first guess.
 
   The candidate stands in the first slot of its class; noise of the attack's kind, though not
   its very draw, stands in the others.
   """
-  _, trials, seen, shared = ready.arguments
+  _, trials, seen, setting = ready.arguments
   tasks, candidates = jax.device_get((trials.tasks, trials.candidates))
   sought = getattr(tasks, cell.game.target)
   labels = sought.labels[0, 0]
@@ -34,7 +34,7 @@ def write_attack(path: Path, cell: Cell, ready: playing.Ready) -> None:
   received = layers_of(jax.tree.map(lambda leaf: leaf[:, 0], seen.gradient))
   _write(
     path,
-    shared.knowledge.params,
+    setting.knowledge.params,
     labels=labels,
     start=start,
     query=tasks.query.images[:, 0],

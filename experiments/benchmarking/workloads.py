@@ -9,16 +9,22 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from experiments.benchmarking import problems
 from experiments.benchmarking.flops import count_flops
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream, stream_key
-from experiments.engine import models, playing, stages
+from experiments.engine import models, playing
 from experiments.engine.precision import gradient_error
+from experiments.engine.setting import make_setting
+from experiments.process.compilation import compile_once
 from mamljax import training
+from mamljax.audit import trials
+from mamljax.audit.blocks import CHUNKS_PER_BLOCK, prepare_block
+from mamljax.audit.placement import trials_mesh
+from mamljax.audit.trials import Setting
 
 SIDE = 1024  # of the matrices whose product stands for the machine's peak
 PRODUCTS = 10  # in a run, one after the other
@@ -90,16 +96,16 @@ def _attack(work: Work) -> Loaded:
   """Whole reconstructions, from the first guess to the score."""
   cell = work.cell
   splits = models.splits_of(cell, None)
-  mesh = jax.make_mesh((jax.device_count(),), ('trials',), axis_types=(AxisType.Auto,))
-  params = models.initial_state(cell.recipe, splits).params
-  shared, _ = stages.share(cell, params, splits.references)
-  shared = _rematerialize(shared) if work.remat else shared
-  pool, shared = jax.device_put((splits.victims, shared), NamedSharding(mesh, P()))
+  mesh, params = trials_mesh(), models.initial_state(cell.recipe, splits).params
+  setting, _ = make_setting(cell, params, splits.references)
+  setting = _rematerialize(setting) if work.remat else setting
+  pool, setting = jax.device_put((splits.victims, setting), NamedSharding(mesh, P()))
   key = stream_key(cell.seed, Stream.REPORTED)
-  ready = playing.prepare_block(key, cell, pool, shared, jnp.arange(work.units), mesh)
+  indices = jnp.arange(work.units)
+  ready = prepare_block(key, pool, setting, indices, mesh, compiled=compile_once)
   if work.problem:
     problems.write_attack(Path(work.problem), cell, ready)
-  traced = stages.attack.trace(*ready.arguments, **ready.static)
+  traced = trials.attack.trace(*ready.arguments, **ready.static)
   in_flight = min(work.units, cell.execution.chunk * mesh.size)
   error = gradient_error(cell.recipe, params, splits.victims)
   return Loaded(ready.attack, ready.arguments, traced, ready.attack_seconds, in_flight, error)
@@ -107,26 +113,24 @@ def _attack(work: Work) -> Loaded:
 
 def _play(work: Work) -> Loaded:
   """As a sweep plays trials: block after block, each drawn, observed and attacked in turn."""
-  one = _attack(
-    dataclasses.replace(work, units=work.cell.execution.chunk * playing.CHUNKS_PER_BLOCK)
-  )
+  one = _attack(dataclasses.replace(work, units=work.cell.execution.chunk * CHUNKS_PER_BLOCK))
   splits = models.splits_of(work.cell, None)
   params = models.initial_state(work.cell.recipe, splits).params
-  shared, _ = stages.share(work.cell, params, splits.references)
+  setting, _ = make_setting(work.cell, params, splits.references)
 
   def play() -> None:
     told = {'stream': Stream.REPORTED, 'count': work.units, 'advance': lambda _: None}
-    playing.play(work.cell, shared, splits.victims, **told)
+    playing.play(work.cell, setting, splits.victims, **told)
 
   play()  # the draw of the trials compiles, too
   return one._replace(run=play)
 
 
-def _rematerialize(shared: stages.Shared) -> stages.Shared:
-  """The same, with inner loops that are computed again in the backward pass."""
-  inner = dataclasses.replace(shared.inner, remat=True)
-  knowledge = dataclasses.replace(shared.knowledge, inner=inner)
-  return shared._replace(knowledge=knowledge, prepared=knowledge)
+def _rematerialize(setting: Setting) -> Setting:
+  """The setting with inner loops that are computed again in the backward pass."""
+  inner = dataclasses.replace(setting.inner, remat=True)
+  knowledge = dataclasses.replace(setting.knowledge, inner=inner)
+  return dataclasses.replace(setting, knowledge=knowledge, prepared=knowledge)
 
 
 def _training(work: Work) -> Loaded:

@@ -30,6 +30,7 @@ from experiments.config.sections import (
   withheld_text,
 )
 from mamljax.attacks import Reconstruction
+from mamljax.audit.trials import Rules
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,16 +114,10 @@ class Cell(Recipe):
     )
 
   @property
-  def rules(self) -> dict[str, Any]:
-    """The rules of a trial, as `mamljax.audit.game.draw_trial` takes them."""
+  def rules(self) -> Rules:
+    """The rules of a trial."""
     task, game = self.task, self.game
-    return {
-      'ways': task.ways,
-      'shots': task.shots,
-      'target': game.target,
-      'learners': game.learners,
-      'non_members': game.non_members,
-    }
+    return Rules(task.ways, task.shots, game.target, game.learners, game.non_members)
 
   @property
   def recipe(self) -> Recipe:

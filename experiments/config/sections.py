@@ -7,7 +7,7 @@ from experiments.config import networks
 from experiments.config.attacks import JOINT
 from experiments.config.bounds import POSITIVE, REAL, Bounds
 from experiments.config.fields import choice, fields_of, number, plain
-from mamljax.attacks.base import WITHHOLDABLE
+from mamljax.attacks.knowledge import WITHHOLDABLE
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.checks import TARGETS
 from mamljax.convolution import FORMS

@@ -1,4 +1,4 @@
-"""The streams of randomness of a seed and of a trial, each named once.
+"""Streams of randomness of a seed, each named once; those of a trial are `audit.trials`'.
 
 `fold_in(key, n)` is the nth key of `split(key)`: two draws from one key that look different may
 be the same numbers. So whatever draws from a seed has a stream here. The number of a stream
@@ -21,14 +21,6 @@ class Stream(enum.IntEnum):
   REPORTED = 5
   RECOVERY = 6
   GRADIENT_ERROR = 7
-
-
-class TrialStream(enum.IntEnum):
-  """Of the key that a trial is played with."""
-
-  SEND = 0
-  SCORE = 1
-  ROUND = 2  # of an earlier gradient of the same task
 
 
 def stream_key(seed: int, stream: Stream) -> jax.Array:

@@ -7,7 +7,8 @@ from typing import Any
 from experiments.config.attacks import attacks_of
 from experiments.config.cell import Cell
 from experiments.config.columns import columns_of
-from experiments.engine import memory, models, stages
+from experiments.engine import memory, models
+from experiments.engine.setting import refusal
 from mamljax.data import Splits
 from mamljax.errors import InputError
 
@@ -46,7 +47,7 @@ def _refusal(cell: Cell, data_dir: Path | None) -> str | None:
   splits = models.splits_of(cell, data_dir, learners=cell.game.learners)
   reason = _too_small(cell, splits)
   memory.check(cell, splits)  # before what builds anything
-  return reason or stages.refusal(cell, splits)
+  return reason or refusal(cell, splits)
 
 
 def _too_small(cell: Cell, splits: Splits) -> str | None:

@@ -17,7 +17,7 @@ from experiments.config.cell import Cell, Recipe
 from experiments.config.sections import Model, Task
 from experiments.config.workload import with_chunk
 from experiments.engine import models
-from experiments.engine.playing import CHUNKS_PER_BLOCK
+from mamljax.audit.blocks import CHUNKS_PER_BLOCK
 from mamljax.data import Splits, main_memory
 from mamljax.errors import InputError
 from mamljax.networks import init_params

@@ -14,7 +14,8 @@ import numpy as np
 from experiments.config.attacks import is_bound
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream
-from experiments.engine import playing, stages
+from experiments.engine import playing
+from experiments.engine.setting import make_setting
 from experiments.store.trials import Keeper
 from mamljax.audit.combination import combine
 from mamljax.audit.decision import choose_threshold
@@ -76,11 +77,11 @@ def _play(
   keeper: Keeper,
 ) -> Phases:
   """Plays a part of a cell's attack; no calibration trials where the threshold is known."""
-  shared, timings = stages.share(part, params[part.game.epoch], splits.references)
+  setting, timings = make_setting(part, params[part.game.epoch], splits.references)
   play = functools.partial(
     playing.play,
     part,
-    shared,
+    setting,
     advance=advance,
     keeper=keeper,
     earlier=cell.game.epoch - part.game.epoch,

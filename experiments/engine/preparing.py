@@ -11,6 +11,7 @@ import numpy as np
 from experiments.process.compilation import compile_once
 from mamljax.attacks import Attack, Knowledge
 from mamljax.attacks.base import name_of
+from mamljax.audit.playing import prepare_attack
 from mamljax.errors import Diverged
 from mamljax.numerics import is_finite
 
@@ -18,7 +19,7 @@ _LAST: dict[type, Any] = {}  # of an attack: what it was prepared from last, and
 
 
 def prepare_once(
-  attack: Attack, key: jax.Array, knowledge: Knowledge
+  key: jax.Array, attack: Attack, knowledge: Knowledge
 ) -> tuple[Any, dict[str, float]]:
   """Prepares an attack, and says the seconds that it took: 0 if it was prepared last time.
 
@@ -27,13 +28,13 @@ def prepare_once(
   Raises:
     Diverged: if it is not finite.
   """
-  told = jax.tree.map(jnp.asarray, (attack, key, knowledge))
+  told = jax.tree.map(jnp.asarray, (key, attack, knowledge))
   leaves, structure = jax.tree.flatten(told)
   signature = structure, hashlib.sha256(b''.join(map(_bytes, leaves))).digest()
   kind = type(attack)
   if kind in _LAST and _LAST[kind][0] == signature:
     return _LAST[kind][1], {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
-  run, compile_seconds = compile_once(prepare, *told)
+  run, compile_seconds = compile_once(prepare_attack, *told)
   start = time.perf_counter()
   prepared = jax.block_until_ready(run(*told))
   seconds = time.perf_counter() - start
@@ -47,23 +48,17 @@ def prepare_once(
 
 
 def _learned(prepared: Any) -> Any:
-  """The part of what is prepared that was computed.
+  """The part of what is prepared that was learned, w included.
 
-  The adversary's knowledge, which comes with it, may hold infinite numbers that mean
-  something: the bounds of a defence that clips nothing.
+  The rest of the adversary's knowledge may hold infinite numbers that mean something: the
+  bounds of a defence that clips nothing.
   """
   if isinstance(prepared, Knowledge):
-    return None
-  return prepared._replace(knowledge=None) if hasattr(prepared, 'knowledge') else prepared
+    return prepared.params
+  return prepared._replace(knowledge=prepared.knowledge.params)
 
 
 def _bytes(leaf: jax.Array) -> bytes:
   """The content of an array, which may be a random key."""
   is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
   return np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes()
-
-
-@jax.jit
-def prepare(attack: Attack, key: jax.Array, knowledge: Knowledge) -> Any:
-  """Prepares an attack before any gradient arrives."""
-  return attack.prepare(key, knowledge)

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from absl import logging
 
 from experiments.process import distributed, preemption
 from experiments.store import records
 from mamljax import atomic
+from mamljax.audit.trials import Played
 from mamljax.errors import InputError
 
 EXAMPLES = 8  # trials that are kept as pictures
@@ -36,22 +36,6 @@ _KEPT = {
   **{name: records.Array('fiu', 0) for name in _NUMBERS},
   'stamp': records.Array('U', 0),
 }
-
-
-class Played(NamedTuple):
-  """What came out of trials.
-
-  Attributes:
-    scores: the highest score of any learner [n].
-    located: whether that learner is the challenger's a [n].
-    pictures: what the attack made of the candidate there, if it makes images.
-    labels_right: the share of labels that the attack inferred rightly there, if it did.
-  """
-
-  scores: jax.Array | np.ndarray
-  located: jax.Array | np.ndarray
-  pictures: jax.Array | np.ndarray | None
-  labels_right: jax.Array | np.ndarray | None
 
 
 class Block(NamedTuple):

@@ -1,5 +1,6 @@
 """How long an attack takes: one candidate alone, and its share of a batch on all cores."""
 
+import dataclasses
 import itertools
 import statistics
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,8 +21,11 @@ from experiments.analysis.figures import COLOURS, STYLE
 from experiments.analysis.text import aligned
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream, stream_key
-from experiments.config.workload import with_chunk
-from experiments.engine import playing, stages
+from experiments.engine import playing
+from experiments.process.compilation import compile_once
+from mamljax.audit.blocks import Block, play_block
+from mamljax.audit.placement import trials_mesh
+from mamljax.audit.trials import Setting
 from mamljax.types import Pool
 
 _LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -67,21 +71,21 @@ class Runtime(NamedTuple):
 
 
 def measure(
-  cell: Cell, shared: stages.Shared, pool: Pool, *, repeats: int, candidates: int
+  cell: Cell, setting: Setting, pool: Pool, *, repeats: int, candidates: int
 ) -> Runtime:
   """Times the attack of a cell.
 
   Args:
     cell: the attack; its `chunk` candidates are computed together in the batch.
-    shared: what its trials share; see `stages.share`.
+    setting: what its trials share; see `setting.make_setting`.
     pool: the images that tasks and candidates are drawn from.
     repeats: how many candidates are timed alone, after one that is not timed.
     candidates: how many the batch has.
   """
-  alone = _play_alone(cell, shared, pool, count=1 + repeats)
+  alone = _play_alone(cell, setting, pool, count=1 + repeats)
   seconds = [block.seconds for block in alone[1:]]
   batch = playing.play(
-    cell, shared, pool, stream=Stream.REPORTED, count=candidates, advance=lambda _: None
+    cell, setting, pool, stream=Stream.REPORTED, count=candidates, advance=lambda _: None
   )
   size = cell.task.ways * cell.task.shots
   one, amortised = statistics.median(seconds), batch.seconds / candidates
@@ -134,19 +138,13 @@ def draw_runtimes(runtimes: Sequence[Runtime]) -> Figure:
   return figure
 
 
-def _play_alone(
-  cell: Cell, shared: stages.Shared, pool: Pool, *, count: int
-) -> list[playing.Block]:
+def _play_alone(cell: Cell, setting: Setting, pool: Pool, *, count: int) -> list[Block]:
   """Candidates one after another, each by itself on the first device."""
-  first = jax.devices()[:1]
-  mesh = jax.make_mesh((1,), ('trials',), axis_types=(AxisType.Auto,), devices=first)
-  cell = with_chunk(cell, 1)
-  key = stream_key(cell.seed, Stream.REPORTED)
-  pool, shared = jax.device_put((pool, shared), NamedSharding(mesh, P()))
-  return [
-    playing.play_block(key, cell, pool, shared, jnp.arange(index, index + 1), mesh)
-    for index in range(count)
-  ]
+  mesh, key = trials_mesh(devices=1), stream_key(cell.seed, Stream.REPORTED)
+  alone = dataclasses.replace(setting, chunk=1)
+  pool, alone = jax.device_put((pool, alone), NamedSharding(mesh, P()))
+  indices = [jnp.arange(index, index + 1) for index in range(count)]
+  return [play_block(key, pool, alone, at, mesh, compiled=compile_once) for at in indices]
 
 
 def _format(row: Runtime) -> tuple[str, ...]:

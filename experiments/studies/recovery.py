@@ -1,5 +1,6 @@
 """Images read off one gradient of each task, and how near they are to the true ones."""
 
+import dataclasses
 import functools
 import time
 from typing import Any, NamedTuple
@@ -7,14 +8,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType
 
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream, stream_key
 from experiments.config.sweep import Sweep
 from experiments.config.workload import good_chunk
-from experiments.engine import memory, models, playing, stages
+from experiments.engine import memory, models
+from experiments.engine.setting import make_setting
 from experiments.process.progress_bars import bar
+from mamljax.audit import trials
+from mamljax.audit.blocks import check_health
+from mamljax.audit.placement import trials_mesh
 from mamljax.data import Splits
 from mamljax.images import SSIM_WINDOW, ssim
 from mamljax.recovery import recover_images
@@ -91,15 +95,15 @@ def read_images(cell: Cell, sweep: Sweep, *, samples: int) -> Read:
 
 def _observe(cell: Cell, splits: Any, params: Params) -> tuple[Params, np.ndarray]:
   """What each task's learner sends, and the images behind it [tasks, images, ...]."""
-  shared, _ = stages.share(cell, params, splits.references)
+  setting, _ = make_setting(cell, params, splits.references)
+  setting = dataclasses.replace(setting, chunk=good_chunk(cell))
   key = stream_key(cell.seed, Stream.REPORTED)
   pool = jax.device_put(getattr(splits, cell.game.pool))
-  keys, trials = stages.draw(key, pool, jnp.arange(cell.game.trials), **cell.rules)
-  mesh = jax.make_mesh((1,), ('trials',), axis_types=(AxisType.Auto,))
-  chunk = good_chunk(cell)
-  seen, health = stages.observe(keys, trials, shared, chunk=chunk, mesh=mesh)
-  playing.check_health(jax.device_get(health), cell.game.trials)
-  sets = (trials.tasks.support.images, trials.tasks.query.images)
+  indices = jnp.arange(cell.game.trials)
+  keys, drawn = trials.draw(key, pool, indices, rules=setting.rules)
+  seen, health = trials.observe(keys, drawn, setting, mesh=trials_mesh(devices=1))
+  check_health(jax.device_get(health), cell.game.trials)
+  sets = (drawn.tasks.support.images, drawn.tasks.query.images)
   images = np.concatenate([np.asarray(part)[:, 0] for part in sets], axis=1)
   return jax.tree.map(lambda leaf: leaf[:, 0], seen.gradient), images
 

@@ -5,14 +5,14 @@ An attack of one's own needs no place here: it is an object, passed where one of
 
 from mamljax.attacks.base import Attack as Attack
 from mamljax.attacks.base import BaseAttack as BaseAttack
-from mamljax.attacks.base import Candidate as Candidate
 from mamljax.attacks.base import Info as Info
-from mamljax.attacks.base import Knowledge as Knowledge
-from mamljax.attacks.base import Observation as Observation
 from mamljax.attacks.baselines import GradientCosine as GradientCosine
 from mamljax.attacks.baselines import GradientCosineZ as GradientCosineZ
 from mamljax.attacks.baselines import Loss as Loss
 from mamljax.attacks.curvature_filter import CurvatureFilter as CurvatureFilter
+from mamljax.attacks.knowledge import Candidate as Candidate
+from mamljax.attacks.knowledge import Knowledge as Knowledge
+from mamljax.attacks.knowledge import Observation as Observation
 from mamljax.attacks.matched_filter import MatchedFilter as MatchedFilter
 from mamljax.attacks.noise_filter import NoiseFilter as NoiseFilter
 from mamljax.attacks.patch_space import PatchSpace as PatchSpace

@@ -10,16 +10,14 @@ from mamljax import checks
 from mamljax.attacks import base
 from mamljax.attacks.base import (
   BaseAttack,
-  Candidate,
-  Knowledge,
-  Observation,
   Requirements,
   guarded,
   required,
 )
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gradients.objectives import cosine_similarity, unit_scale
-from mamljax.types import Batch
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.types import Batch, Params
 
 _PEERS = 64  # references that a candidate is compared with: 9 % of error in a deviation
 _AT_ONCE = 16
@@ -152,6 +150,6 @@ class Loss(BaseAttack):
     return -prepared.loss_fn(prepared.params, single), base.Info()
 
 
-def _cosine(known: Knowledge, candidate: Candidate, received: base.Params) -> jax.Array:
+def _cosine(known: Knowledge, candidate: Candidate, received: Params) -> jax.Array:
   """The cosine of a candidate's gradient and a received one of `unit_scale`."""
   return cosine_similarity(unit_scale(labelled(known, candidate)), received)

@@ -28,12 +28,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks import base
 from mamljax.attacks.base import (
   BaseAttack,
-  Candidate,
-  Knowledge,
-  Observation,
   Requirements,
   guarded,
   required,
@@ -47,12 +43,14 @@ from mamljax.attacks.gaussian.known_noise import (
 from mamljax.attacks.gaussian.likelihood import in_deviations, log_likelihood_ratio
 from mamljax.attacks.gaussian.shadows import (
   AT_ONCE,
+  Info,
   about_mean,
   draw_shadow,
   slot_references,
 )
 from mamljax.attacks.gaussian.sketches import Sketch, make_sketch
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import count, positive
 from mamljax.errors import InputError
 from mamljax.linear_algebra import low_rank_plus_diagonal
@@ -62,22 +60,6 @@ from mamljax.types import Batch, Params
 
 _NOISE = 1  # a stream of randomness beside those of shadows and sketch
 _SCALED_BY = 16  # shadows, and images of a class, that say how much each number varies
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Info(base.Info):
-  """Diagnostics of the curvature filter.
-
-  Attributes:
-    response: d' C^-1 (g - m).
-    energy: d' C^-1 d, how much the candidate would stand out.
-    classes: of each slot, as known or inferred, [ways].
-  """
-
-  response: jax.Array
-  energy: jax.Array
-  classes: jax.Array
 
 
 @jax.tree_util.register_dataclass

@@ -17,9 +17,6 @@ import jax.numpy as jnp
 from mamljax.attacks import base
 from mamljax.attacks.base import (
   BaseAttack,
-  Candidate,
-  Knowledge,
-  Observation,
   Requirements,
   guarded,
   required,
@@ -31,6 +28,7 @@ from mamljax.attacks.gaussian.references import (
   labelled,
   learn_references,
 )
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import count, nonnegative
 from mamljax.linear_algebra import uncorrelated
 

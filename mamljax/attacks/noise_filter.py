@@ -26,9 +26,6 @@ from mamljax import checks
 from mamljax.attacks import base
 from mamljax.attacks.base import (
   BaseAttack,
-  Candidate,
-  Knowledge,
-  Observation,
   Requirements,
   guarded,
   required,
@@ -42,6 +39,7 @@ from mamljax.attacks.gaussian.known_noise import (
 from mamljax.attacks.gaussian.likelihood import log_likelihood_ratio
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gaussian.sketches import label_gradients
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import count
 from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal, product
 

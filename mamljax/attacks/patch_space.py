@@ -28,14 +28,12 @@ from mamljax import checks
 from mamljax.attacks import base
 from mamljax.attacks.base import (
   BaseAttack,
-  Candidate,
-  Knowledge,
-  Observation,
   Requirements,
   guarded,
   required,
 )
 from mamljax.attacks.gradients.layers import layer_gradient, layer_inputs, widest_layer
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import count, nonnegative
 from mamljax.linear_algebra import make_whitener, product
 from mamljax.types import Batch

@@ -21,17 +21,10 @@ import jax.numpy as jnp
 import optax
 
 from mamljax.attacks import base
-from mamljax.attacks.base import (
-  BaseAttack,
-  Candidate,
-  Knowledge,
-  Observation,
-  Requirements,
-  guarded,
-  known_ways,
-)
+from mamljax.attacks.base import BaseAttack, Requirements, guarded
 from mamljax.attacks.gradients.labels import infer_labels
 from mamljax.attacks.gradients.objectives import objective, simulate, unit_scale
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
 from mamljax.checks import choice, count, nonnegative
 from mamljax.images import SSIM_WINDOW, ssim
 from mamljax.numerics import like

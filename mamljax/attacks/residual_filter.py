@@ -25,21 +25,18 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks import base
 from mamljax.attacks.base import (
   BaseAttack,
-  Candidate,
-  Knowledge,
-  Observation,
   Requirements,
   guarded,
-  known_ways,
   required,
 )
+from mamljax.attacks.gaussian import shadows
 from mamljax.attacks.gaussian.likelihood import in_deviations, log_likelihood_ratio
 from mamljax.attacks.gaussian.shadows import AT_ONCE, about_mean, draw_shadow
 from mamljax.attacks.gaussian.sketches import Sketch, make_sketch
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
 from mamljax.checks import count, positive
 from mamljax.linear_algebra import (
   LowRankPlusDiagonal,
@@ -58,20 +55,14 @@ _SCALED_BY = 8  # shadows that say how much each number of a gradient varies
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Info(base.Info):
+class Info(shadows.Info):
   """Diagnostics of the residual filter.
 
   Attributes:
     errors: e / n of the query images, as estimated, [n, ways].
-    response: d' C^-1 (g - m).
-    energy: d' C^-1 d, how much the candidate would stand out.
-    classes: of each slot, as known or inferred, [ways].
   """
 
   errors: jax.Array
-  response: jax.Array
-  energy: jax.Array
-  classes: jax.Array
 
 
 @jax.tree_util.register_dataclass

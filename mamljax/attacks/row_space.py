@@ -28,15 +28,13 @@ import jax.numpy as jnp
 from mamljax.attacks import base
 from mamljax.attacks.base import (
   BaseAttack,
-  Candidate,
-  Knowledge,
-  Observation,
   Requirements,
   guarded,
   required,
 )
 from mamljax.attacks.gradients.first_layer import first_layer, random_start, span_in_noise
 from mamljax.attacks.gradients.names import check_layers
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.errors import InputError
 from mamljax.linear_algebra import product
 

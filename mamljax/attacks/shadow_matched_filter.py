@@ -18,12 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks import base
 from mamljax.attacks.base import (
   BaseAttack,
-  Candidate,
-  Knowledge,
-  Observation,
   Requirements,
   guarded,
   required,
@@ -31,31 +27,17 @@ from mamljax.attacks.base import (
 from mamljax.attacks.gaussian.likelihood import in_deviations, log_likelihood_ratio
 from mamljax.attacks.gaussian.shadows import (
   AT_ONCE,
+  Info,
   about_mean,
   beyond_rounding,
   draw_shadow,
 )
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.attacks.gradients.objectives import simulate
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import count, positive
 from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal
 from mamljax.types import Batch
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Info(base.Info):
-  """Diagnostics of the shadow filter.
-
-  Attributes:
-    response: d' C^-1 (g - m).
-    energy: d' C^-1 d, how much the candidate would stand out.
-    classes: of each slot, as known or inferred, [ways].
-  """
-
-  response: jax.Array
-  energy: jax.Array
-  classes: jax.Array
 
 
 @jax.tree_util.register_dataclass

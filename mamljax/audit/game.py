@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from mamljax import checks
-from mamljax.attacks.base import Candidate, Observation
+from mamljax.attacks.knowledge import Candidate, Observation
 from mamljax.defences import Defence
 from mamljax.learner import Sent, send
 from mamljax.maml import InnerLoop

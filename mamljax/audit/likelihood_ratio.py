@@ -27,7 +27,7 @@ it needs the truth.
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +53,7 @@ class Info(NamedTuple):
 _CERTAIN = 1e6  # standard deviations; decisions are certain long before
 
 
+@runtime_checkable
 class Bound(Protocol):
   """A bound of every attack, which is told the truth and therefore is none.
 

@@ -21,7 +21,14 @@ from mamljax.attacks import (
   ResidualFilter,
   RowSpace,
 )
-from mamljax.attacks.base import Requirements, guarded, inapplicable, name_of, required, tell
+from mamljax.attacks.base import (
+  Requirements,
+  guarded,
+  inapplicable,
+  name_of,
+  required,
+  tell,
+)
 from mamljax.audit.game import Trial
 from mamljax.defences import Defence, Gaussian
 from mamljax.errors import InputError

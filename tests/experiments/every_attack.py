@@ -13,7 +13,8 @@ import numpy as np
 from experiments.config.attacks import BOUNDS, PLAYED, targets_of
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream
-from experiments.engine import models, playing, stages
+from experiments.engine import models, playing
+from experiments.engine.setting import make_setting
 from experiments.process import cli
 from tests.experiments.configurations import make
 
@@ -54,9 +55,9 @@ def scores(label: str) -> list[str]:
   cell = cell_of(label)
   splits = models.splits_of(cell, None)
   params = models.initial_state(cell.recipe, splits).params
-  shared, _ = stages.share(cell, params, splits.references)
+  setting, _ = make_setting(cell, params, splits.references)
   told = {'stream': Stream.REPORTED, 'count': COUNT, 'advance': lambda _: None}
-  return bits(playing.play(cell, shared, splits.victims, **told).trials.scores)
+  return bits(playing.play(cell, setting, splits.victims, **told).trials.scores)
 
 
 def trained() -> list[str]:

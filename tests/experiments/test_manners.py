@@ -14,7 +14,7 @@ from experiments.analysis.text import csv_text
 from experiments.process import cli, compilation_cache, output
 from experiments.reporting.writing import write_report
 from experiments.store import trials
-from experiments.store.trials import Played
+from mamljax.audit.trials import Played
 from tests.experiments.reported import Opened, make_result, write_pictures, write_sweep
 
 

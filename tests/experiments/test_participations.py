@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from experiments.config.cell import Cell
-from experiments.engine import playing
 from experiments.engine.runner import run_cell
 from experiments.process import preemption
+from mamljax.audit import blocks
 from mamljax.audit.combination import combine
 from mamljax.errors import InputError
 from tests.experiments.configurations import changed, make
@@ -63,18 +63,21 @@ def test_each_round_draws_its_noise_anew_and_the_last_as_if_it_were_alone(
   cell, tmp_path, monkeypatch
 ):
   """At a w that stands still two gradients differ in their noise, and in nothing else."""
-  play, found = playing.play_block, {}
+  play, found = blocks.play_block, []
 
-  def remember(key, cell, *args, **options):
-    block = play(key, cell, *args, **options)
-    found.setdefault((cell.game.trials, options['earlier']), []).extend(block.played.scores)
+  def remember(*args, **options):
+    block = play(*args, **options)
+    found[-1].setdefault(options['earlier'], []).extend(block.played.scores)
     return block
 
-  monkeypatch.setattr(playing, 'play_block', remember)
+  monkeypatch.setattr(blocks, 'play_block', remember)
   for trials, rounds in ((8, 2), (10, 1)):
+    found.append({})
     told = {'trials': trials, 'participations': rounds, 'attack': 'likelihood_ratio'}
     compute(cell, tmp_path, **told, **NOISY, **STILL)
-  last, before, alone = (np.array(found[key])[:8] for key in ((8, 0), (8, 1), (10, 0)))
+  last, before, alone = (
+    np.array(scores)[:8] for scores in (found[0][0], found[0][1], found[1][0])
+  )
   np.testing.assert_array_equal(last, alone)
   assert not np.isclose(before, last, rtol=1e-3).any()
 
@@ -96,7 +99,7 @@ def test_an_interrupted_cell_goes_on_in_its_round(cell, tmp_path, monkeypatch):
   """What is kept of one round must not be taken for that of another."""
   told = {'participations': 2, 'trials': 70}
   whole = compute(cell, tmp_path / 'whole', **told)
-  play, calls = playing.play_block, []
+  play, calls = blocks.play_block, []
 
   def play_and_stop(*args, **options):
     calls.append(options['earlier'])
@@ -104,7 +107,7 @@ def test_an_interrupted_cell_goes_on_in_its_round(cell, tmp_path, monkeypatch):
       signal.raise_signal(signal.SIGUSR1)
     return play(*args, **options)
 
-  monkeypatch.setattr(playing, 'play_block', play_and_stop)
+  monkeypatch.setattr(blocks, 'play_block', play_and_stop)
   for _ in range(2):
     with pytest.raises(preemption.Interrupted), preemption.listening():
       compute(cell, tmp_path / 'parts', **told)

@@ -12,8 +12,9 @@ from experiments.config.cell import Cell
 from experiments.engine import models, playing
 from experiments.engine.runner import run_cell
 from experiments.process import distributed, preemption
-from experiments.store.trials import Block, Keeper, Played, join
+from experiments.store.trials import Block, Keeper, join
 from mamljax import atomic, checkpoints
+from mamljax.audit.trials import Played
 from tests.experiments.configurations import changed
 from tests.experiments.test_runner import CELL
 from tests.experiments.tiny import arguments, finish, start, write_npz

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from experiments.config.cell import Cell
-from experiments.engine import models, playing, preparing, stages
+from experiments.engine import models, preparing, setting
 from experiments.engine.runner import run_cell
 from experiments.process import compilation
+from mamljax.audit import trials
+from mamljax.audit.blocks import check_health
 from mamljax.audit.combination import combine
+from mamljax.audit.playing import prepare_attack
 from mamljax.errors import Diverged
 from tests.experiments.configurations import changed, make
 from tests.experiments.tiny import CLASSES, write_npz
@@ -100,7 +103,7 @@ def test_numbers_are_compiled_in_nowhere(cell, tmp_path, monkeypatch):
   monkeypatch.setattr(preparing, '_LAST', {})
   found = [compute(cell, tmp_path, **{name: NUMBERS[name]}) for name in NUMBERS]
   stages_compiled = [signature[0] for signature in compiled]
-  assert stages_compiled == [preparing.prepare, stages.observe, stages.attack]
+  assert stages_compiled == [prepare_attack, trials.observe, trials.attack]
   assert len({tuple(result.trials.scores) for result, _, _ in found}) == len(NUMBERS)
 
 
@@ -188,15 +191,15 @@ def test_a_threshold_that_is_known_takes_no_calibration(cell, tmp_path):
 
 def test_attacks_at_one_seed_are_played_on_the_same_trials(cell, tmp_path, monkeypatch):
   """Attacks on other tasks or candidates could not be compared trial by trial."""
-  drawn, real = [], stages.draw
-  monkeypatch.setattr(stages, 'draw', lambda *a, **k: drawn.append(real(*a, **k)) or drawn[-1])
+  drawn, real = [], trials.draw
+  monkeypatch.setattr(trials, 'draw', lambda *a, **k: drawn.append(real(*a, **k)) or drawn[-1])
   attacks = ('row_space', 'loss', 'reconstruction')
   for attack in attacks:
     compute(cell, tmp_path, attack=attack)
-  played = [jax.tree.map(np.asarray, trials) for _, trials in drawn]
+  played = [jax.tree.map(np.asarray, trial) for _, trial in drawn]
   phases = len(played) // len(attacks)
-  for at, trials in enumerate(played):
-    jax.tree.map(np.testing.assert_array_equal, trials, played[at % phases])
+  for at, trial in enumerate(played):
+    jax.tree.map(np.testing.assert_array_equal, trial, played[at % phases])
 
 
 def test_a_combination_is_of_its_parts_own_scores(cell, tmp_path):
@@ -213,8 +216,8 @@ def test_a_combination_is_of_its_parts_own_scores(cell, tmp_path):
 def test_a_network_that_an_attack_cannot_be_run_on_is_refused_at_once(cell):
   """Found out in the last cell of a sweep, the first hours would be lost."""
   splits = models.splits_of(cell, None)
-  assert stages.refusal(changed(cell, attack='row_space'), splits) is None
-  reason = stages.refusal(changed(cell, attack='row_space', network='conv4'), splits)
+  assert setting.refusal(changed(cell, attack='row_space'), splits) is None
+  reason = setting.refusal(changed(cell, attack='row_space', network='conv4'), splits)
   assert re.search(r"'row_space' needs .* fully connected, such as 'mlp'", reason or '')
 
 
@@ -228,11 +231,11 @@ def test_an_inner_loop_that_diverges_is_told_in_how_many_trials(cell, tmp_path, 
 
 def test_trials_that_fill_up_a_block_do_not_count():
   """Whether a cell has a result must not depend on the number of devices."""
-  health = stages.Health(np.array([True, True, False]), np.array([True, False, True]))
-  playing.check_health(health, 1)
+  health = trials.Health(np.array([True, True, False]), np.array([True, False, True]))
+  check_health(health, 1)
   said = r'in 2 of 3 trials: adapted parameters are not finite in 1, gradients in 1$'
   with pytest.raises(Diverged, match=said):
-    playing.check_health(health, 3)
+    check_health(health, 3)
 
 
 def test_what_is_learned_of_public_images_is_finite(cell, monkeypatch):
@@ -242,4 +245,4 @@ def test_what_is_learned_of_public_images_is_finite(cell, monkeypatch):
   params = models.initial_state(cell, splits).params
   broken = jax.tree.map(lambda x: x * np.nan, params)
   with pytest.raises(Diverged, match="what 'row_space' learns of public images is not finite"):
-    stages.share(changed(cell, attack='row_space'), broken, splits.references)
+    setting.make_setting(changed(cell, attack='row_space'), broken, splits.references)

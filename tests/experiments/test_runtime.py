@@ -5,17 +5,18 @@ import json
 import re
 import subprocess
 import sys
-from typing import cast
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.analysis import figures, paper
-from experiments.engine import playing, stages
+from experiments.engine import playing
 from experiments.store import cells
-from experiments.store.trials import Played
 from experiments.studies import attack_times
+from mamljax.audit.blocks import Block
+from mamljax.audit.trials import Played, Rules, Setting
 from mamljax.types import Pool
 from tests.experiments.configurations import make
 from tests.experiments.tiny import ROOT, finish, start, write_npz
@@ -145,19 +146,19 @@ def played(monkeypatch):
   """Replaces the playing; notes what would have been played. Blocks take 9, 1, 2, 6 ... s."""
   notes, seconds = [], iter([9.0, 1.0, 2.0, 6.0])
 
-  def play_block(key, cell, pool, shared, indices, mesh):
-    del key, pool, shared
-    notes.append((cell.execution.chunk, indices.tolist(), mesh.size))
+  def play_block(key, pool, setting, indices, mesh, *, compiled):
+    del key, pool, compiled
+    notes.append((setting.chunk, indices.tolist(), mesh.size))
     compiling = 5.0 if len(notes) == 1 else 0.0
     outcome = Played(jnp.zeros(1), jnp.ones(1), None, None)
-    return playing.Block(outcome, np.zeros(1), next(seconds), compiling)
+    return Block(outcome, np.zeros(1), next(seconds), compiling, lambda: outcome)
 
-  def play(cell, shared, pool, *, stream, count, advance):
-    del shared, pool, stream, advance
+  def play(cell, setting, pool, *, stream, count, advance):
+    del setting, pool, stream, advance
     notes.append((cell.execution.chunk, count))
     return playing.Scored(cells.Trials([], [], [], []), None, None, 12.0, 3.0)
 
-  monkeypatch.setattr(playing, 'play_block', play_block)
+  monkeypatch.setattr(attack_times, 'play_block', play_block)
   monkeypatch.setattr(playing, 'play', play)
   return notes
 
@@ -165,7 +166,9 @@ def played(monkeypatch):
 def test_a_candidate_alone_is_alone_and_a_batch_is_shared_out(played):
   """Timed in a chunk, 'one candidate' would be no latency; cold, it would be compilation."""
   pool = Pool(*jnp.zeros((3, 2)))
-  row = attack_times.measure(CELL, cast(stages.Shared, ()), pool, repeats=3, candidates=24)
+  shared: Any = dict.fromkeys(('knowledge', 'prepared', 'attack', 'inner', 'defence'))
+  setting = Setting(**shared, rules=Rules(3, 1, 'query'), chunk=4)
+  row = attack_times.measure(CELL, setting, pool, repeats=3, candidates=24)
   assert played == [(1, [0], 1), (1, [1], 1), (1, [2], 1), (1, [3], 1), (4, 24)]
   assert (row.seconds_one_low, row.seconds_one, row.seconds_one_high) == (1, 2, 6)
   assert (row.seconds_amortised, row.compile_seconds) == (0.5, 5)

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.config.streams import Stream, TrialStream, stream_key
+from experiments.config.streams import Stream, stream_key
+from mamljax.audit.trials import TrialStream
 
 SOURCES = Path(__file__).parents[2] / 'experiments'
 

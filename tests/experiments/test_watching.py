@@ -11,8 +11,8 @@ import pytest
 
 from experiments import status
 from experiments.store import leases, trials
-from experiments.store.trials import Played
 from experiments.sweeping import worker
+from mamljax.audit.trials import Played
 from mamljax.errors import InputError
 from tests.experiments.test_sharing import work
 from tests.experiments.tiny import finish, rows, start

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mamljax.attacks.base import Knowledge
+from mamljax.attacks.knowledge import Knowledge
 from mamljax.defences.defence import Hook, Noise, identity
 from mamljax.numerics import like
 from mamljax.types import Params

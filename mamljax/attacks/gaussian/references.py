@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from mamljax import checks
-from mamljax.attacks.base import Candidate, Knowledge, Observation, known_ways
 from mamljax.attacks.gaussian.sketches import Sketch, label_gradients, make_sketch
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
 from mamljax.linear_algebra import make_whitener
 from mamljax.types import Batch, Params
 

@@ -1,12 +1,31 @@
 """Shadows: support sets of public images that stand in for the unknown one."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
-from mamljax.attacks.base import Knowledge, Observation
+from mamljax.attacks import base
+from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.types import Pool
 
 AT_ONCE = 12  # images whose gradients are computed together: they fit a core's cache
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Info(base.Info):
+  """Diagnostics of a filter by shadows.
+
+  Attributes:
+    response: d' C^-1 (g - m).
+    energy: d' C^-1 d, how much the candidate would stand out.
+    classes: of each slot, as known or inferred, [ways].
+  """
+
+  response: jax.Array
+  energy: jax.Array
+  classes: jax.Array
 
 
 def about_mean(rows: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from optax.assignment import hungarian_algorithm
 
 from mamljax import checks
-from mamljax.attacks.base import Knowledge, Observation, known_ways
+from mamljax.attacks.knowledge import Knowledge, Observation, known_ways
 from mamljax.linear_algebra import product, solve_positive
 from mamljax.types import Pool
 

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mamljax.attacks.base import Knowledge, Observation
 from mamljax.attacks.gradients import factors
+from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.images import total_variation
 from mamljax.maml import meta_gradient
 from mamljax.types import Batch, Params, Task

@@ -1,0 +1,98 @@
+"""The setting of a cell's trials: what the adversary knows, and what its attack makes of it."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+
+from experiments.config.attacks import is_bound
+from experiments.config.cell import Cell
+from experiments.config.streams import Stream, stream_key
+from experiments.engine import models
+from experiments.engine.preparing import prepare_once
+from mamljax.attacks import Attack, Knowledge
+from mamljax.attacks.base import tell
+from mamljax.audit.trials import Setting
+from mamljax.data import Splits
+from mamljax.errors import InputError
+from mamljax.tasks import first_of_each
+from mamljax.types import Params, Pool
+
+
+def make_setting(
+  cell: Cell, params: Params, references: Pool
+) -> tuple[Setting, dict[str, float]]:
+  """The setting of a cell's trials, and the seconds that preparing and compiling it took.
+
+  A bound, which is no adversary's, prepares nothing.
+
+  Args:
+    cell: a cell of one attack on one gradient.
+    params: the meta-knowledge w.
+    references: public images; the attack gets as many of each class as the cell says, or as
+      the smallest class has, if it requires any.
+
+  Raises:
+    Diverged: if what is prepared is not finite.
+  """
+  described, attack = models.describe_training(cell), cell.attack
+  if is_bound(attack):
+    knowledge = Knowledge(described.loss_fn, params, target=cell.game.target)
+    prepared, seconds = None, {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
+  else:
+    knowledge = _know(cell, attack, params, references)
+    key = stream_key(cell.seed, Stream.PREPARATION)
+    prepared, seconds = prepare_once(key, attack, knowledge)
+  setting = Setting(
+    knowledge=knowledge,
+    prepared=prepared,
+    attack=attack,
+    inner=described.inner,
+    defence=described.defence,
+    rules=cell.rules,
+    chunk=cell.execution.chunk,
+  )
+  return setting, seconds
+
+
+def refusal(cell: Cell, splits: Splits) -> str | None:
+  """The reason why an attack cannot be run on a cell's network; None if it can.
+
+  Nothing is computed.
+  """
+
+  def prepare_one(part: Cell) -> Any:
+    attack, params = part.attack, models.initial_state(part.recipe, splits).params
+    knowledge = _know(part, attack, params, splits.references)
+    return attack.prepare(jax.random.key(0), knowledge)
+
+  attacks = [part for part in cell.alone if not is_bound(part.attack)]
+  try:
+    for part in attacks:
+      jax.eval_shape(functools.partial(prepare_one, part))
+  except InputError as error:
+    return str(error)
+  return None
+
+
+def _know(cell: Cell, attack: Attack, params: Params, references: Pool) -> Knowledge:
+  """The adversary's knowledge and belief about the inner loop: what its attack requires."""
+  described = models.describe_training(cell)
+  inner = described.inner
+  everything = Knowledge(
+    described.loss_fn,
+    params,
+    inner=dataclasses.replace(inner, order=cell.game.assumed_order or inner.order),
+    references=references,
+    defence=described.defence,
+    target=cell.game.target,
+    ways=cell.task.ways,
+    shots=cell.task.shots,
+    withheld=cell.game.withheld_names,
+  )
+  known = tell(attack, everything)
+  if known.references is None:
+    return known
+  count = cell.game.references or 0
+  return dataclasses.replace(known, references=first_of_each(references, count))

@@ -1,0 +1,230 @@
+"""The stages of a trial, each jitted over a block of them: draw, observe, attack.
+
+What the trials share is passed, not closed over, so that settings of one shape share one
+compilation. Chunks of trials run under one `vmap`, shared out over the devices of a mesh.
+"""
+
+import dataclasses
+import enum
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from mamljax.attacks.base import Attack, required
+from mamljax.attacks.knowledge import Knowledge, Observation
+from mamljax.audit import game
+from mamljax.audit.game import Trial
+from mamljax.audit.likelihood_ratio import Bound
+from mamljax.audit.placement import AXIS
+from mamljax.defences import Defence
+from mamljax.learner import Sent, send
+from mamljax.maml import InnerLoop
+from mamljax.types import Pool, Task
+
+
+class TrialStream(enum.IntEnum):
+  """Streams of randomness of the key that a trial is played with, each named once.
+
+  The number of a stream stands behind every published result, and is never given to another.
+  """
+
+  SEND = 0
+  SCORE = 1
+  ROUND = 2  # of an earlier gradient of the same task
+
+
+class Rules(NamedTuple):
+  """Rules of a game, see `game.draw_trial`.
+
+  Attributes:
+    ways: classes of a task.
+    shots: images of each class in each of its two sets.
+    target: 'query' or 'support', the set that is attacked.
+    learners: task-learners; 1 is the local game.
+    non_members: 'same_class' or 'any_class'.
+  """
+
+  ways: int
+  shots: int
+  target: str
+  learners: int = 1
+  non_members: str = 'same_class'
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+  """The part of a game that all its trials share.
+
+  Attributes:
+    knowledge: the adversary's knowledge before any gradient arrives.
+    prepared: the attack's preparation from it; None of a bound.
+    attack: the attack, or a bound in its place.
+    inner: the learners' inner loop.
+    defence: the learners' defence.
+    rules: of the game. Static.
+    chunk: trials computed together on a device. Static; the last bits of a score depend on it.
+  """
+
+  knowledge: Knowledge
+  prepared: Any
+  attack: Attack | Bound
+  inner: InnerLoop
+  defence: Defence
+  rules: Rules = dataclasses.field(metadata={'static': True})
+  chunk: int = dataclasses.field(metadata={'static': True})
+
+
+class Played(NamedTuple):
+  """Outcome of trials.
+
+  Attributes:
+    scores: the highest score of any learner [n].
+    located: whether that learner is the challenger's a [n].
+    pictures: the attack's reconstruction of the candidate there, if it reconstructs any.
+    labels_right: the share of labels that the attack inferred rightly there, if it infers them.
+  """
+
+  scores: jax.Array | np.ndarray
+  located: jax.Array | np.ndarray
+  pictures: jax.Array | np.ndarray | None
+  labels_right: jax.Array | np.ndarray | None
+
+
+class Health(NamedTuple):
+  """Finiteness of what all learners of trials computed; no adversary is told.
+
+  Attributes:
+    adapted: of the adapted parameters [n].
+    gradient: of the gradients that are sent [n].
+  """
+
+  adapted: jax.Array | np.ndarray
+  gradient: jax.Array | np.ndarray
+
+
+def is_member(indices: Any) -> Any:
+  """Truths of the trials of some numbers: members and non-members take turns."""
+  return indices % 2 == 0
+
+
+@functools.partial(jax.jit, static_argnames='rules')
+def draw(
+  key: jax.Array, pool: Pool, indices: jax.Array, *, rules: Rules
+) -> tuple[jax.Array, Trial]:
+  """Draws some trials, and a key for each; trial t depends on `fold_in(key, t)` alone."""
+
+  def one(index: jax.Array) -> tuple[jax.Array, Trial]:
+    key_draw, key_play = jax.random.split(jax.random.fold_in(key, index))
+    return key_play, game.draw_trial(key_draw, pool, is_member(index), **rules._asdict())
+
+  return jax.vmap(one)(indices)
+
+
+@functools.partial(jax.jit, static_argnames='mesh')
+def observe(
+  keys: jax.Array, trials: Trial, setting: Setting, *, mesh: Mesh
+) -> tuple[Observation, Health]:
+  """Lets all learners send, for the observations [trials, learners] and the trials' health."""
+  attack: Any = setting.attack
+  requires = required(attack, setting.knowledge)
+
+  def see(
+    setting: Setting, key: jax.Array, task: Task, classes: jax.Array
+  ) -> tuple[Observation, Sent]:
+    known, defence = setting.knowledge, setting.defence
+    sent = send(key, known.loss_fn, known.params, task, setting.inner, defence=defence)
+    return game.show(sent, task, classes=classes, requires=requires), sent
+
+  def see_learners(
+    setting: Setting, keyed: tuple[jax.Array, Trial]
+  ) -> tuple[Observation, Health]:
+    key, trial = keyed
+    see_all = jax.vmap(functools.partial(see, setting))
+    keys = _learner_keys(key, TrialStream.SEND, trial)
+    seen, sent = see_all(keys, trial.tasks, trial.classes)
+    return seen, Health(sent.is_adapted.all(), sent.is_finite.all())
+
+  return _share_out(see_learners, setting, (keys, trials), mesh=mesh)
+
+
+@functools.partial(jax.jit, static_argnames='mesh')
+def attack(
+  keys: jax.Array,
+  trials: Trial,
+  seen: Observation,
+  setting: Setting,
+  *,
+  mesh: Mesh,
+) -> Played:
+  """Scores some trials by an attack."""
+
+  def play(setting: Setting, keyed: tuple[jax.Array, Trial, Observation]) -> Played:
+    key, trial, observations = keyed
+    score: Any = setting.attack.score
+    score_all = jax.vmap(lambda *told: score(told[0], setting.prepared, *told[1:]))
+    key_scores = _learner_keys(key, TrialStream.SCORE, trial)
+    scores, info = score_all(key_scores, observations, trial.candidates)
+    best = scores.argmax()
+    info = jax.tree.map(lambda leaf: leaf[best], info)
+    right, known = None, setting.knowledge
+    if info.inferred_labels is not None:
+      truth = getattr(trial.tasks, known.target).labels[best]
+      right = _labels_right(info.inferred_labels, truth, ways=known.ways)
+    return Played(scores[best], best == trial.learner, info.reconstruction, right)
+
+  return _share_out(play, setting, (keys, trials, seen), mesh=mesh)
+
+
+@functools.partial(jax.jit, static_argnames='mesh')
+def bound(keys: jax.Array, trials: Trial, setting: Setting, *, mesh: Mesh) -> Played:
+  """Scores some trials by a bound, which is told the truth."""
+
+  def play(setting: Setting, keyed: tuple[jax.Array, Trial]) -> Played:
+    key, trial = keyed
+    known, oracle = setting.knowledge, setting.attack
+    assert isinstance(oracle, Bound)
+    score, _ = oracle.score(
+      jax.random.fold_in(key, TrialStream.SCORE),
+      known.loss_fn,
+      known.params,
+      trial,
+      setting.inner,
+      defence=setting.defence,
+      target=known.target,
+    )
+    return Played(score, jnp.array(True), None, None)
+
+  return _share_out(play, setting, (keys, trials), mesh=mesh)
+
+
+def _labels_right(found: jax.Array, truth: jax.Array, *, ways: int) -> jax.Array:
+  """The share of labels that are right, in whatever order."""
+  counts = (jnp.bincount(labels, length=ways) for labels in (found, truth))
+  return jnp.minimum(*counts).sum() / len(truth)
+
+
+def _learner_keys(key: jax.Array, stream: TrialStream, trial: Trial) -> jax.Array:
+  """A key for each learner of a trial."""
+  return jax.random.split(jax.random.fold_in(key, stream), len(trial.candidates.label))
+
+
+def _share_out(function: Any, setting: Setting, trials: Any, *, mesh: Mesh) -> Any:
+  """Maps over trials, shared out over the devices of `mesh`, a chunk at a time.
+
+  The setting is passed: an array from outside `shard_map` cannot be indexed within.
+  """
+
+  def map_chunks(setting: Setting, trials: Any) -> Any:
+    return jax.lax.map(functools.partial(function, setting), trials, batch_size=setting.chunk)
+
+  split = P(AXIS)
+  shared_out = jax.shard_map(
+    map_chunks, mesh=mesh, in_specs=(P(), split), out_specs=split, check_vma=False
+  )
+  return shared_out(setting, trials)
