@@ -72,13 +72,14 @@ class Cell(Recipe):
 
   def _check_attack(self) -> None:
     """Refuses an attack that cannot be played against this network, set and knowledge."""
-    told = needs(self.attack, self.game.target)
     check_withheld(self.attack, self.game.target, self.game.withheld_names)
-    if 'separate_images' in told and self.model.normalization == 'batch':
-      raise Unplayable(
-        f'attack {self.attack_name!r} needs images that do not see each other: '
-        f"normalization 'none' or 'group', not 'batch'"
-      )
+    for part in parts_of(self.attack):
+      told = needs(part, self.game.target)
+      if 'separate_images' in told and self.model.normalization == 'batch':
+        raise Unplayable(
+          f'attack {attack_name(part)!r} needs images that do not see each other: '
+          f"normalization 'none' or 'group', not 'batch'"
+        )
 
   def _check_game(self) -> None:
     """Refuses several learners, or other non-members, where a score is not for them."""
