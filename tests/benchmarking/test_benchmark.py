@@ -10,6 +10,7 @@ import pytest
 
 from experiments.benchmarking import lines, rows
 from experiments.benchmarking.contest import Outcome, Sample
+from experiments.config import columns
 from tests.experiments.tiny import ROOT, finish, start
 
 CHOICES = rows.Choices(
@@ -90,10 +91,11 @@ def test_contestants_of_a_row_do_the_same(name):
   told = {entry.name: json.loads(entry.arguments[0]) for entry in entries}
   assert entries[0].name == rows.OURS  # it writes the problem that the others read
   assert all(told[x]['cell'] == told[rows.OURS]['cell'] for x in told if 'cell' in told[x])
-  cell = told[rows.OURS]['cell']
+  cell = columns.flatten(told[rows.OURS]['cell'])
+  options = {name: f'reconstruction.{name}' for name in ('iterations', 'tv_weight')}
+  same = {name: name for name in ('network', 'activation', 'inner_steps', 'target')} | options
   for peer in set(rows.PEERS) & set(told):
-    same = ('network', 'activation', 'iterations', 'tv_weight', 'inner_steps', 'target')
-    assert {key: told[peer][key] for key in same} == {key: cell[key] for key in same}
+    assert {name: told[peer][name] for name in same} == {k: cell[c] for k, c in same.items()}
 
 
 def outcome(seconds, units, **facts):
