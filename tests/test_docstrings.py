@@ -20,8 +20,6 @@ NOT_YET = (
   'experiments/benchmarking',
   'experiments/config',
   'experiments/engine',
-  'experiments/process/distributed.py',
-  'experiments/store',
   'experiments/studies',
   'experiments/sweeping',
   'experiments/__init__.py',

@@ -1,1 +1,1 @@
-"""Everything on disk: finished cells, kept trials, leases, failures, runs."""
+"""Files of the experiments: finished cells, saved trials, leases, failures and runs."""

@@ -1,7 +1,7 @@
-"""What a cell found, on disk: OUT/cells/<hash>.json.
+"""Results of finished cells on disk: OUT/cells/<hash>.json.
 
-A cell file is named by the hash of its configuration and carries a checksum of its
-content; it is written whole or not at all. This module alone reads and writes them.
+A cell file is named by the hash of the cell's configuration and carries a checksum of its
+content; it is written whole or not at all. This module alone reads and writes cell files.
 """
 
 import dataclasses
@@ -25,22 +25,22 @@ from mamljax.audit.metrics import Metrics, Rate
 from mamljax.data.loading import FILE
 from mamljax.errors import InputError
 
-_HEAD = 2**16  # characters: more than a file has before its trials
+_HEAD = 2**16  # characters; more than a file has before its trials
 
 
 class OldLayout(records.Unfit):
-  """A cell as it was kept before its configuration was nested."""
+  """A cell file from before configurations were nested."""
 
 
 class Trials(NamedTuple):
   """Trials of the game, in the order played: equally long lists of JSON scalars.
 
   Attributes:
-    scores: what the attack said; finite, higher means 'member'.
-    members: the truth.
-    tasks: the id of the task each was played on.
-    located: whether the learner that scored highest was the challenger's; always, where
-      there is only one.
+    scores: the score of the attack in each trial; finite, higher means 'member'.
+    members: the truth of each trial.
+    tasks: the id of the task on which each trial was played.
+    located: true where the learner with the highest score was the challenger's; always true
+      in a game with one learner.
   """
 
   scores: list[float]
@@ -51,18 +51,18 @@ class Trials(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-  """What is kept about one finished cell, but for its trials: what a table needs of it.
+  """The result of one finished cell without its trials: the part that a table needs.
 
   Attributes:
     configuration: the cell, as `columns.configuration` writes it.
-    seed: what all randomness came from.
-    versions: of Python and the packages that computed it; see `origin.versions`.
-    git_revision: the commit of the code; see `origin.git_revision`.
-    device_kind: what it ran on, as jax names it.
-    timings: in seconds; at least seconds_per_trial (computation only) and
+    seed: the seed of all randomness.
+    versions: versions of Python and the packages; see `provenance.versions`.
+    git_revision: the commit of the code; see `provenance.git_revision`.
+    device_kind: the kind of device that computed the cell, as JAX names it.
+    timings: times in seconds; at least seconds_per_trial (computation only) and
       compile_seconds.
-    metrics: of the reported trials.
-    extra: whatever else was measured, such as the learning accuracy.
+    metrics: the metrics of the reported trials.
+    extra: other measurements, such as the accuracy of the learner.
   """
 
   configuration: dict[str, Any]
@@ -81,10 +81,10 @@ class Summary:
 
   @property
   def cell(self) -> Cell:
-    """The cell.
+    """The cell, made from its configuration.
 
     Raises:
-      InputError: if this program cannot make it any more.
+      InputError: if this version of the program has no such cell any more.
     """
     return read(self.configuration)
 
@@ -96,18 +96,19 @@ class Summary:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CellResult(Summary):
-  """Everything kept about one finished cell.
+  """The whole result of one finished cell.
 
   Attributes:
-    trials: those reported.
-    calibration: those that chose the threshold; never reported; none where it was known.
+    trials: the reported trials.
+    calibration: the trials that chose the threshold, which are never reported; empty if the
+      threshold was known.
   """
 
   trials: Trials
   calibration: Trials
 
   def summary(self) -> Summary:
-    """The same without its trials, of which many cells have more than memory holds."""
+    """The result without its trials, since the trials of many cells would fill the memory."""
     names = (field.name for field in dataclasses.fields(Summary))
     return Summary(**{name: getattr(self, name) for name in names})
 
@@ -116,7 +117,7 @@ AnySummary = TypeVar('AnySummary', bound=Summary)
 
 
 def cell_hash(cell: Recipe) -> str:
-  """The 16 hexadecimal digits that name a cell: equal for equal configurations only.
+  """The hash, 16 hexadecimal digits, that names a cell: equal for equal configurations only.
 
   Raises:
     ValueError: if a field is NaN or infinite.
@@ -127,7 +128,8 @@ def cell_hash(cell: Recipe) -> str:
 def configuration_hash(configuration: dict[str, Any]) -> str:
   """The hash of a configuration of JSON scalars, whatever the order of its fields.
 
-  1 and 1.0 are different values. A file of the user's counts by its content, wherever it lies.
+  1 and 1.0 are different values. A data set in a user's file counts by its content, not by its
+  path.
   """
   data = configuration['data']
   if data['fingerprint'] and data['dataset'].startswith(FILE):
@@ -136,10 +138,10 @@ def configuration_hash(configuration: dict[str, Any]) -> str:
 
 
 def check_output_dir(path: str | os.PathLike[str]) -> None:
-  """Makes sure that results can be written under `path`; leaves nothing behind.
+  """Checks that results can be written under `path`; leaves nothing behind.
 
   Raises:
-    InputError: if the folder, or its folder of cells, cannot be made or written.
+    InputError: if the folder, or its subfolder for cells, cannot be made or written.
   """
   try:
     for folder in (Path(path), Path(path) / 'cells'):
@@ -151,7 +153,7 @@ def check_output_dir(path: str | os.PathLike[str]) -> None:
 def write_cell(output_dir: str | os.PathLike[str], result: CellResult) -> Path:
   """Writes OUT/cells/<hash>.json, whole or not at all, and returns its path.
 
-  Floats read back bit for bit.
+  Floats are the same, bit for bit, when they are read again.
 
   Raises:
     InputError: if the folder cannot be written.
@@ -169,17 +171,17 @@ def write_cell(output_dir: str | os.PathLike[str], result: CellResult) -> Path:
 
 
 def read_cell(output_dir: str | os.PathLike[str], cell: Cell) -> CellResult | None:
-  """The finished result of a cell, or None if it must be computed (again).
+  """The result of a finished cell, or None if the cell must be computed (again).
 
-  A damaged file is named in a warning and set aside as <hash>.json.damaged, not deleted.
+  A damaged file is named in a warning and renamed to <hash>.json.damaged, not deleted.
 
   Raises:
-    InputError: if a file is there but cannot be read or set aside.
+    InputError: if the file exists but cannot be read or renamed.
   """
   path = _cell_path(output_dir, cell_hash(cell))
   try:
-    found = _parse(path.read_bytes(), path.stem)
-    return dataclasses.replace(found, configuration=configuration(cell))
+    result = _parse(path.read_bytes(), path.stem)
+    return dataclasses.replace(result, configuration=configuration(cell))
   except FileNotFoundError:
     return None
   except OSError as error:
@@ -191,20 +193,20 @@ def read_cell(output_dir: str | os.PathLike[str], cell: Cell) -> CellResult | No
 
 
 def finished(output_dir: str | os.PathLike[str]) -> set[str]:
-  """The hashes of the cells that have a file; what is in it is not looked at."""
+  """The hashes of the cells that have a file; the files are not read."""
   return {path.stem for path in (Path(output_dir) / 'cells').glob('*.json')}
 
 
 def is_finished(output_dir: str | os.PathLike[str], name: str) -> bool:
-  """Whether the cell of this hash has a file."""
+  """Tests whether the cell of this hash has a file."""
   return _cell_path(output_dir, name).exists()
 
 
 def read_cells(output_dir: str | os.PathLike[str], hashes: Iterable[str]) -> list[CellResult]:
-  """The finished results of the cells of these hashes, in that order.
+  """The results of the finished cells of these hashes, in the given order.
 
   Raises:
-    InputError: if one is missing or damaged.
+    InputError: if a file is missing or damaged.
   """
   return [_read_whole(_cell_path(output_dir, name)) for name in hashes]
 
@@ -212,28 +214,30 @@ def read_cells(output_dir: str | os.PathLike[str], hashes: Iterable[str]) -> lis
 def glance(output_dir: str | os.PathLike[str], name: str) -> Summary | None:
   """The summary of the cell of this hash, from the beginning of its file.
 
-  It takes as long for a million trials as for one, and trusts what it reads: for looking on,
-  not for tables. None if there is no file, or it does not begin as one of ours.
+  Reading takes as long for a million trials as for one, and the checksum is not verified: for
+  the progress of a sweep, not for tables. None if there is no file, or it does not begin as a
+  cell file does.
 
   Raises:
-    InputError: if it cannot be read.
+    InputError: if the file cannot be read.
   """
   path = _cell_path(output_dir, name)
   try:
     with path.open(encoding='utf-8', errors='replace') as file:
-      before, trials, _ = file.read(_HEAD).partition(',\n "trials": ')
+      head, trials, _ = file.read(_HEAD).partition(',\n "trials": ')
   except FileNotFoundError:
     return None
   except OSError as error:
     raise InputError(f'cannot read {path}: {error.strerror}') from error
   try:
-    content = records.load_json((before + '}').encode()) if trials else {}
+    content = records.load_json((head + '}').encode()) if trials else {}
     return _typed(content, Summary)
   except (ValueError, RecursionError):
     return None
 
 
 def _read_whole(path: Path) -> CellResult:
+  """The result in a cell file; an InputError if there is none."""
   try:
     return _parse(path.read_bytes(), path.stem)
   except OldLayout:
@@ -245,26 +249,31 @@ def _read_whole(path: Path) -> CellResult:
 
 
 def _parse(data: bytes, name: str) -> CellResult:
-  """The result in a cell file; a ValueError, or a RecursionError, if it is damaged."""
+  """The result in the bytes of a cell file.
+
+  Raises:
+    ValueError: if the file is damaged.
+    RecursionError: if the file is damaged.
+  """
   content = records.load_json(data)
   if not isinstance(content, dict) or 'checksum' not in content:
     raise ValueError('it has no checksum')
-  said = {key: value for key, value in content.items() if key != 'checksum'}
-  first = {'checksum': content['checksum']}
-  if content['checksum'] != _digest(said) or not _says(data, first | said):
+  body = {key: value for key, value in content.items() if key != 'checksum'}
+  checksum = {'checksum': content['checksum']}
+  if content['checksum'] != _digest(body) or not _is_canonical(data, checksum | body):
     raise ValueError('its content does not match its checksum')
   result = _typed(content, CellResult)
   if result.hash != name:
-    raise ValueError('it holds another configuration than its name says')
+    raise ValueError('its configuration does not match its name')
   return result
 
 
 def _typed(content: Any, kind: type[AnySummary]) -> AnySummary:
-  """The content of a cell file, or of its beginning."""
-  said = content.get('configuration') if isinstance(content, dict) else None
-  if not isinstance(said, dict):
+  """The result, or the summary, that the content of a cell file or its beginning describes."""
+  settings = content.get('configuration') if isinstance(content, dict) else None
+  if not isinstance(settings, dict):
     raise records.Unfit('it has no configuration')
-  if 'dataset' in said:
+  if 'dataset' in settings:
     raise OldLayout
   result = records.fit({k: v for k, v in content.items() if k != 'checksum'}, kind)
   if missing := {'seconds_per_trial', 'compile_seconds'} - {*result.timings}:
@@ -277,14 +286,15 @@ def _typed(content: Any, kind: type[AnySummary]) -> AnySummary:
 
 
 def _plain(value: Any) -> Any:
-  """A NamedTuple as a dict; anything else as it is."""
+  """A NamedTuple as a dict; any other value unchanged."""
   return value._asdict() if isinstance(value, (Rate, Trials)) else value
 
 
-def _says(data: bytes, content: dict[str, Any]) -> bool:
-  """Whether a file says just this, but for how its lines are indented.
+def _is_canonical(data: bytes, content: dict[str, Any]) -> bool:
+  """Tests whether a file is this content as JSON, up to indentation.
 
-  Its checksum alone would not tell: a float's last digit may change without changing its value.
+  The checksum alone does not show all damage: it is of the parsed values, and the last digit of
+  a float may change without changing its value.
   """
   compact = json.dumps(content, separators=(',', ': ')).encode()
   return re.sub(rb'\n *', b'', data) == compact
@@ -296,7 +306,7 @@ def _document(content: dict[str, Any]) -> str:
 
 
 def _digest(content: Any) -> str:
-  """The SHA-256 of a JSON value, whatever its key order and layout; floats by repr."""
+  """The SHA-256 of a JSON value, independent of key order and layout; floats count by repr."""
   text = json.dumps(content, sort_keys=True, separators=(',', ':'), allow_nan=False)
   return hashlib.sha256(text.encode()).hexdigest()
 
@@ -306,7 +316,7 @@ def _cell_path(output_dir: str | os.PathLike[str], name: str) -> Path:
 
 
 def _nearest(folder: Path) -> Path:
-  """The folder, or the nearest of its parents that exists."""
+  """The folder if it exists, else the nearest parent that exists."""
   try:
     folder.lstat()
   except FileNotFoundError:

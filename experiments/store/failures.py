@@ -1,4 +1,4 @@
-"""Cells that failed: STORE/failures/<hash>.json, how often, and with which traceback."""
+"""Records of failed cells, with count and traceback: STORE/failures/<hash>.json."""
 
 import json
 import socket
@@ -12,14 +12,15 @@ from mamljax import atomic
 
 
 class Failure(NamedTuple):
-  """What is known of a cell that failed.
+  """The record of a failed cell.
 
   Attributes:
-    cell: its short name.
-    times: how often it failed.
-    reason: the last error in a line.
-    traceback: of the last time.
-    host, when: where and when that was, in seconds since 1970.
+    cell: short name of the cell.
+    times: number of failures.
+    reason: the last error in one line.
+    traceback: the traceback of the last error.
+    host: name of the machine of the last failure.
+    when: time of the last failure, in seconds since 1970.
   """
 
   cell: str
@@ -31,12 +32,12 @@ class Failure(NamedTuple):
 
 
 def record(store_dir: Path, name: str, cell: str, error: BaseException) -> Failure:
-  """Adds a failure of the cell of this hash to those before."""
-  before = find(store_dir, name)
+  """Records a failure of the cell of this hash, counted on from earlier ones."""
+  earlier = find(store_dir, name)
   reason = ' '.join(str(error).split()) or type(error).__name__
   failure = Failure(
     cell=cell,
-    times=1 + (before.times if before else 0),
+    times=1 + (earlier.times if earlier else 0),
     reason=f'{type(error).__name__}: {reason}',
     traceback=''.join(traceback.format_exception(error)),
     host=socket.gethostname(),
@@ -47,15 +48,15 @@ def record(store_dir: Path, name: str, cell: str, error: BaseException) -> Failu
 
 
 def find(store_dir: Path, name: str) -> Failure | None:
-  """What was recorded; None if nothing was."""
+  """The record of the cell of this hash; None if there is none."""
   try:
     return records.read_json(_path(store_dir, name), Failure)
   except (OSError, records.Unfit):
-    return None  # a damaged record costs one more try
+    return None  # a damaged record costs no more than another attempt
 
 
 def forget(store_dir: Path, name: str) -> None:
-  """Deletes the record: the cell has a result."""
+  """Deletes the record of the cell of this hash, once the cell has a result."""
   atomic.remove(_path(store_dir, name))
 
 

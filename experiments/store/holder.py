@@ -1,4 +1,4 @@
-"""A process that holds a claim: what tells it from all others, and whether it runs."""
+"""Identity of the process that holds a claim, and a test of whether that process still runs."""
 
 import os
 import socket
@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 
 class Holder(NamedTuple):
-  """Who holds a claim.
+  """The process that holds a claim.
 
   Attributes:
-    host: the machine, for a person.
-    machine: what tells it from all others, also from itself before it was started anew.
-    process: the process on it.
-    born: what tells it from an earlier process of the same number.
-    job: its SLURM job, or ''.
-    token: what tells this claim from all others, of the same process too.
+    host: name of the machine, for a person.
+    machine: identifier of the machine, which changes when it is started anew.
+    process: number of the process on the machine.
+    born: start time of the process, since its number may have been used before.
+    job: number of the SLURM job, or ''.
+    token: random identifier of the claim, unlike that of any other claim of the process.
   """
 
   host: str
@@ -32,20 +32,21 @@ class Holder(NamedTuple):
 
 
 def this_process() -> Holder:
-  """This process, as the holder of a new claim."""
-  own, job = os.getpid(), os.environ.get('SLURM_JOB_ID', '')
-  return Holder(socket.gethostname(), _machine(), own, _born(own) or '', job, uuid.uuid4().hex)
+  """The holder of a new claim by the present process."""
+  number, job = os.getpid(), os.environ.get('SLURM_JOB_ID', '')
+  born, token = _born(number) or '', uuid.uuid4().hex
+  return Holder(socket.gethostname(), _machine(), number, born, job, token)
 
 
 def runs(holder: Holder) -> bool | None:
-  """Whether a holder runs; None if it is of another machine, so that nobody here can tell."""
+  """Tests whether a holder runs; None if it is on another machine, so that this is unknown."""
   if not (holder.machine and holder.born and holder.machine == _machine()):
     return None
   return _born(holder.process) == holder.born
 
 
 def _machine() -> str:
-  """The boot of the kernel and the space of process numbers; '' where Linux's are not."""
+  """The identifiers of the kernel's boot and of the process namespace; '' outside Linux."""
   try:
     boot = Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii').strip()
     return f'{boot} {os.readlink("/proc/self/ns/pid")}'
@@ -54,7 +55,7 @@ def _machine() -> str:
 
 
 def _born(process: int) -> str | None:
-  """When a process was started, in the kernel's ticks; None if it runs no more."""
+  """The start time of a process, in the kernel's ticks; None if it does not run any more."""
   try:
     stat = Path(f'/proc/{process}/stat').read_text(encoding='utf-8', errors='replace')
   except OSError:

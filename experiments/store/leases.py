@@ -1,13 +1,14 @@
-"""Who computes which cell: STORE/claims/<name>.json, made by one task and by one alone.
+"""Claims on cells: STORE/claims/<name>.json, created by exactly one task.
 
-A claim lives as long as its task touches it. It has expired when another has seen no touch for
-the length of a lease, by a clock of its own that nobody sets: what the dates of files say is
-another machine's word, and may be of any year. It has expired at once if its holder is a
-process of this machine that is no more.
+A task keeps a claim alive by touching its file. A claim has expired when another task has seen
+no touch for the length of a lease, by its own monotonic clock: the dates of files come from the
+clock of another machine, which may be wrong by years. A claim expires at once if its holder was
+a process of this machine that does not run any more.
 
-A task may stand still for longer than its lease, and go on. So a claim bears a token: it is
-given back only by who made it, and who writes for others looks first whether it still holds
-(`Claims.check`). Taking a cell twice costs time only: its result is the same.
+A task may be suspended for longer than its lease, and then continue. So each claim bears a
+token: only the task that made a claim releases it, and before a task writes shared files it
+checks that it still holds its claim (`Claims.check`). A cell that is computed twice costs time
+only, since its result is the same.
 """
 
 import contextlib
@@ -26,22 +27,22 @@ from experiments.store import holder, records
 from experiments.store.holder import Holder
 from mamljax.errors import InputError
 
-BEATS = 4  # signs of life in a lease
-PATIENCE = 1.0  # seconds of waiting that are not worth a word
+BEATS = 4  # heartbeats in a lease
+PATIENCE = 1.0  # seconds of waiting before a message
 
-_LONGEST = 10_000  # bytes of a claim that are read
+_MAX_BYTES = 10_000  # of a claim, as far as it is read
 
 
 class Lost(Exception):
-  """Another task took over what this one held: it stood still for longer than its lease."""
+  """Raised when another task took over a claim, after a pause longer than the lease."""
 
 
 class Claim(NamedTuple):
-  """A claim as it is found.
+  """A claim as read from its file.
 
   Attributes:
-    holder: who holds it; None while it is written, or if it is damaged.
-    mark: what changes with each sign of life: its date, and all that it says.
+    holder: the process that holds the claim; None while it writes the file, or after damage.
+    mark: the date and content of the file, which change with each heartbeat.
   """
 
   holder: Holder | None
@@ -49,24 +50,22 @@ class Claim(NamedTuple):
 
 
 class _Watched(NamedTuple):
-  """Another's claim: as it was seen last, since when on this process's clock, and whether it
-  changed meanwhile.
-  """
+  """The state of another task's claim, as last observed."""
 
   mark: tuple[int, bytes]
-  since: float
-  changed: bool
+  since: float  # first observation of this mark, on this process's clock
+  changed: bool  # true if an earlier observation had another mark
 
 
 class Claims:
   """The claims of this process in a folder.
 
-  Signs of life are given by a thread, so that they do not wait for a long computation.
+  A thread touches them, so that no heartbeat waits for a long computation.
   """
 
   def __init__(self, store_dir: Path, *, lease: float):
     self.folder, self.lease = folder(store_dir), lease
-    self._held: dict[Path, str] = {}  # the token of each
+    self._tokens: dict[Path, str] = {}  # of the claims that are held
     self._watched: dict[Path, _Watched] = {}
     self._stop: threading.Event
     self._thread: threading.Thread
@@ -81,11 +80,11 @@ class Claims:
   def __exit__(self, *_: object) -> None:
     self._stop.set()
     self._thread.join()
-    for path in list(self._held):
+    for path in list(self._tokens):
       self.release(path.stem)
 
   def take(self, name: str) -> bool:
-    """Whether the claim was free, or had expired, and is this process's now.
+    """Takes a claim if it is free or has expired; returns whether it did.
 
     Raises:
       InputError: if the folder cannot be read or written.
@@ -97,42 +96,42 @@ class Claims:
       raise InputError(f'cannot write the claim {path}: {error.strerror}') from error
 
   def release(self, name: str) -> None:
-    """Gives it back, if it is still held."""
+    """Gives a claim back, if it is still held."""
     path = self._path(name)
-    token = self._held.pop(path, None)
+    token = self._tokens.pop(path, None)
     try:
       if token is not None and _token(_look(path)) == token:
         path.unlink(missing_ok=True)
     except OSError as error:
-      told = path, error.strerror, self.lease
-      logging.warning('cannot give back the claim %s (%s): it expires in %g s', *told)
+      details = path, error.strerror, self.lease
+      logging.warning('cannot give back the claim %s (%s): it expires in %g s', *details)
 
   def check(self, name: str) -> None:
-    """Makes sure that a claim is still held.
+    """Checks that a claim is still held.
 
     Raises:
-      Lost: if another took it over, or somebody deleted it.
+      Lost: if another task took it over, or its file was deleted.
     """
     path = self._path(name)
     try:
       token = _token(_look(path))
     except OSError as error:
       raise InputError(f'cannot read the claim {path}: {error.strerror}') from error
-    if token is None or token != self._held.get(path):
-      self._held.pop(path, None)
+    if token is None or token != self._tokens.get(path):
+      self._tokens.pop(path, None)
       raise Lost(name)
 
   @contextlib.contextmanager
   def alone(self, name: str) -> Iterator[None]:
-    """Holds a claim for as long as it lasts, once its holder has given it back.
+    """Context that holds a claim, entered once no other task holds it.
 
-    Says for whom it waits.
+    A warning names the tasks that it waits for.
     """
-    begun, told = time.monotonic(), ''
+    start, reported = time.monotonic(), ''
     while not self.take(name):
       holders = ', '.join(self.holders([name])) or 'another task'
-      if told != holders and time.monotonic() - begun > PATIENCE:
-        told = holders
+      if reported != holders and time.monotonic() - start > PATIENCE:
+        reported = holders
         logging.warning('waiting for the %s, written by %s', name, holders)
       time.sleep(0.05)
     with self.held(name):
@@ -140,21 +139,21 @@ class Claims:
 
   @contextlib.contextmanager
   def held(self, name: str) -> Iterator[None]:
-    """Gives back what was taken when it is left, whatever ends it."""
+    """Context that gives a taken claim back at its end, also after an exception."""
     try:
       yield
     finally:
       self.release(name)
 
   def holders(self, names: list[str]) -> list[str]:
-    """Who computes these cells, in words."""
-    found = (find(self._path(name)) for name in names)
-    return sorted({str(claim.holder) for claim in found if claim and claim.holder})
+    """The holders of the claims on these cells, in words."""
+    claims = (find(self._path(name)) for name in names)
+    return sorted({str(claim.holder) for claim in claims if claim and claim.holder})
 
   def undecided(self, names: list[str]) -> bool:
-    """Whether any of these claims may be of a task that is no more: nothing was seen of it yet.
+    """Tests whether the holder of any of these claims may have ended without a trace.
 
-    A sign of life, or the end of the lease, will tell.
+    A heartbeat or the end of the lease decides the question.
     """
     return any(self._is_undecided(self._path(name)) for name in names)
 
@@ -162,24 +161,27 @@ class Claims:
     return self.folder / f'{name}.json'
 
   def _make(self, path: Path) -> bool:
-    """Whether it was not there and now is; exclusive creation is atomic on NFS, too."""
-    own = holder.this_process()
+    """Creates the file of a claim unless it exists, and returns whether it did."""
+    new = holder.this_process()
     try:
-      file = path.open('x', encoding='utf-8')
+      file = path.open('x', encoding='utf-8')  # atomic on NFS, too
     except FileExistsError:
       return False
     try:
       with file:
-        json.dump(own._asdict(), file)
+        json.dump(new._asdict(), file)
     except OSError:  # a full disk
       path.unlink(missing_ok=True)
       raise
-    self._held[path] = own.token
+    self._tokens[path] = new.token
     self._watched.pop(path, None)
     return True
 
   def _clear(self, path: Path) -> bool:
-    """Takes an expired claim away; of several that try, one succeeds."""
+    """Removes an expired claim, and returns whether the place is free.
+
+    Of several tasks that try at the same time, one succeeds.
+    """
     claim = _look(path)
     if claim is None:
       return True
@@ -191,49 +193,51 @@ class Claims:
     except FileNotFoundError:
       return True
     renamed = _look(aside)
-    if renamed and renamed.mark != claim.mark:  # another was quicker: it is theirs
+    if renamed and renamed.mark != claim.mark:  # a newer claim of another task: put back
       with contextlib.suppress(OSError):
         os.link(aside, path)
     aside.unlink(missing_ok=True)
     return True
 
   def _is_over(self, path: Path, claim: Claim) -> bool:
-    """Whether a claim has expired."""
+    """Tests whether a claim has expired."""
     if claim.holder and holder.runs(claim.holder) is False:
       return True
     return time.monotonic() - self._watch(path, claim).since > self.lease
 
   def _watch(self, path: Path, claim: Claim) -> _Watched:
-    """A claim of another's, and since when it has not changed."""
-    before = self._watched.get(path)
-    if before is None or before.mark != claim.mark:
-      self._watched[path] = _Watched(claim.mark, time.monotonic(), before is not None)
+    """Updates and returns the observed state of another task's claim."""
+    earlier = self._watched.get(path)
+    if earlier is None or earlier.mark != claim.mark:
+      self._watched[path] = _Watched(claim.mark, time.monotonic(), earlier is not None)
     return self._watched[path]
 
   def _is_undecided(self, path: Path) -> bool:
     claim = find(path)
     if claim is None:
       return True  # free
-    here = holder.runs(claim.holder) if claim.holder else None
-    return here is False or (here is None and not self._watch(path, claim).changed)
+    is_running = holder.runs(claim.holder) if claim.holder else None
+    if is_running is None:
+      return not self._watch(path, claim).changed
+    return not is_running
 
   def _beat(self) -> None:
-    """Gives signs of life, of what is still held."""
+    """Touches the claims that are still held, several times in a lease."""
     while not self._stop.wait(self.lease / BEATS):
-      for path, token in list(self._held.items()):
+      for path, token in list(self._tokens.items()):
         _touch(path, token)
 
 
 def folder(store_dir: Path) -> Path:
-  """Where the claims are."""
+  """The folder of the claims in a store."""
   return store_dir / 'claims'
 
 
 def find(path: Path) -> Claim | None:
-  """What a claim's file says; None if there is none (any more).
+  """The claim in a file; None if there is no file (any more).
 
   Raises:
-    InputError: if it cannot be read.
+    InputError: if the file cannot be read.
   """
   try:
     return _look(path)
@@ -242,18 +246,19 @@ def find(path: Path) -> Claim | None:
 
 
 def is_silent(path: Path, claim: Claim, lease: float) -> bool:
-  """Whether a claim looks as if it had expired, to who has no time to wait for a touch.
+  """Tests whether a claim seems to have expired, without waiting for a heartbeat.
 
-  Its date is compared with that of a new file: both are of the clock of the file server.
+  Its date is compared with that of a new file: both come from the clock of the file server.
   """
-  dead = claim.holder is not None and holder.runs(claim.holder) is False
-  return dead or abs(_now(path.parent) - claim.mark[0] / 1e9) > lease
+  has_ended = claim.holder is not None and holder.runs(claim.holder) is False
+  return has_ended or abs(_now(path.parent) - claim.mark[0] / 1e9) > lease
 
 
 def _look(path: Path) -> Claim | None:
+  """The claim in a file; None if there is no file (any more)."""
   try:
     with path.open('rb') as file:
-      date, data = os.fstat(file.fileno()).st_mtime_ns, file.read(_LONGEST)
+      date, data = os.fstat(file.fileno()).st_mtime_ns, file.read(_MAX_BYTES)
   except FileNotFoundError:
     return None
   try:
@@ -263,8 +268,8 @@ def _look(path: Path) -> Claim | None:
 
 
 def _touch(path: Path, token: str) -> None:
-  """Gives a sign of life, of a claim that is still held."""
-  # A moment's trouble with a file server is no reason to give up.
+  """Touches the file of a claim, if this process still holds it."""
+  # A file server that fails for a moment is no reason to give up.
   with contextlib.suppress(OSError):
     if _token(_look(path)) == token:
       os.utime(path)
@@ -275,14 +280,14 @@ def _token(claim: Claim | None) -> str | None:
 
 
 def _now(folder: Path) -> float:
-  """The time on the clock that dates the files of a folder, which may be another machine's."""
+  """The time on the clock that dates the files of a folder, perhaps that of a file server."""
   probe = folder / f'.clock.{uuid.uuid4().hex}.tmp'
   try:
     probe.touch()
     date = probe.stat().st_mtime
     probe.unlink()
   except OSError:
-    return time.time()  # a folder that can only be looked at
+    return time.time()  # a folder that cannot be written
   return date
 
 

@@ -1,4 +1,4 @@
-"""Reconstructions kept for pictures: OUT/examples/<hash>.npz, beside a cell's numbers."""
+"""Reconstructed images of a cell, kept for pictures: OUT/examples/<hash>.npz."""
 
 import io
 import os
@@ -18,11 +18,11 @@ _IMAGES = records.Array('u', 4)
 
 
 class Examples(NamedTuple):
-  """The first trials of a cell in pictures.
+  """Images from the first trials of a cell.
 
   Attributes:
-    candidates: uint8 [n, height, width, channels], the images asked about.
-    reconstructions: the same shape, what the attack made of them.
+    candidates: the candidate images, uint8 [n, height, width, channels].
+    reconstructions: the attack's reconstructions of the candidates, of the same shape.
   """
 
   candidates: np.ndarray
@@ -31,12 +31,12 @@ class Examples(NamedTuple):
 
 def make_examples(candidates: np.ndarray, reconstructions: np.ndarray) -> Examples:
   """Examples from float images in [0, 1]."""
-  shown = (candidates, reconstructions)
-  return Examples(*(np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8) for images in shown))
+  sets = (candidates, reconstructions)
+  return Examples(*(np.rint(255 * np.clip(images, 0, 1)).astype(np.uint8) for images in sets))
 
 
 def write_examples(output_dir: str | os.PathLike[str], cell: Cell, examples: Examples) -> None:
-  """Writes the file, whole or not at all."""
+  """Writes the examples of a cell, whole or not at all."""
   path = _path(output_dir, cell)
   data = io.BytesIO()
   np.savez_compressed(data, **examples._asdict())
@@ -44,7 +44,7 @@ def write_examples(output_dir: str | os.PathLike[str], cell: Cell, examples: Exa
 
 
 def read_examples(output_dir: str | os.PathLike[str], cell: Cell) -> Examples | None:
-  """What `write_examples` wrote; None if there are no pictures, or no more."""
+  """The examples of a cell; None if there is no file, or it is damaged."""
   path = _path(output_dir, cell)
   try:
     return _parse(path.read_bytes())
@@ -58,15 +58,15 @@ def read_examples(output_dir: str | os.PathLike[str], cell: Cell) -> Examples | 
 
 
 def _parse(data: bytes) -> Examples:
-  found = records.load_arrays(data, dict.fromkeys(Examples._fields, _IMAGES))
-  shapes = {name: array.shape for name, array in found.items() if array is not None}
+  arrays = records.load_arrays(data, dict.fromkeys(Examples._fields, _IMAGES))
+  shapes = {name: array.shape for name, array in arrays.items() if array is not None}
   if len({*shapes.values()}) > 1 or 0 in shapes['candidates']:
-    raise records.Unfit(f'of these shapes are no pictures: {shapes}')
-  return Examples(**found)  # pyright: ignore[reportArgumentType]
+    raise records.Unfit(f'its arrays have shapes unfit for images: {shapes}')
+  return Examples(**arrays)  # pyright: ignore[reportArgumentType]
 
 
 def _set_aside(path: Path) -> str:
-  """What became of a damaged file, which may be in a folder that can only be looked at."""
+  """Renames a damaged file, and returns the outcome in words: its folder may be read-only."""
   try:
     return f'set aside as {atomic.set_aside(path).name}'
   except InputError as error:

@@ -1,7 +1,7 @@
-"""Small files of ours, read into the types that they were written from.
+"""Small files, read into the types that they were written from.
 
-A file may be cut, edited, of another version, or not ours at all. Whatever its bytes are, a
-reader gets a value of the type that it asked for, or `Unfit` with the reason in one line.
+A file may be cut off, edited, of another version, or written by another program. Whatever its
+bytes are, a reader gets a value of the requested type, or `Unfit` with the reason in one line.
 """
 
 import dataclasses
@@ -26,16 +26,22 @@ T = TypeVar('T')
 NAME = re.compile(r'[0-9a-f]{16}')  # of a cell's files
 PATH = re.compile(r'[^\0]+')
 
-_LARGEST = 2**63  # of a whole number: beyond, arithmetic with fractions overflows
-_SHOWN = 40  # characters of a value in a message
+_MAX_INTEGER = 2**63  # beyond, arithmetic with floats overflows
+_MAX_CHARACTERS = 40  # of a value in a message
 
 
 class Unfit(ValueError):
-  """Content that is not what it should be; the message says what, in one line."""
+  """Raised for content of another form than expected; the message says why, in one line."""
 
 
 class Array(NamedTuple):
-  """An array as it is expected: the kinds of its type as NumPy calls them, its dimensions."""
+  """The expected form of an array.
+
+  Attributes:
+    kinds: the permitted kinds of its dtype, as in NumPy's `dtype.kind`.
+    dimensions: number of its dimensions.
+    optional: true if the array may be missing.
+  """
 
   kinds: str
   dimensions: int
@@ -43,33 +49,37 @@ class Array(NamedTuple):
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-  """The JSON in a file as `parse_json` reads it.
+  """The value in a JSON file, as `parse_json` reads it.
 
   Raises:
-    Unfit: if it is something else.
-    InputError: if it is a pipe, say, that nobody writes to.
+    Unfit: if the content does not fit the type.
+    InputError: if the path is not that of a regular file, but of a pipe, say.
     OSError: if the file cannot be read.
   """
   return parse_json(atomic.regular(path).read_bytes(), kind)
 
 
 def parse_json(data: bytes, kind: type[T]) -> T:
-  """JSON as a value of this type: a dataclass or a NamedTuple of such, of lists, of scalars.
+  """The value of this type that JSON text describes.
 
-  `Annotated[str, pattern]` is a string that matches, `Annotated[float, least]` at least so
-  large. Numbers are finite. A field that has a default may be missing; none may be added.
+  Args:
+    data: the text.
+    kind: a dataclass or NamedTuple, a list, a dict, an optional type or a scalar, of such in
+      turn. `Annotated[str, pattern]` is a string that matches the pattern, and
+      `Annotated[float, least]` a number not less than `least`. Numbers are finite. A field
+      with a default may be missing; further fields are not permitted.
 
   Raises:
-    Unfit: if it is something else.
+    Unfit: if the text does not fit the type.
   """
   return fit(load_json(data), kind)
 
 
 def load_json(data: bytes) -> Any:
-  """JSON whose numbers are finite.
+  """The value that JSON text describes, with finite numbers only.
 
   Raises:
-    Unfit: if it is something else, or nested too deep.
+    Unfit: if the text is not JSON, has a number that is not finite, or is nested too deep.
   """
   try:
     return json.loads(data, parse_constant=_finite, parse_float=_finite, parse_int=_whole)
@@ -80,10 +90,10 @@ def load_json(data: bytes) -> Any:
 
 
 def fit(value: Any, kind: Any) -> Any:
-  """A JSON value as one of this type, as `parse_json` has them.
+  """A JSON value as a value of one of the types of `parse_json`.
 
   Raises:
-    Unfit: if it is something else.
+    Unfit: if the value does not fit the type.
   """
   return _fit(value, kind, 'it')
 
@@ -106,25 +116,27 @@ def _fit(value: Any, kind: Any, where: str) -> Any:
 
 
 def load_arrays(data: bytes, expected: Mapping[str, Array]) -> dict[str, np.ndarray | None]:
-  """The arrays of an .npz, each read whole and as expected; None for one that may be missing.
+  """The arrays of an .npz file; None for an optional array that is missing.
+
+  Nothing is ever unpickled.
 
   Raises:
-    Unfit: if it is something else; nothing is ever unpickled.
+    Unfit: if the file is damaged, or an array is not of its expected form.
   """
   try:
     with zipfile.ZipFile(io.BytesIO(data)) as file:
-      there = set(file.namelist())
-      found = {n: _member(file, n) if f'{n}.npy' in there else None for n in expected}
+      members = set(file.namelist())
+      arrays = {n: _member(file, n) if f'{n}.npy' in members else None for n in expected}
   # A damaged file makes zipfile, zlib and NumPy raise a dozen kinds of error.
   except Exception as error:
     raise Unfit((str(error) or type(error).__name__).splitlines()[0]) from None
-  for name, array in found.items():
+  for name, array in arrays.items():
     _check_array(name, array, expected[name])
-  return found
+  return arrays
 
 
 def _member(file: zipfile.ZipFile, name: str) -> np.ndarray:
-  """An array, its bytes read to the last, so that their checksum is looked at."""
+  """An array of an .npz file, read to its last byte so that its checksum is verified."""
   content = io.BytesIO(file.read(f'{name}.npy'))
   array = np.lib.format.read_array(content, allow_pickle=False)
   if content.read(1):
@@ -151,20 +163,20 @@ def _whole(text: str) -> int:
 
 
 def _check(fits: bool, value: T, wanted: str, where: str) -> T:
-  """The value, if it fits."""
+  """The value, if `fits` is true."""
   if not fits:
-    raise Unfit(f'{where} is {_short(value)}: {wanted}')
+    raise Unfit(f'{where} is {_abbreviated(value)}: {wanted}')
   return value
 
 
-def _short(value: Any) -> str:
-  """A value in a message; one of many values by its type alone."""
-  plain = value is None or isinstance(value, (bool, int, float, str))
-  return repr(value)[:_SHOWN] if plain else f'a {type(value).__name__}'
+def _abbreviated(value: Any) -> str:
+  """A value in a message; a list, a dict or the like is named by its type alone."""
+  is_scalar = value is None or isinstance(value, (bool, int, float, str))
+  return repr(value)[:_MAX_CHARACTERS] if is_scalar else f'a {type(value).__name__}'
 
 
 def _is_whole(value: Any) -> bool:
-  return type(value) is int and -_LARGEST < value < _LARGEST
+  return type(value) is int and -_MAX_INTEGER < value < _MAX_INTEGER
 
 
 def _is_number(value: Any) -> bool:
@@ -180,7 +192,7 @@ _SCALARS: dict[Any, Callable[[Any], bool]] = {
 
 
 def _bounded(value: Any, bound: Any, where: str) -> Any:
-  """A string that matches a pattern, or a number that is not less than one."""
+  """A string that matches a pattern, or a number not less than a lower bound."""
   if value is None:
     return None
   if hasattr(bound, 'fullmatch'):
@@ -189,7 +201,7 @@ def _bounded(value: Any, bound: Any, where: str) -> Any:
 
 
 def _without_none(kinds: Sequence[Any]) -> Any:
-  """The one type beside None."""
+  """The other type in a union with None."""
   (kind,) = (kind for kind in kinds if kind is not types.NoneType)
   return kind
 
@@ -197,34 +209,34 @@ def _without_none(kinds: Sequence[Any]) -> Any:
 def _list(value: Any, kind: Any, where: str) -> list[Any]:
   _check(isinstance(value, list), value, 'a list expected', where)
   if kind in _SCALARS and all(map(_SCALARS[kind], value)):
-    return value  # many scores: as fast as can be
+    return value  # the quick way, for very many scores
   return [_fit(item, kind, f'{where}[{i}]') for i, item in enumerate(value)]
 
 
 def _dict(value: Any, names: Any, kind: Any, where: str) -> dict[str, Any]:
   _check(isinstance(value, dict), value, 'an object expected', where)
   return {
-    _fit(name, names, 'a name'): _fit(item, kind, f'{_short(name)} of {where}')
+    _fit(name, names, 'a name'): _fit(item, kind, f'{_abbreviated(name)} of {where}')
     for name, item in value.items()
   }
 
 
 def _record(value: Any, kind: Any, where: str) -> Any:
-  """A dataclass or a NamedTuple, which may be a list of its fields."""
-  fields, needed = _fields(kind)
+  """A dataclass or a NamedTuple; in JSON a NamedTuple may be a list of its fields."""
+  fields, required = _fields(kind)
   if isinstance(value, list) and hasattr(kind, '_fields'):
     _check(len(value) <= len(fields), value, f'{len(fields)} fields expected', where)
     value = dict(zip(fields, value, strict=False))
   _check(isinstance(value, dict), value, f'a {kind.__name__} expected', where)
-  said = dict(value)
-  if wrong := (needed - said.keys()) | (said.keys() - fields.keys()):
+  items = dict(value)
+  if wrong := (required - items.keys()) | (items.keys() - fields.keys()):
     raise Unfit(f'{where} has fields that a {kind.__name__} has not, or lacks: {min(wrong)!r}')
-  return kind(**{name: _fit(item, fields[name], name) for name, item in said.items()})
+  return kind(**{name: _fit(item, fields[name], name) for name, item in items.items()})
 
 
 @functools.cache
 def _fields(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
-  """The types of a record's fields, and the names of those that have no default."""
+  """The types of the fields of a record, and the names of the fields without a default."""
   hints = typing.get_type_hints(kind, include_extras=True)
   if not dataclasses.is_dataclass(kind):
     return {n: hints[n] for n in kind._fields}, frozenset(
@@ -232,5 +244,5 @@ def _fields(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
     )
   fields = dataclasses.fields(kind)
   none = dataclasses.MISSING
-  needed = (f.name for f in fields if f.default is none and f.default_factory is none)
-  return {field.name: hints[field.name] for field in fields}, frozenset(needed)
+  required = (f.name for f in fields if f.default is none and f.default_factory is none)
+  return {field.name: hints[field.name] for field in fields}, frozenset(required)

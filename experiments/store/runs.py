@@ -1,4 +1,4 @@
-"""What made a folder of results: OUT/run.json, for the report and for whoever finds it."""
+"""Records of the commands that made folders of results: OUT/run.json."""
 
 import dataclasses
 import json
@@ -21,9 +21,16 @@ from mamljax.errors import InputError
 
 START = time.monotonic()
 
-# Flags that say how a command is run, and not what it makes.
-_HOW = ('num_shards', 'shard', 'distributed', 'save_seconds', 'lease_seconds', 'max_failures')
-_WHERE = ('output_dir', 'store_dir', 'data_dir')
+# Flags that change how a command runs, but not its results; and flags that name folders.
+_OPERATION = (
+  'num_shards',
+  'shard',
+  'distributed',
+  'save_seconds',
+  'lease_seconds',
+  'max_failures',
+)
+_FOLDERS = ('output_dir', 'store_dir', 'data_dir')
 _DEPTHS = ('', '*/', '*/*/')  # OUT, OUT/quickstart, OUT/paper/table1
 
 
@@ -32,15 +39,16 @@ class Run:
   """A finished command.
 
   Attributes:
-    kind: the module that ran: 'sweep', 'train', 'runtime' or 'identifiability'.
-    command: what remakes the folder.
-    seconds: wall-clock time, all resumptions of this command added up.
-    cells: the hashes of a sweep's cells, in its order.
-    store: the folder that they are kept in, from OUT.
-    x: the field of a cell that its curves are drawn along; '' for none.
-    versions: of Python and the packages.
+    kind: the module that ran, such as 'sweep', 'train', 'runtime' or 'identifiability'.
+    command: the command that makes the folder again.
+    seconds: wall-clock time, summed over all resumptions of the command.
+    cells: the hashes of the cells of a sweep, in the order of the sweep.
+    store: the path, relative to OUT, of the folder with the files of the cells.
+    x: the field of a cell on the x axis of the curves; '' without curves.
+    versions: versions of Python and the packages.
     git_revision: the commit of the code.
-    device_kind, devices: what it ran on, as jax names it, and how many.
+    device_kind: the kind of the devices, as JAX names it.
+    devices: number of devices.
   """
 
   kind: str
@@ -58,7 +66,7 @@ class Run:
 def write_run(
   output_dir: Path, *, store_dir: Path | None = None, cells: Sequence[Any] = (), x: str = ''
 ) -> Run:
-  """Writes OUT/run.json for the command that is running, whole or not at all."""
+  """Writes OUT/run.json for the running command, whole or not at all."""
   run = Run(
     kind=_kind(),
     command=command(),
@@ -71,70 +79,72 @@ def write_run(
     device_kind=jax.devices()[0].device_kind,
     devices=jax.device_count(),
   )
-  before = find_run(output_dir)
-  if before and _is_same(before.command, run.command) and {*before.cells} <= {*run.cells}:
-    run = dataclasses.replace(run, seconds=before.seconds + run.seconds)
+  earlier = find_run(output_dir)
+  if earlier and _is_same(earlier.command, run.command) and {*earlier.cells} <= {*run.cells}:
+    run = dataclasses.replace(run, seconds=earlier.seconds + run.seconds)
   text = json.dumps(dataclasses.asdict(run), indent=1)
   atomic.write_text(output_dir / 'run.json', f'{text}\n')
   return run
 
 
 def command() -> str:
-  """What remakes what the running command makes: its share of a sweep, say, is left out."""
-  told = _without(_HOW, sys.argv[1:])
-  return shlex.join(['python', '-m', f'experiments.{_kind()}', *told])
+  """The command that makes the results of the running command again.
+
+  Flags that only concern how the command runs, such as its share of a sweep, are left out.
+  """
+  arguments = _without(_OPERATION, sys.argv[1:])
+  return shlex.join(['python', '-m', f'experiments.{_kind()}', *arguments])
 
 
 def _is_same(one: str, other: str) -> bool:
-  """Whether two commands ask the same, wherever their folders have been moved to."""
-  return _without(_WHERE, _words(one)) == _without(_WHERE, _words(other))
+  """Tests whether two commands are equal apart from the folders that they name."""
+  return _without(_FOLDERS, _words(one)) == _without(_FOLDERS, _words(other))
 
 
-def _words(told: str) -> list[str]:
-  """The words of a command, as far as it is one."""
+def _words(command: str) -> list[str]:
+  """The words of a command; the text as a single word if it cannot be split."""
   try:
-    return shlex.split(told)
+    return shlex.split(command)
   except ValueError:
-    return [told]
+    return [command]
 
 
 def _without(names: Sequence[str], arguments: Sequence[str]) -> list[str]:
-  """A command line without some of its flags, in whichever way they are written."""
-  told, skips = [], False
+  """A command line without some of its flags, written as --name=value or --name value."""
+  remaining, skips = [], False
   for argument in arguments:
     name, _, value = argument.lstrip('-').partition('=')
-    named = argument.startswith('-') and name in names
-    told += [] if named or skips else [argument]
-    skips = named and not value
-  return told
+    is_named = argument.startswith('-') and name in names
+    remaining += [] if is_named or skips else [argument]
+    skips = is_named and not value
+  return remaining
 
 
 def relate(store_dir: Path, output_dir: Path) -> str:
-  """A store as it is found from an output folder, whatever links lead to both of them."""
+  """The path of a store relative to an output folder, with symbolic links resolved."""
   return os.path.relpath(store_dir.resolve(), output_dir.resolve())
 
 
 def begin(output_dir: Path, *tables: str) -> None:
-  """Makes sure that a command may put its results into a folder.
+  """Prepares a folder for the results of the running command.
 
-  The tables of another command of the same kind, and its run.json, are kept beside: renamed
+  If another command of the same kind made the folder, its tables and its run.json are renamed
   to `<name>.replaced`.
 
   Raises:
-    InputError: if the folder has the results of another kind of command, or a run.json that is
-      not one of ours.
+    InputError: if another kind of command made the folder, or its run.json is damaged.
   """
   check_kind(output_dir)
-  before = find_run(output_dir)
-  if before and not _is_same(before.command, command()):
+  earlier = find_run(output_dir)
+  if earlier and not _is_same(earlier.command, command()):
     keep_replaced(output_dir, *tables, reason='another command')
 
 
 def check_kind(output_dir: Path) -> None:
-  """Makes sure that the results in a folder, if there are any, are of this kind of command.
+  """Checks that the results in a folder, if there are any, are of this kind of command.
 
   Raises:
-    InputError: if they are not, or its run.json is not one of ours.
+    InputError: if another kind of command made the folder, or its run.json is damaged.
   """
   run = find_run(output_dir)
   if run and run.kind != _kind():
@@ -145,7 +155,7 @@ def check_kind(output_dir: Path) -> None:
 
 
 def keep_replaced(output_dir: Path, *tables: str, reason: str) -> None:
-  """Renames what is going to be replaced in a folder, and says so."""
+  """Renames the files of a folder that will be replaced, with a warning for each."""
   for name in (*tables, 'run.json'):
     path = output_dir / name
     if path.exists():
@@ -154,10 +164,10 @@ def keep_replaced(output_dir: Path, *tables: str, reason: str) -> None:
 
 
 def find_run(output_dir: Path) -> Run | None:
-  """What made a folder; None if nothing did.
+  """The record of the command that made a folder; None if there is none.
 
   Raises:
-    InputError: if its run.json is not one of ours.
+    InputError: if the run.json of the folder is damaged.
   """
   try:
     return _parse(output_dir / 'run.json')
@@ -166,10 +176,10 @@ def find_run(output_dir: Path) -> Run | None:
 
 
 def find_runs(output_dir: str | os.PathLike[str]) -> Iterator[tuple[Path, Run]]:
-  """The folders of results in a folder, itself included, each with what made it.
+  """The folders of results in a folder, itself included, each with its record.
 
   Raises:
-    InputError: if a run.json is not one of ours.
+    InputError: if a run.json is damaged.
   """
   folder = Path(output_dir)
   for path in sorted(path for depth in _DEPTHS for path in folder.glob(f'{depth}run.json')):

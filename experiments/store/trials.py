@@ -1,7 +1,7 @@
-"""A cell that is not finished: STORE/progress/<hash>_<stream>.npz, the trials played so far.
+"""Trials of an unfinished cell, saved for resumption: STORE/progress/<hash>_<stream>.npz.
 
-A cell that is taken up again goes on behind them, at the beginning of a chunk, so that every
-trial is computed in the same place of the same arithmetic as without the interruption.
+A cell that is resumed continues behind its saved trials, at the beginning of a chunk, so that
+each trial is computed by the same arithmetic as without the interruption.
 """
 
 import dataclasses
@@ -42,10 +42,11 @@ class Block(NamedTuple):
   """Trials computed in one call, or several such joined.
 
   Attributes:
-    played: what came out of each trial; pictures of the first `EXAMPLES` at least.
-    candidates: the images asked about [n, height, width, channels], of these at least.
-    seconds, compile_seconds: what it took.
-    memory_bytes: what the attack needs on each device, its arguments and results included.
+    played: the outcome of each trial, with pictures of the first `EXAMPLES` trials at least.
+    candidates: the candidate images [n, height, width, channels] of those trials at least.
+    seconds: time of the computation.
+    compile_seconds: time of the compilation.
+    memory_bytes: memory of the attack on each device, with its arguments and results.
   """
 
   played: Played
@@ -56,7 +57,7 @@ class Block(NamedTuple):
 
 
 def join(blocks: Sequence[Block]) -> Block:
-  """One block of the trials of all; pictures of the first `EXAMPLES` only."""
+  """One block with the trials of all blocks, and pictures of the first `EXAMPLES` trials."""
   played = [block.played for block in blocks]
   return Block(
     Played(
@@ -73,30 +74,31 @@ def join(blocks: Sequence[Block]) -> Block:
 
 
 def progress_folder(store_dir: Path) -> Path:
-  """Where it is kept."""
+  """The folder of the saved trials in a store."""
   return store_dir / 'progress'
 
 
 def forget_trials(store_dir: Path, name: str) -> None:
-  """Deletes what was kept of the cell of this hash: it is finished."""
+  """Deletes the saved trials of the cell of this hash, once the cell is finished."""
   for path in progress_folder(store_dir).glob(f'{name}_*.npz'):
     atomic.remove(path)
 
 
 def count_trials(store_dir: Path, name: str) -> int:
-  """How many trials are kept of the cell of this hash; of a combined attack, none are told."""
+  """The number of saved trials of the cell of this hash; 0 for a combined attack."""
   return sum(map(_trials, progress_folder(store_dir).glob(f'{name}_[0-9]*.npz')))
 
 
 @dataclasses.dataclass
 class Keeper:
-  """Keeps what is played of one cell, and ends it where the process is asked to stop.
+  """Saves the played trials of one cell, and interrupts it if the process is asked to stop.
 
   Attributes:
     folder: STORE/progress.
     name: the hash of the cell.
-    stamp: what the trials depend on beside it; what was kept under another is not used.
+    stamp: everything else that the trials depend on; trials with another stamp are not used.
     every: seconds between two savings; 0 saves after each block.
+    saved: time of the last saving, on the monotonic clock.
   """
 
   folder: Path
@@ -106,7 +108,7 @@ class Keeper:
   saved: float = dataclasses.field(default_factory=time.monotonic)
 
   def load(self, stream: int) -> list[Block]:
-    """What was kept of a phase: a block, or nothing."""
+    """The saved trials of a phase, as a list of one block or none."""
     data = distributed.from_first(self._read(stream) if distributed.is_first() else None)
     if data is None:
       return []
@@ -121,10 +123,10 @@ class Keeper:
     return [block]
 
   def keep(self, stream: int, blocks: Sequence[Block]) -> list[Block]:
-    """The blocks of a phase joined; saved, if it is time to.
+    """The joined blocks of a phase, which are saved if the time has come.
 
     Raises:
-      Interrupted: if the process was asked to stop; all of them are saved.
+      Interrupted: if the process was asked to stop; the blocks are saved before.
     """
     joined, stop = join(blocks), distributed.asked_to_stop()
     if stop or time.monotonic() - self.saved >= self.every:
@@ -153,7 +155,7 @@ class Keeper:
 
 
 def _trials(path: Path) -> int:
-  """The trials in a file; none if it is gone or damaged."""
+  """The number of trials in a file; 0 if the file is missing or damaged."""
   try:
     block, _ = _unpack(atomic.read_sealed(path))
   except (OSError, InputError, records.Unfit):
@@ -162,30 +164,31 @@ def _trials(path: Path) -> int:
 
 
 def _first(parts: Sequence[Any]) -> np.ndarray | None:
-  """The first `EXAMPLES` rows of some arrays, or None if they are none."""
-  whole = _concatenate([part[:EXAMPLES] if part is not None else None for part in parts])
-  return None if whole is None else whole[:EXAMPLES]
+  """The first `EXAMPLES` rows of some arrays together, or None if there is no array."""
+  joined = _concatenate([part[:EXAMPLES] if part is not None else None for part in parts])
+  return None if joined is None else joined[:EXAMPLES]
 
 
 def _concatenate(parts: Sequence[Any]) -> np.ndarray | None:
-  there = [part for part in parts if part is not None]
-  return np.concatenate(there) if there else None
+  """The rows of the arrays that are not None, or None if there is no array."""
+  arrays = [part for part in parts if part is not None]
+  return np.concatenate(arrays) if arrays else None
 
 
 def _pack(block: Block, stamp: str) -> bytes:
-  """A block as the bytes of an .npz; what is None is left out."""
+  """The bytes of an .npz file with a block, without the fields that are None."""
   fields = block._asdict() | block.played._asdict() | {'stamp': stamp}
   del fields['played']
-  there: dict[str, Any] = {k: v for k, v in fields.items() if v is not None}
-  np.savez(data := io.BytesIO(), **there)
+  arrays: dict[str, Any] = {k: v for k, v in fields.items() if v is not None}
+  np.savez(data := io.BytesIO(), **arrays)
   return data.getvalue()
 
 
 def _unpack(data: bytes) -> tuple[Block, str]:
-  """The block again, and its stamp.
+  """The block in the bytes of an .npz file, and its stamp.
 
   Raises:
-    Unfit: if it is none.
+    Unfit: if the file does not hold a block.
   """
   fields: dict[str, Any] = records.load_arrays(data, _KEPT)
   played = Played(*(fields[name] for name in Played._fields))
