@@ -1,7 +1,7 @@
-"""Can other data send the same gradient? `python -m experiments.identifiability`.
+"""Test of identifiability, Proposition 3.1: `python -m experiments.identifiability`.
 
-Puts Proposition 3.1 to the test (see experiments.studies.identifiability) and writes
-OUT/identifiability.csv and OUT/identifiability.png.
+Searches for other data with the same gradient (see experiments.studies.identifiability) and
+writes OUT/identifiability.csv and OUT/identifiability.png.
 """
 
 from collections.abc import Sequence
@@ -20,34 +20,41 @@ from experiments.config.bounds import Bounds
 from experiments.process import arguments, cli
 from experiments.store import cells, runs
 from experiments.studies import identifiability
-from experiments.studies.identifiability import Finding, Told
+from experiments.studies.identifiability import Distances, Finding
 from mamljax import atomic
 from mamljax.errors import InputError
 from mamljax.types import Task
 
-_DATASET = flags.DEFINE_string('dataset', 'mnist_sample', 'also any TFDS name, npz:PATH')
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'prepared data sets')
+_DATASET = flags.DEFINE_string(
+  'dataset', 'mnist_sample', 'data set, by name, TFDS name or npz:PATH'
+)
+_DATA_DIR = flags.DEFINE_string('data_dir', None, 'folder of prepared data sets')
 _HIDDEN_UNITS = flags.DEFINE_list(
-  'hidden_units', '2,4,8,16,32', 'of the networks to match, the pictured one first'
+  'hidden_units', '2,4,8,16,32', 'widths of the hidden layers to match, the pictured one first'
 )
 _TASKS = bounds.integer(
-  'tasks', 20, Bounds(1, 1_000_000, 'tasks'), 'whose images the MLP tells'
+  'tasks',
+  20,
+  Bounds(1, 1_000_000, 'tasks'),
+  'number of tasks whose images the MLP is tested on',
 )
-_SEED = bounds.integer('seed', 1, Bounds(0, 2**31 - 1), 'of everything random')
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the results are written')
+_SEED = bounds.integer('seed', 1, Bounds(0, 2**31 - 1), 'seed of all random draws')
+_OUTPUT_DIR = flags.DEFINE_string(
+  'output_dir', 'out', 'folder to which the results are written'
+)
 
 OURS, OTHERS = figures.COLOURS[:2]
-ROUNDING = 1e-17  # what an exact 0 is drawn as
+ROUNDING = 1e-17  # drawn in place of an exact 0
 
 
 def main(argv: Sequence[str]) -> None:
-  """Asks every network, then prints the table."""
+  """Tests every network, then prints the table."""
   del argv
   units, folder = _read_units(), arguments.folder('output_dir', _OUTPUT_DIR.value)
   cells.check_output_dir(folder)
   runs.begin(folder, 'identifiability.csv')
   with jax.enable_x64(True):
-    findings, figure = _ask(units)
+    findings, figure = _test(units)
   figures.save(figure, folder / 'identifiability.png', private=True)
   table = csv_text(Finding._fields, [finding._asdict() for finding in findings])
   atomic.write_text(folder / 'identifiability.csv', table)
@@ -55,8 +62,8 @@ def main(argv: Sequence[str]) -> None:
   print(format_table(findings), f'also in {folder / "identifiability.csv"}', sep='\n\n')
 
 
-def _ask(units: Sequence[int]) -> tuple[list[Finding], Figure]:
-  """What was found, and its picture."""
+def _test(units: Sequence[int]) -> tuple[list[Finding], Figure]:
+  """Tests the neuron, networks of these widths and the MLP; also draws the findings."""
   data_dir = arguments.folder('data_dir', _DATA_DIR.value) if _DATA_DIR.value else None
   small, full = (
     identifiability.load_pool(_DATASET.value, data_dir=data_dir, image_size=size)
@@ -69,9 +76,9 @@ def _ask(units: Sequence[int]) -> tuple[list[Finding], Figure]:
   matched = [
     identifiability.match(key, task, other, units=n, activation=a) for n, a in networks
   ]
-  mlp, told = identifiability.tell(key, full, tasks=_TASKS.value)
+  mlp, distances = identifiability.measure_distances(key, full, tasks=_TASKS.value)
   findings = [neuron, *(finding for finding, _ in matched), mlp]
-  return findings, draw(findings, neuron_tasks, (task, matched[0][1]), told)
+  return findings, draw(findings, neuron_tasks, (task, matched[0][1]), distances)
 
 
 def format_table(findings: Sequence[Finding]) -> str:
@@ -89,22 +96,22 @@ def draw(
   findings: Sequence[Finding],
   neuron_tasks: Sequence[np.ndarray],
   tasks: tuple[Task, Task],
-  told: Told,
+  distances: Distances,
 ) -> Figure:
-  """Two tasks with one gradient, twice; how near others come; distances of images."""
+  """Two pairs of tasks with one gradient, the mismatch against width, distances of images."""
   networks = [finding for finding in findings if finding.network.startswith('sigmoid')]
   with mpl.rc_context(figures.STYLE):
     figure = Figure(figsize=(10, 7.2), layout='constrained')
-    (neuron, images), (widths, distances) = figure.subplots(2, 2, width_ratios=(1, 1.3))
+    (neuron, images), (widths, histogram) = figure.subplots(2, 2, width_ratios=(1, 1.3))
     _draw_neuron(neuron, neuron_tasks, findings[0])
     _draw_tasks(images, tasks, networks[0])
     _draw_widths(widths, networks)
-    _draw_distances(distances, told)
+    _draw_distances(histogram, distances)
   return figure
 
 
-def _draw_neuron(axes: Axes, tasks: Sequence[np.ndarray], found: Finding) -> None:
-  """Both tasks as points, and the neuron before and after adapting on each."""
+def _draw_neuron(axes: Axes, tasks: Sequence[np.ndarray], finding: Finding) -> None:
+  """Draws both tasks as points, and the neuron before and after adaptation on each."""
   w, rate = np.array(identifiability.NEURON), identifiability.INNER.learning_rate
   line = np.linspace(-0.6, 1.1 * np.max(np.array(tasks)[..., 0]), 200)
   axes.plot(line, np.maximum(w[0] * line + w[1], 0), ':', color='black', label='before')
@@ -115,12 +122,12 @@ def _draw_neuron(axes: Axes, tasks: Sequence[np.ndarray], found: Finding) -> Non
     adapted = np.maximum(theta[0] * line + theta[1], 0)
     axes.plot(line, adapted, color=colour, linewidth=1, label=f'adapted on {name}')
   axes.set(xlabel='input x', ylabel='target y')
-  axes.set_title(f'One neuron: gradients of D and M differ by {found.mismatch:.0e}')
+  axes.set_title(f'One neuron: gradients of D and M differ by {finding.mismatch:.0e}')
   axes.legend(frameon=False, fontsize=8, loc='upper left')
 
 
-def _draw_tasks(axes: Axes, tasks: tuple[Task, Task], found: Finding) -> None:
-  """A block for each set of images, with a row for each class."""
+def _draw_tasks(axes: Axes, tasks: tuple[Task, Task], finding: Finding) -> None:
+  """Draws a block for each set of images, with a row for each class."""
   mosaic = np.block([[_tile(batch.images) for batch in task] for task in tasks])
   axes.imshow(mosaic.transpose(1, 2, 0).squeeze(), cmap='gray', vmin=0, vmax=1)
   height, width = mosaic.shape[1:]
@@ -128,16 +135,15 @@ def _draw_tasks(axes: Axes, tasks: tuple[Task, Task], found: Finding) -> None:
   axes.set_yticks([height / 4, 3 * height / 4], ['D', 'M'])
   for label, colour in zip(axes.get_yticklabels(), (OURS, OTHERS), strict=True):
     label.set(color=colour, fontsize=12)
-  axes.set_title(
-    f'{found.hidden_units} hidden units: gradients of D and M differ by {found.mismatch:.0e}'
-  )
+  difference = f'gradients of D and M differ by {finding.mismatch:.0e}'
+  axes.set_title(f'{finding.hidden_units} hidden units: {difference}')
   axes.tick_params(length=0)
   axes.grid(visible=False)
   axes.spines[:].set_visible(False)
 
 
 def _tile(images: jax.Array) -> np.ndarray:
-  """The images of a set, a row for each class, with white seams: [channels, height, width]."""
+  """The images of a set, a row for each class, with white seams, [channels, height, width]."""
   padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1)
   n, height, width, channels = padded.shape
   rows = padded.reshape(identifiability.WAYS, -1, height, width, channels)
@@ -146,14 +152,16 @@ def _tile(images: jax.Array) -> np.ndarray:
 
 
 def _draw_widths(axes: Axes, networks: Sequence[Finding]) -> None:
-  """The best mismatch found and the least that there can be, against the width."""
-  units, found, least = (
+  """Draws the mismatch of the best task found and its lower bound against the width."""
+  units, mismatch, least = (
     np.array([getattr(network, name) for network in networks])
     for name in ('hidden_units', 'mismatch', 'least_mismatch')
   )
-  shown = least > 0
-  axes.plot(units, found, 'o-', color=OTHERS, label='best M found')
-  axes.plot(units[shown], least[shown], 'v--', color='black', label='row space: no M is below')
+  positive = least > 0
+  axes.plot(units, mismatch, 'o-', color=OTHERS, label='best M found')
+  axes.plot(
+    units[positive], least[positive], 'v--', color='black', label='row space: no M is below'
+  )
   axes.set_xscale('log', base=2)
   axes.set(yscale='log', xlabel='hidden units', ylabel='difference of the gradients')
   axes.set_ylim(ROUNDING, 1)
@@ -162,12 +170,12 @@ def _draw_widths(axes: Axes, networks: Sequence[Finding]) -> None:
   axes.legend(frameon=False)
 
 
-def _draw_distances(axes: Axes, told: Told) -> None:
-  """Histograms of the distances from the row space."""
-  told = Told(*(np.maximum(values, ROUNDING) for values in told))
-  bins = np.geomspace(min(map(np.min, told)) / 2, 1, 60)
+def _draw_distances(axes: Axes, distances: Distances) -> None:
+  """Draws histograms of the distances from the row space."""
+  distances = Distances(*(np.maximum(values, ROUNDING) for values in distances))
+  bins = np.geomspace(min(map(np.min, distances)) / 2, 1, 60)
   for values, colour, name in zip(
-    told, (OURS, OTHERS), ("the task's images", 'others of its classes'), strict=True
+    distances, (OURS, OTHERS), ("the task's images", 'others of its classes'), strict=True
   ):
     axes.hist(values, list(bins), color=colour, label=name)
   axes.set(xscale='log', xlabel='distance of an image from the row space', ylabel='images')
@@ -176,7 +184,7 @@ def _draw_distances(axes: Axes, told: Told) -> None:
 
 
 def _read_units() -> list[int]:
-  """The widths asked for."""
+  """The widths given by the flag."""
   units = bounds.whole_numbers(_HIDDEN_UNITS, Bounds(1, 512, 'units'))
   if not units:
     raise InputError('no value is given for hidden_units')
@@ -184,6 +192,7 @@ def _read_units() -> list[int]:
 
 
 def _cell(value: str | float | None) -> str:
+  """A value of the table as text."""
   return '' if value is None else f'{value:.2g}' if isinstance(value, float) else str(value)
 
 

@@ -1,9 +1,9 @@
-"""How many images of a task are read off one gradient: `python -m experiments.recovery ...`.
+"""Recovery of all images of a task from one gradient: `python -m experiments.recovery ...`.
 
 The flags are those of the sweep; of an attack, only the pool and the number of trials are
-used. A task of each trial is drawn as in the sweep, its learner sends a gradient, and all
-images of both sets are read off it (`mamljax.recovery`), the model and their number
-known. Writes OUT/recovery.csv and a picture, OUT/recovery.png, of the first task's images.
+used. The task of each trial is drawn as in the sweep, and its learner sends a gradient. From
+that gradient, the model and the number of images, `mamljax.recovery` computes the images of
+both sets. Writes OUT/recovery.csv, and the images of the first task as OUT/recovery.png.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from mamljax import atomic
 from mamljax.audit.metrics import proportion
 from mamljax.errors import Diverged, InputError
 
-HALF_A_LEVEL = 0.5 / 255  # closer than that, it is the same image of 8 bits
+HALF_A_LEVEL = 0.5 / 255  # images closer than this are the same in 8 bits
 COLUMNS = (
   *('dataset', 'network', 'ways', 'shots', 'inner_steps', 'inner_learning_rate', 'epoch'),
   *('pool', 'images', 'tasks', 'whole_tasks', 'whole_low', 'whole_high', 'same_images'),
@@ -36,12 +36,12 @@ _SAMPLES = bounds.integer(
   'samples',
   20_000,
   bounds.Bounds(1, 100_000_000, 'sets'),
-  'sets of columns that are tried',
+  'number of sets of columns to try',
 )
 
 
 def main(argv: Sequence[str]) -> None:
-  """Reads the images of each cell's tasks."""
+  """Recovers the images of each cell's tasks, then prints the table."""
   del argv
   sweep = flags.read(keys=models.with_keys)
   for folder in (sweep.output_dir, sweep.store_dir):
@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _row(cell: Cell, read: recovery.Read) -> dict[str, Any]:
-  """A line of the table: how many tasks were read whole, with a 95 % interval."""
+  """A line of the table, with the share of tasks that were recovered whole."""
   same = read.errors < HALF_A_LEVEL
   whole = proportion(int(same.all(axis=1).sum()), len(same))
   asked = {'epoch': cell.game.epoch, 'pool': cell.game.pool}
@@ -102,12 +102,12 @@ def _row(cell: Cell, read: recovery.Read) -> dict[str, Any]:
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
-  """`COLUMNS`, and what else sets two cells apart: two rows must not look the same."""
+  """`COLUMNS` and the other fields of the rows, so that no two cells look the same."""
   return [*dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])]
 
 
 def _draw(read: recovery.Read) -> Any:
-  """The first task's images above what was read."""
+  """The images of the first task above the recovered ones."""
   farthest = np.abs(read.found[:, None] - read.truth[None]).max(axis=(2, 3, 4))
   return figures.gallery(
     {'the two sets': read.truth, 'read off the gradient': read.found[farthest.argmin(axis=0)]}

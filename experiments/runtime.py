@@ -1,8 +1,8 @@
-"""How long an attack takes (Tables III, IV): `python -m experiments.runtime --flagfile=...`.
+"""Run time of an attack (Tables III, IV): `python -m experiments.runtime --flagfile=...`.
 
 Times one candidate alone and its share of a batch, for each size of task and number of
-iterations, and writes OUT/runtimes.csv and OUT/runtimes.png. The model is untrained: run
-time does not depend on the values of its parameters. Let nothing else run beside it.
+iterations, and writes OUT/runtimes.csv and OUT/runtimes.png. The model is untrained, since run
+time does not depend on the values of its parameters. Other load disturbs the times.
 """
 
 import math
@@ -38,28 +38,28 @@ _TARGETS = flags.DEFINE_list(
   'targets', 'query', 'attacked sets: query (Table IV), support (Table III)'
 )
 _SIZES = flags.DEFINE_list('sizes', '3x1,5x1,5x2,5x3,5x4', 'tasks, each WAYSxSHOTS')
-_ITERATIONS = flags.DEFINE_list('iterations', '50,100,200', 'steps of the reconstruction')
+_ITERATIONS = flags.DEFINE_list('iterations', '50,100,200', 'numbers of reconstruction steps')
 _CELL = flags.DEFINE_list('cell', '', 'other columns of a cell, such as activation=softplus')
 _REPEATS = bounds.integer(
-  'repeats', 5, Bounds(1, 100_000, 'candidates'), 'candidates that are timed alone'
+  'repeats', 5, Bounds(1, 100_000, 'candidates'), 'number of candidates timed alone'
 )
 _CANDIDATES = bounds.integer(
   'candidates',
   0,
   Bounds(0, 10_000_000, 'candidates'),
-  'candidates in a batch; 0: as few as keep all devices busy',
+  'number of candidates in a batch; 0: as few as keep all devices busy',
 )
 _CHUNK = bounds.integer(
   'chunk',
   0,
   bounds.of(Execution)['chunk']._replace(least=0),
-  'of them computed together; 0: chosen for the backend',
+  'number of candidates computed together; 0: chosen for the backend',
 )
 _QUICK = flags.DEFINE_bool(
   'quick', False, 'extreme sizes and fewest iterations only; OUT_quick'
 )
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'prepared data sets')
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the times are written')
+_DATA_DIR = flags.DEFINE_string('data_dir', None, 'folder of prepared data sets')
+_OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'folder to which the times are written')
 
 
 def main(argv: Sequence[str]) -> None:
@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _read_cells() -> list[Cell]:
-  """The cells that the flags ask for, by target, size and iterations."""
+  """The cells given by the flags, in the order of target, size and iterations."""
   sizes = sorted(
     {_size(item) for item in _SIZES.value}, key=lambda size: (math.prod(size), size)
   )
@@ -111,7 +111,7 @@ def _read_cells() -> list[Cell]:
 
 
 def _size(item: str) -> tuple[int, int]:
-  """Ways and shots."""
+  """Ways and shots from WAYSxSHOTS."""
   found = re.fullmatch(r'(\d{1,9})x(\d{1,9})', item.strip())
   if not found:
     raise InputError(f'--sizes: {item!r} is not WAYSxSHOTS, such as 5x1')
@@ -119,7 +119,7 @@ def _size(item: str) -> tuple[int, int]:
 
 
 def _field(item: str) -> tuple[str, Any]:
-  """A column of a cell and its value."""
+  """A column of a cell and its value, from COLUMN=VALUE."""
   name, _, text = item.strip().partition('=')
   field = find_field(name)
   try:
@@ -129,7 +129,7 @@ def _field(item: str) -> tuple[str, Any]:
 
 
 def _iterations(item: str) -> int:
-  """A number of steps."""
+  """A number of steps, from its text."""
   try:
     return int(item)
   except ValueError as error:
@@ -137,7 +137,7 @@ def _iterations(item: str) -> int:
 
 
 def _write(folder: Path, rows: Sequence[attack_times.Runtime]) -> None:
-  """The times so far, as a table and as a picture."""
+  """Writes the times measured so far, as a table and as a figure."""
   table = csv_text(attack_times.Runtime._fields, [row._asdict() for row in rows])
   atomic.write_text(folder / 'runtimes.csv', table)
   figures.save(attack_times.draw_runtimes(rows), folder / 'runtimes.png')

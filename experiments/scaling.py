@@ -1,9 +1,9 @@
-"""How a sweep grows: `python -m experiments.scaling --flagfile=...`.
+"""Scaling of sweeps: `python -m experiments.scaling --flagfile=...`.
 
 Measures the time of a closed-form sweep against the trials of a cell and against its cells, on
 one and on more cores of this machine, and simulates the scheduler for 8 to 1,024 tasks and 10^5
-cells. Writes OUT/growth.csv, OUT/tasks.csv and OUT/scaling.png. What is measured is kept: the
-same command goes on from there.
+cells. Writes OUT/growth.csv, OUT/tasks.csv and OUT/scaling.png. Measured points are saved, and
+the same command continues from there.
 """
 
 from collections.abc import Sequence
@@ -24,56 +24,69 @@ from experiments.store.cells import check_output_dir
 from experiments.studies import scheduler_simulation, sweep_times
 from mamljax import atomic
 
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out/scaling', 'where the tables go')
-_TRIALS = flags.DEFINE_list('trials', ['100', '1000', '10000', '100000'], 'of one cell')
-_CELLS = flags.DEFINE_list('cells', ['1', '10', '100'], 'how many, of 100 trials each')
-_DEVICES = flags.DEFINE_list('devices', ['1', '2'], 'CPU cores; none: only simulate')
-_TASKS = flags.DEFINE_list('tasks', ['8', '32', '128', '512', '1024'], 'to simulate')
+_OUTPUT_DIR = flags.DEFINE_string(
+  'output_dir', 'out/scaling', 'folder to which the tables are written'
+)
+_TRIALS = flags.DEFINE_list(
+  'trials', ['100', '1000', '10000', '100000'], 'numbers of trials of one cell'
+)
+_CELLS = flags.DEFINE_list('cells', ['1', '10', '100'], 'numbers of cells of 100 trials each')
+_DEVICES = flags.DEFINE_list('devices', ['1', '2'], 'numbers of CPU cores; none: only simulate')
+_TASKS = flags.DEFINE_list(
+  'tasks', ['8', '32', '128', '512', '1024'], 'numbers of tasks to simulate'
+)
 _SIMULATED = bounds.integer(
-  'simulated_cells', 100_000, Bounds(1, 10_000_000, 'cells'), 'cells to simulate'
+  'simulated_cells', 100_000, Bounds(1, 10_000_000, 'cells'), 'number of cells to simulate'
 )
 _CELL_SECONDS = bounds.real(
-  'cell_seconds', 60.0, Bounds(0, LONGEST, 'seconds'), 'mean of a simulated cell'
+  'cell_seconds',
+  60.0,
+  Bounds(0, LONGEST, 'seconds'),
+  'mean time of a simulated cell, in seconds',
 )
 _OPERATION = bounds.real(
-  'operation', 3e-4, Bounds(0, LONGEST, 'seconds'), 'seconds of a file operation'
+  'operation',
+  3e-4,
+  Bounds(0, LONGEST, 'seconds'),
+  'time of a simulated file operation, in seconds',
 )
-_SEED = bounds.integer('seed', 0, SEED, 'of the simulated cells')
+_SEED = bounds.integer('seed', 0, SEED, 'seed of the simulated cells')
 
-START_SECONDS, SPREAD = 20.0, 1.0  # until a simulated task begins; of the logarithm of cells
+START_SECONDS = 20.0  # until a simulated task begins
+SPREAD = 1.0  # standard deviation of the logarithm of a simulated cell's time
 
 
 def main(argv: Sequence[str]) -> None:
-  """Measures, simulates, writes and draws."""
+  """Measures sweeps, simulates the scheduler, and writes and draws the times."""
   del argv
-  asked, counts = _asked(), bounds.whole_numbers(_TASKS, Bounds(1, 100_000, 'tasks'))
+  sizes, counts = _read_sizes(), bounds.whole_numbers(_TASKS, Bounds(1, 100_000, 'tasks'))
   folder = arguments.folder('output_dir', _OUTPUT_DIR.value)
   check_output_dir(folder)
   runs.begin(folder, 'tasks.csv')
-  points = sweep_times.measure_all(folder, asked)
-  drawn = scheduler_simulation.durations(
+  points = sweep_times.measure_all(folder, sizes)
+  seconds = scheduler_simulation.durations(
     _SIMULATED.value, mean=_CELL_SECONDS.value, spread=SPREAD, seed=_SEED.value
   )
-  tasks = [_simulate(drawn, count) for count in counts]
+  tasks = [_simulate(seconds, count) for count in counts]
   atomic.write_text(folder / 'tasks.csv', text := csv_text(tasks[0] if tasks else [], tasks))
   figures.save(sweep_times.draw(points, tasks), folder / 'scaling.png')
   runs.write_run(folder)
   print(sweep_times.table(points), text, sep='\n')
 
 
-def _asked() -> list[tuple[int, int, int]]:
-  """The sizes to measure, small ones first: devices, cells, trials."""
+def _read_sizes() -> list[tuple[int, int, int]]:
+  """The sizes to measure, small ones first, each given as devices, cells, trials."""
   trials = bounds.whole_numbers(_TRIALS, bounds.of(Game)['trials'])
   cells = bounds.whole_numbers(_CELLS, Bounds(1, MOST_CELLS, 'cells'))
-  along = [*((1, count) for count in trials), *((count, sweep_times.FEW) for count in cells)]
+  sizes = [*((1, count) for count in trials), *((count, sweep_times.FEW) for count in cells)]
   devices = bounds.whole_numbers(_DEVICES, Bounds(1, 1024, 'cores'))
-  return [(count, *size) for size in sorted({*along}) for count in devices]
+  return [(count, *size) for size in sorted({*sizes}) for count in devices]
 
 
 def _simulate(seconds: np.ndarray, tasks: int) -> dict[str, Any]:
-  """How the sweep goes with this many tasks."""
-  told = {'start': START_SECONDS, 'operation': _OPERATION.value}
-  outcome = scheduler_simulation.simulate(seconds, tasks, **told)
+  """A row of the table: the simulated sweep with this many tasks."""
+  costs = {'start': START_SECONDS, 'operation': _OPERATION.value}
+  outcome = scheduler_simulation.simulate(seconds, tasks, **costs)
   return {
     'tasks': tasks,
     'cells': len(seconds),

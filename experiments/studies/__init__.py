@@ -1,1 +1,1 @@
-"""Experiments that are no sweep of cells: identifiability, recovery, times."""
+"""Experiments other than sweeps of cells: identifiability, recovery of images, times."""

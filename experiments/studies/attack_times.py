@@ -1,4 +1,4 @@
-"""How long an attack takes: one candidate alone, and its share of a batch on all cores."""
+"""Run time of an attack: for one candidate alone, and per candidate of a batch on all cores."""
 
 import dataclasses
 import itertools
@@ -40,16 +40,21 @@ class Runtime(NamedTuple):
 
   Attributes:
     target: the attacked set.
-    data_size: images in it, ways x shots.
-    ways, shots, iterations: of the attack.
-    seconds_one: one candidate alone on one device, the median of several.
-    seconds_one_low, seconds_one_high: the fastest and the slowest of them.
-    seconds_amortised: for each of a batch of candidates, shared out over all devices.
-    compile_seconds: before the first candidate alone.
-    paper_seconds: what the paper prints for one; None if nothing.
-    paper_over_one, paper_over_amortised: how many times as long.
-    device_kind, devices: what it ran on, as jax names it, and how many shared the batch.
-    seed: of the tasks and candidates.
+    data_size: number of images in that set, ways x shots.
+    ways: number of classes of a task.
+    shots: number of images of a class.
+    iterations: number of steps of the attack.
+    seconds_one: median time of a candidate alone on one device.
+    seconds_one_low: time of the fastest of these candidates.
+    seconds_one_high: time of the slowest of these candidates.
+    seconds_amortised: time per candidate of a batch that is divided among all devices.
+    compile_seconds: time of compilation before the first candidate alone.
+    paper_seconds: the time that the paper prints for a candidate; None where it prints none.
+    paper_over_one: that time relative to `seconds_one`.
+    paper_over_amortised: that time relative to `seconds_amortised`.
+    device_kind: kind of the devices, as jax names it.
+    devices: number of devices that shared the batch.
+    seed: seed of the tasks and candidates.
   """
 
   target: str
@@ -77,10 +82,10 @@ def measure(
 
   Args:
     cell: the attack; its `chunk` candidates are computed together in the batch.
-    setting: what its trials share; see `setting.make_setting`.
-    pool: the images that tasks and candidates are drawn from.
-    repeats: how many candidates are timed alone, after one that is not timed.
-    candidates: how many the batch has.
+    setting: the setting that its trials share, from `make_setting`.
+    pool: the images from which tasks and candidates are drawn.
+    repeats: number of candidates that are timed alone, after one that is not timed.
+    candidates: number of candidates in the batch.
   """
   alone = _play_alone(cell, setting, pool, count=1 + repeats)
   seconds = [block.seconds for block in alone[1:]]
@@ -112,7 +117,7 @@ def measure(
 
 
 def format_runtimes(runtimes: Sequence[Runtime]) -> str:
-  """A table for a person: seconds, and how many times as long the paper's attack takes."""
+  """The times as aligned text: seconds, and the paper's times relative to these."""
   header = ('set', 'size', 'steps', 'one [fastest, slowest]', 'in a batch', 'compiling')
   rows = [(*header, 'paper', 'paper / one', 'paper / batch'), *map(_format, runtimes)]
   return aligned(rows)
@@ -139,7 +144,7 @@ def draw_runtimes(runtimes: Sequence[Runtime]) -> Figure:
 
 
 def _play_alone(cell: Cell, setting: Setting, pool: Pool, *, count: int) -> list[Block]:
-  """Candidates one after another, each by itself on the first device."""
+  """Plays candidates one after another, each alone on the first device."""
   mesh, key = trials_mesh(devices=1), stream_key(cell.seed, Stream.REPORTED)
   alone = dataclasses.replace(setting, chunk=1)
   pool, alone = jax.device_put((pool, alone), NamedSharding(mesh, P()))
@@ -148,7 +153,7 @@ def _play_alone(cell: Cell, setting: Setting, pool: Pool, *, count: int) -> list
 
 
 def _format(row: Runtime) -> tuple[str, ...]:
-  """A line of the table."""
+  """A line of that text."""
   alone = f'{row.seconds_one:.3g} [{row.seconds_one_low:.3g}, {row.seconds_one_high:.3g}]'
   sizes = (row.target, str(row.data_size), str(row.iterations))
   seconds = (f'{row.seconds_amortised:.3g}', f'{row.compile_seconds:.3g}')
@@ -157,7 +162,7 @@ def _format(row: Runtime) -> tuple[str, ...]:
 
 
 def _draw_panel(axes: Axes, runtimes: Sequence[Runtime]) -> None:
-  """The times of one target."""
+  """Draws the times of one target."""
   rows = sorted(runtimes, key=lambda row: (row.iterations, row.data_size))
   groups = itertools.groupby(rows, key=lambda row: row.iterations)
   for color, (iterations, group) in zip(itertools.cycle(COLOURS), groups, strict=False):
@@ -169,7 +174,7 @@ def _draw_panel(axes: Axes, runtimes: Sequence[Runtime]) -> None:
 
 
 def _draw_line(axes: Axes, rows: Sequence[Runtime], color: str, label: str) -> None:
-  """The times of one number of iterations."""
+  """Draws the times of one number of iterations."""
   sizes = [row.data_size for row in rows]
   axes.plot([], [], color=color, label=label, linewidth=4)
   for field, look in _LOOKS.values():

@@ -1,8 +1,9 @@
-"""Proposition 3.1 put to the test: do other data send the same gradient?
+"""A numerical test of Proposition 3.1: the search for other data with the same meta-gradient.
 
-In float64, and with every answer checked by `mamljax.maml.meta_gradient`: on the single
-neuron of the appendix, on networks with a hidden layer of some width, each against a task of
-other images, and on the MLP, whose first layer tells the images behind a gradient from others.
+The search is in float64, and `mamljax.maml.meta_gradient` checks each result. It covers the
+single neuron of the appendix, networks with one hidden layer of several widths, each with a
+task of other images, and the MLP, whose first layer tells the images behind a gradient from
+other images.
 """
 
 import functools
@@ -23,9 +24,9 @@ from mamljax.tasks import make_task, sample_images
 from mamljax.types import Batch, LossFn, Params, Pool, Task
 
 WAYS, SHOTS = 3, 4
-SIZE = 8  # pixels a side: few enough parameters for the matrix of their second derivatives
+SIZE = 8  # pixels a side, so that the Hessian in the parameters fits into memory
 INNER = maml.InnerLoop(1, 0.1)
-SCALE = 3.0  # times He's weights: nearly linear sigmoids are hardly ever matched
+SCALE = 3.0  # factor of He's weights: without it, sigmoids are nearly linear and hard to match
 ITERATIONS = 25
 NEURON = (0.7, 0.2)  # a, b
 NEURON_SUPPORT, NEURON_QUERY = (0.4, 1.2), (0.6, 1.6)  # x, y
@@ -33,7 +34,7 @@ NEURON_OTHER_SUPPORT = (1.5, 0.4)
 
 
 class OneLayer(Network):
-  """One hidden layer of `units`, and a linear classifier."""
+  """A network with one hidden layer of `units` units and a linear classifier."""
 
   units: int = 2
 
@@ -45,18 +46,20 @@ class OneLayer(Network):
 
 
 class Finding(NamedTuple):
-  """A row of the table: what became of one network; None for what was not asked of it.
+  """A row of the table: the results for one network; None for a measure that was not taken.
 
   Attributes:
-    network: its name.
-    hidden_units: of its first layer.
+    network: name of the network.
+    hidden_units: number of units in its first layer.
     mismatch: ||g(M) - g|| / ||g|| of the best task M found, by `maml.meta_gradient`.
-    least_mismatch: what no task of M's support images and as many others can go below.
-    relu_imbalance: what no query gradient of any data can go below, of g' in equation 8.
-    invertibility: the smallest singular value of I - alpha H(M_s).
-    nearest_pair: the least root-mean-square difference between an image of M and of D.
-    farthest_member: the largest distance from the row space of an image of D.
-    nearest_other: the smallest distance from it of an image of another task.
+    least_mismatch: lower bound on the mismatch of any task with M's support images and as many
+      query images.
+    relu_imbalance: lower bound on the relative error of any query gradient of ReLU units as a
+      match of g' in equation 8.
+    invertibility: smallest singular value of I - alpha H(M_s).
+    nearest_pair: least root-mean-square difference between an image of M and one of D.
+    farthest_member: largest distance of an image of D from the row space.
+    nearest_other: smallest distance of an image of another task from the row space.
   """
 
   network: str
@@ -70,8 +73,13 @@ class Finding(NamedTuple):
   nearest_other: float | None = None
 
 
-class Told(NamedTuple):
-  """Distances of images from the row space of gradients of the MLP."""
+class Distances(NamedTuple):
+  """Distances of images from the row space of gradients of the MLP.
+
+  Attributes:
+    members: distances of the images that a gradient was computed from.
+    others: distances of images of other tasks.
+  """
 
   members: np.ndarray
   others: np.ndarray
@@ -83,7 +91,7 @@ def load_pool(
   """All images of a data set.
 
   Raises:
-    InputError: if they are not there, or too few for two tasks that share no image.
+    InputError: if the data set is missing, or too small for two tasks that share no image.
   """
   data = load_dataset(dataset, data_dir=data_dir, image_size=image_size)
   if data.num_classes < WAYS or data.counts.min() < 4 * SHOTS:
@@ -102,7 +110,11 @@ def draw_two_tasks(key: jax.Array, pool: Pool) -> tuple[Task, Task]:
 
 
 def match_neuron() -> tuple[Finding, np.ndarray, np.ndarray]:
-  """The single neuron; also the two tasks, [[x, y] of the support, of the query]."""
+  """Searches for a task with the gradient of another on the single neuron.
+
+  Returns:
+    The finding, the task D and the task M, each [[x, y] of the support, [x, y] of the query].
+  """
   w, rate = jnp.array(NEURON), INNER.learning_rate
 
   def send(task: np.ndarray) -> jax.Array:
@@ -117,7 +129,7 @@ def match_neuron() -> tuple[Finding, np.ndarray, np.ndarray]:
   finding = Finding(
     'neuron',
     1,
-    mismatch=_relative(send(other), send(task)),
+    mismatch=_relative_error(send(other), send(task)),
     invertibility=float(jnp.linalg.svd(matrix, compute_uv=False)[-1]),
     nearest_pair=float(np.abs(task[:, None, 0] - other[:, 0]).min()),
   )
@@ -127,42 +139,51 @@ def match_neuron() -> tuple[Finding, np.ndarray, np.ndarray]:
 def match(
   key: jax.Array, task: Task, other: Task, *, units: int, activation: str
 ) -> tuple[Finding, Task]:
-  """A network with one hidden layer; also the task that sends nearly its gradient on `task`.
+  """Searches for a task with the gradient of `task` on a network with one hidden layer.
 
-  The support set of that task is that of `other`; its query images start from there.
+  Args:
+    key: random key of the initial parameters.
+    task: the task D.
+    other: a task with the support set of M, and the images from which the search for those of
+      its query set starts.
+    units: width of the hidden layer.
+    activation: activation function of the hidden layer.
+
+  Returns:
+    The finding and the task M.
   """
   network = OneLayer(ways=WAYS, units=units, activation=activation)
   loss_fn = CrossEntropy(network)
   params = _parameters(key, network, task.query.images, scale=SCALE)
   received = _meta_gradient(loss_fn, params, task)
-  found = _match(loss_fn, params, received, other.support, other.query)
-  forged = Task(other.support, found.query)
-  told, others, bound = _tell(loss_fn, params, task, other)
+  match = _match(loss_fn, params, received, other.support, other.query)
+  forged = Task(other.support, match.query)
+  members, others, bound = _measure_distances(loss_fn, params, task, other)
   imbalance = _imbalance(loss_fn, params, received, other.support)
   finding = Finding(
     f'{activation} {units}',
     units,
-    mismatch=_relative(_meta_gradient(loss_fn, params, forged), received),
+    mismatch=_relative_error(_meta_gradient(loss_fn, params, forged), received),
     least_mismatch=float(bound),
     relu_imbalance=float(imbalance) if activation == 'relu' else None,
-    invertibility=float(found.invertibility),
+    invertibility=float(match.invertibility),
     nearest_pair=_nearest_pair(task, forged),
-    farthest_member=float(told.max()),
+    farthest_member=float(members.max()),
     nearest_other=float(others.min()),
   )
   return finding, forged
 
 
-def tell(key: jax.Array, pool: Pool, *, tasks: int) -> tuple[Finding, Told]:
-  """The library's MLP at the images' own size: whose images are in the row space."""
+def measure_distances(key: jax.Array, pool: Pool, *, tasks: int) -> tuple[Finding, Distances]:
+  """Distances from the row space of the library's MLP, for images in their original size."""
   network = make_network('mlp', ways=WAYS)
   loss_fn = CrossEntropy(network)
   params = _parameters(key, network, pool.images)
-  played = [
-    _tell(loss_fn, params, *draw_two_tasks(jax.random.fold_in(key, trial), pool))
+  measured = [
+    _measure_distances(loss_fn, params, *draw_two_tasks(jax.random.fold_in(key, trial), pool))
     for trial in range(1, tasks + 1)
   ]
-  members, others, bounds = (np.stack(values) for values in zip(*played, strict=True))
+  members, others, bounds = (np.stack(values) for values in zip(*measured, strict=True))
   finding = Finding(
     'mlp',
     params['Dense_0']['bias'].size,
@@ -170,7 +191,7 @@ def tell(key: jax.Array, pool: Pool, *, tasks: int) -> tuple[Finding, Told]:
     farthest_member=float(members.max()),
     nearest_other=float(others.min()),
   )
-  return finding, Told(members.ravel(), others.ravel())
+  return finding, Distances(members.ravel(), others.ravel())
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -186,8 +207,8 @@ def _match(loss_fn: LossFn, params: Params, gradient: Params, support: Batch, st
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _tell(loss_fn: LossFn, params: Params, task: Task, other: Task):
-  """Distances of the images of both tasks, and the least mismatch of the other's support."""
+def _measure_distances(loss_fn: LossFn, params: Params, task: Task, other: Task):
+  """Distances of both tasks' images, and the least mismatch with the other's support set."""
   received = maml.meta_gradient(loss_fn, params, task, INNER)
   layer = received['Dense_0']
   distances = [
@@ -201,23 +222,23 @@ def _tell(loss_fn: LossFn, params: Params, task: Task, other: Task):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _imbalance(loss_fn: LossFn, params: Params, gradient: Params, support: Batch) -> jax.Array:
-  """How far g' of equation 8 is from any gradient of ReLU units."""
-  wanted = identifiability.query_gradient(loss_fn, params, gradient, support, INNER)
-  return identifiability.relu_imbalance(*((p['Dense_0'], p['Dense_1']) for p in wanted))
+  """The ReLU imbalance of g' in equation 8: its distance from any gradient of ReLU units."""
+  required = identifiability.query_gradient(loss_fn, params, gradient, support, INNER)
+  return identifiability.relu_imbalance(*((p['Dense_0'], p['Dense_1']) for p in required))
 
 
 def _parameters(
   key: jax.Array, network: Network, images: jax.Array, *, scale: float = 1.0
 ) -> Params:
-  """Initial parameters for such images in float64, times `scale`."""
+  """Initial parameters in float64 for images of this shape, times `scale`."""
   _, height, width, channels = images.shape
   params = init_params(key, network, (height, width, channels))
   return jax.tree.map(lambda p: scale * p.astype(float), params)
 
 
-def _relative(found: Params, expected: Params) -> float:
+def _relative_error(actual: Params, expected: Params) -> float:
   """The norm of the difference of two pytrees over the norm of the second."""
-  return float(_norm(jax.tree.map(jnp.subtract, found, expected)) / _norm(expected))
+  return float(_norm(jax.tree.map(jnp.subtract, actual, expected)) / _norm(expected))
 
 
 def _norm(tree: Params) -> jax.Array:
@@ -225,7 +246,7 @@ def _norm(tree: Params) -> jax.Array:
 
 
 def _nearest_pair(task: Task, other: Task) -> float:
-  """The least root-mean-square difference between an image of one task and of the other."""
-  ours, theirs = (jnp.concatenate([s.images, q.images]) for s, q in (task, other))
-  squared = ((ours[:, None] - theirs) ** 2).mean(axis=(2, 3, 4))
+  """The least root-mean-square difference between images of two tasks, one of each."""
+  first, second = (jnp.concatenate([s.images, q.images]) for s, q in (task, other))
+  squared = ((first[:, None] - second) ** 2).mean(axis=(2, 3, 4))
   return float(jnp.sqrt(squared.min()))

@@ -1,4 +1,4 @@
-"""Images read off one gradient of each task, and how near they are to the true ones."""
+"""Recovery of images from one gradient of each task, with their errors."""
 
 import dataclasses
 import functools
@@ -26,13 +26,15 @@ from mamljax.types import Params
 
 
 class Read(NamedTuple):
-  """What was read off the gradients of a cell.
+  """The images recovered from the gradients of a cell, with their errors.
 
   Attributes:
-    errors: the farthest pixel of what is nearest to each true image [tasks, images].
-    similarity: its SSIM, the same shape.
-    seconds: of a task, compilation left out.
-    truth, found: the images of the first task.
+    errors: for each true image, the largest error of a pixel in the nearest recovered image,
+      [tasks, images].
+    similarity: SSIM of that image, [tasks, images].
+    seconds: median time of a task, without compilation.
+    truth: true images of the first task.
+    found: recovered images of the first task.
   """
 
   errors: np.ndarray
@@ -43,7 +45,7 @@ class Read(NamedTuple):
 
 
 def check(cell: Cell, splits: Splits, *, samples: int) -> None:
-  """Refuses, before anything is computed, a network that nothing can be read off."""
+  """Raises, before anything is computed, if no images can be recovered from a network."""
   models.check_pixels(cell, splits, SSIM_WINDOW, 'the SSIM of what is read')
   numbers = cell.game.trials * memory.sent_numbers(cell, splits)
   memory.require(
@@ -61,7 +63,7 @@ def check(cell: Cell, splits: Splits, *, samples: int) -> None:
 
 
 def read_images(cell: Cell, sweep: Sweep, *, samples: int) -> Read:
-  """Draws the tasks of a cell, lets their learners send, and reads their images.
+  """Recovers the images of a cell's tasks from the gradients that their learners send.
 
   Raises:
     Diverged: if training, an adaptation or a gradient is not finite.
@@ -94,7 +96,7 @@ def read_images(cell: Cell, sweep: Sweep, *, samples: int) -> Read:
 
 
 def _observe(cell: Cell, splits: Any, params: Params) -> tuple[Params, np.ndarray]:
-  """What each task's learner sends, and the images behind it [tasks, images, ...]."""
+  """The gradient of each task's learner, and the true images, [tasks, images, ...]."""
   setting, _ = make_setting(cell, params, splits.references)
   setting = dataclasses.replace(setting, chunk=good_chunk(cell))
   key = stream_key(cell.seed, Stream.REPORTED)
@@ -109,7 +111,7 @@ def _observe(cell: Cell, splits: Any, params: Params) -> tuple[Params, np.ndarra
 
 
 def _compare(found: jax.Array, truth: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """The farthest pixel and the SSIM of what is nearest to each true image."""
+  """The largest error and the SSIM of the recovered image nearest to each true one."""
   found = jnp.nan_to_num(found)
   farthest = jnp.max(jnp.abs(found[:, None] - truth[None]), axis=(2, 3, 4))
   nearest = jnp.clip(found[farthest.argmin(axis=0)], 0, 1)

@@ -1,8 +1,8 @@
-"""What many tasks would do to each other, simulated: the order, the claims, the file system.
+"""A simulation of many tasks that share a sweep: the order of cells, claims, the file server.
 
-The tasks take cells as `experiments.sweeping.queue` does. A file operation takes the file
-server a fixed time, one after the other, so that a task that takes a cell waits for those
-before it.
+The tasks take cells in the order of `experiments.sweeping.queue`. The file server executes
+operations one after the other, in a fixed time each, so a task that takes a cell waits for the
+operations before its own.
 """
 
 import heapq
@@ -12,19 +12,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-LOOK, CLAIM, MEET = 2, 11, 4  # operations: a look, taking and giving back, meeting a claim
-KEEP = 12  # writing a result: temporary files, syncs and renames; deleting what is not needed
-BEATS_PER_SECOND = 4 * 4 / 120  # each is a look at who holds it, and a touch
+# File operations: a look for a result, a claim taken and released, a claim of another task met.
+LOOK, CLAIM, MEET = 2, 11, 4
+KEEP = 12  # operations that write a result: temporary files, syncs, renames, deletions
+BEATS_PER_SECOND = 4 * 4 / 120  # heartbeats of a claim, in operations: check of owner, touch
 
 
 class Outcome(NamedTuple):
-  """How a sweep went.
+  """The outcome of a simulated sweep.
 
   Attributes:
     makespan: seconds until the last cell was finished.
-    ideal: the least that it can be: the work shared out evenly, or the longest cell.
-    operations: on files, signs of life included.
-    busy: the share of the time in which the file server was at work.
+    ideal: lower bound on the makespan: evenly divided work, or the longest cell.
+    operations: number of file operations, with heartbeats.
+    busy: share of the time in which the file server was busy.
   """
 
   makespan: float
@@ -34,45 +35,45 @@ class Outcome(NamedTuple):
 
 
 def durations(cells: int, *, mean: float, spread: float, seed: int) -> np.ndarray:
-  """Log-normal seconds of cells [cells] of this mean; `spread` is that of the logarithm."""
-  drawn = np.random.default_rng(seed).normal(-(spread**2) / 2, spread, cells)
-  return mean * np.exp(drawn)
+  """Log-normal seconds [cells] with this mean; `spread` is the deviation of the logarithm."""
+  logarithms = np.random.default_rng(seed).normal(-(spread**2) / 2, spread, cells)
+  return mean * np.exp(logarithms)
 
 
 def simulate(
   seconds: Sequence[float] | np.ndarray, tasks: int, *, start: float, operation: float
 ) -> Outcome:
-  """Plays a sweep.
+  """Simulates a sweep.
 
   Args:
-    seconds: what each cell takes; its share is its index modulo `tasks`.
-    tasks: how many share them.
-    start: seconds until a task begins: importing, reading data, the first compilation.
-    operation: seconds that a file operation takes the server.
+    seconds: time that each cell takes; a cell is in the share of task `index % tasks`.
+    tasks: number of tasks.
+    start: seconds until a task begins, for imports, data and the first compilation.
+    operation: seconds that the server needs for a file operation.
   """
   order = np.argsort(-np.asarray(seconds), kind='stable')
   shares = [[i for i in order if i % tasks == task] for task in range(tasks)]
-  at, looking_at = [0] * tasks, list(range(tasks))
+  taken, current = [0] * tasks, list(range(tasks))  # cells of a share, share of a task
   ready = [(start, task) for task in range(tasks)]
   heapq.heapify(ready)
-  server, end, operations = 0.0, start, 0
+  free_at, end, operations = 0.0, start, 0  # of the server; of the sweep
   open_shares = sum(map(bool, shares))
   while ready:
     now, task = heapq.heappop(ready)
     needed = LOOK
-    while open_shares and at[looking_at[task]] >= len(shares[looking_at[task]]):
-      looking_at[task] = (looking_at[task] + 1) % tasks
+    while open_shares and taken[current[task]] >= len(shares[current[task]]):
+      current[task] = (current[task] + 1) % tasks
       needed += MEET  # the last cell of that share is still being computed
     if not open_shares:
       continue
-    share = looking_at[task]
-    cell = shares[share][at[share]]
-    at[share] += 1
-    open_shares -= at[share] == len(shares[share])
+    share = current[task]
+    cell = shares[share][taken[share]]
+    taken[share] += 1
+    open_shares -= taken[share] == len(shares[share])
     needed += CLAIM + KEEP
     operations += needed
-    server = max(server, now) + needed * operation
-    done = float(server + seconds[cell])
+    free_at = max(free_at, now) + needed * operation
+    done = float(free_at + seconds[cell])
     end = max(end, done)
     heapq.heappush(ready, (done, task))
   operations += math.ceil(tasks * end * BEATS_PER_SECOND)

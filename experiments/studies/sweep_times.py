@@ -1,4 +1,4 @@
-"""How long sweeps of growing size take, on one and on more cores: measured, kept and drawn."""
+"""Times of sweeps of growing size, on one and on more cores: measured, saved and drawn."""
 
 import contextlib
 import csv
@@ -22,19 +22,21 @@ from experiments.store import records
 from mamljax import atomic
 from mamljax.errors import InputError
 
-# Small enough to measure 10^5 trials, of an attack that looks at an image once.
+# An attack in closed form on small images, so that 10^5 trials can be measured.
 CELL = ('--datasets=mnist_sample', '--image_size=14', '--networks=mlp', '--attacks=row_space')
-FEW = 100  # trials of each of many cells
+FEW = 100  # trials of a cell in sweeps of many cells
 
 
 class Point(NamedTuple):
   """A sweep that was measured.
 
   Attributes:
-    devices, cells, trials: its size; trials are those of each cell.
-    wall_seconds: from start to end, importing and compiling included.
-    trial_seconds: of its trials alone.
-    compile_seconds: of compiling, or of reading what was compiled before.
+    devices: number of devices.
+    cells: number of cells.
+    trials: number of trials of each cell.
+    wall_seconds: time from start to end, with imports and compilation.
+    trial_seconds: time of the trials alone.
+    compile_seconds: time of compilation, or of reading compiled programs from the cache.
   """
 
   devices: int
@@ -46,19 +48,19 @@ class Point(NamedTuple):
 
 
 def measure_all(folder: Path, sizes: Sequence[tuple[int, int, int]]) -> list[Point]:
-  """The points of these sizes: devices, cells, trials.
+  """Measures sweeps of these sizes, each given as devices, cells, trials.
 
-  Each is kept in growth.csv as soon as it is measured, and not measured again.
+  A point is saved in growth.csv as soon as it is measured, and is not measured again.
   """
-  known = {point[:3]: point for point in _read(folder / 'growth.csv')}
-  for size in bar([size for size in sizes if size not in known], unit='sweep'):
-    known[size] = measure(folder / 'measured', *size)
-    atomic.write_text(folder / 'growth.csv', table(sorted(known.values())))
-  return [known[size] for size in sizes]
+  measured = {point[:3]: point for point in _read(folder / 'growth.csv')}
+  for size in bar([size for size in sizes if size not in measured], unit='sweep'):
+    measured[size] = measure(folder / 'measured', *size)
+    atomic.write_text(folder / 'growth.csv', table(sorted(measured.values())))
+  return [measured[size] for size in sizes]
 
 
 def _read(path: Path) -> list[Point]:
-  """What was measured before."""
+  """Reads the points measured before; none if there is no such file."""
   try:
     lines = csv.DictReader(path.read_text(encoding='utf-8').splitlines(), strict=True)
     numbers = [{name: json.loads(text) for name, text in line.items()} for line in lines]
@@ -75,21 +77,21 @@ def table(points: Sequence[Point]) -> str:
 
 
 def measure(out: Path, devices: int, cells: int, trials: int) -> Point:
-  """What a sweep of this size takes from start to end, on as many cores as devices."""
-  shutil.rmtree(out, ignore_errors=True)  # what was interrupted would be resumed
+  """Measures a sweep of this size from start to end, on as many cores as devices."""
+  shutil.rmtree(out, ignore_errors=True)  # else an interrupted sweep would be resumed
   rates = ','.join(f'{0.1 * (1 + cell) / cells:.6f}' for cell in range(cells))
-  typed = [*CELL, f'--inner_learning_rates={rates}', f'--trials={trials}']
-  told = {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
-  begun = time.perf_counter()
+  flags = [*CELL, f'--inner_learning_rates={rates}', f'--trials={trials}']
+  variables = {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
+  start = time.perf_counter()
   with _bound(devices):
     subprocess.run(
-      subprocesses.command('sweep', [*typed, f'--output_dir={out}']),
-      env=subprocesses.environment() | told,
+      subprocesses.command('sweep', [*flags, f'--output_dir={out}']),
+      env=subprocesses.environment() | variables,
       stdout=subprocess.DEVNULL,
       stderr=subprocess.DEVNULL,
       check=True,
     )
-  seconds = time.perf_counter() - begun
+  seconds = time.perf_counter() - start
   paths = sorted((out / 'cells').glob('*.json'))
   timings = [json.loads(path.read_bytes())['timings'] for path in paths]
   shutil.rmtree(out)
@@ -101,12 +103,12 @@ def measure(out: Path, devices: int, cells: int, trials: int) -> Point:
 
 @contextlib.contextmanager
 def _bound(devices: int) -> Iterator[None]:
-  """Keeps what is started within to as many cores as it has devices, where the system can."""
+  """Binds processes started within to as many cores as devices, where the system can."""
   if not hasattr(os, 'sched_setaffinity'):
     yield
     return
   cores = os.sched_getaffinity(0)
-  os.sched_setaffinity(0, sorted(cores)[:devices])  # a process starts with its parent's
+  os.sched_setaffinity(0, sorted(cores)[:devices])  # a process inherits its parent's
   try:
     yield
   finally:
@@ -114,7 +116,7 @@ def _bound(devices: int) -> Iterator[None]:
 
 
 def draw(points: Sequence[Point], tasks: Sequence[dict[str, Any]]) -> Figure:
-  """Time against trials and against cells; what is used of the tasks against their number."""
+  """Time against trials and against cells, and the use of tasks against their number."""
   with mpl.rc_context(figures.STYLE):
     figure = Figure(figsize=(10, 3.2), layout='constrained')
     trials, cells, simulated = figure.subplots(1, 3)
@@ -137,14 +139,14 @@ def draw(points: Sequence[Point], tasks: Sequence[dict[str, Any]]) -> Figure:
 
 
 def _draw_time(axes: Any, points: Sequence[Point], along: str, title: str) -> None:
-  """Seconds of whole sweeps (lines) and of their trials alone (dashed), by devices."""
+  """Draws seconds of whole sweeps (lines) and of their trials alone (dashed), by devices."""
   for devices, colour in zip(
     sorted({point.devices for point in points}), figures.COLOURS, strict=False
   ):
-    of = [point for point in points if point.devices == devices]
+    group = [point for point in points if point.devices == devices]
     cores = f'{devices} core' + 's' * (devices > 1)
-    whole, alone = [p.wall_seconds for p in of], [p.trial_seconds for p in of]
-    xs = [getattr(point, along) for point in of]
+    whole, alone = [p.wall_seconds for p in group], [p.trial_seconds for p in group]
+    xs = [getattr(point, along) for point in group]
     axes.plot(xs, whole, marker='o', color=colour, label=f'{cores}, start to end')
     axes.plot(xs, alone, '--', marker='.', color=colour, label=f'{cores}, trials alone')
   sizes = sorted({getattr(point, along) for point in points})
