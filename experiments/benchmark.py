@@ -1,7 +1,7 @@
-"""How fast mamljax is beside PyTorch: `python -m experiments.benchmark --flagfile=...`.
+"""Benchmark of mamljax beside PyTorch: `python -m experiments.benchmark --flagfile=...`.
 
-Each row of work is done by mamljax and, where the extra `peers` is installed, by PyTorch in
-two ways: each in a process of its own on one core, in turn, round after round. Writes
+Each row of work is done by mamljax and, if the extra `peers` is installed, by PyTorch in two
+ways, each in a separate process on one core, in turn, round after round. Writes
 OUT/benchmark.json with every sample, OUT/benchmark.csv and OUT/benchmark.png, and prints the
 medians and the ratios within a round. Other load disturbs the seconds more than the ratios.
 """
@@ -28,27 +28,34 @@ from mamljax import atomic
 from mamljax.errors import unknown
 from mamljax.networks import PRECISIONS
 
-_ROWS = flags.DEFINE_list('rows', list(rows.ROWS), f'of {", ".join(rows.ROWS)}')
+_ROWS = flags.DEFINE_list('rows', list(rows.ROWS), f'rows, of {", ".join(rows.ROWS)}')
 _ROUNDS = bounds.integer(
   'rounds',
   9,
   Bounds(1, 10_000, 'rounds'),
-  'times that each contestant runs; an interval needs six',
+  'number of runs of each contestant; an interval needs six',
 )
-_ITERATIONS = bounds.integer('iterations', 100, rows.ITERATIONS, 'steps of a reconstruction')
-_ACTIVATION = flags.DEFINE_enum('activation', 'relu', ['relu', 'softplus'], 'of the network')
+_ITERATIONS = bounds.integer(
+  'iterations', 100, rows.ITERATIONS, 'number of steps of a reconstruction'
+)
+_ACTIVATION = flags.DEFINE_enum(
+  'activation', 'relu', ['relu', 'softplus'], 'activation function'
+)
 _CHUNK = bounds.integer(
   'chunk',
   0,
   bounds.of(Execution)['chunk']._replace(least=0),
-  'candidates that mamljax computes together; 0: as it chooses',
+  'number of candidates that mamljax computes together; 0: as it chooses',
 )
-_PEERS = flags.DEFINE_list('peers', list(rows.PEERS), 'of the same; none without PyTorch')
+_PEERS = flags.DEFINE_list('peers', list(rows.PEERS), 'peers to run; none without PyTorch')
 _PEER_BATCH = bounds.integer(
-  'peer_batch', 4, bounds.of(Execution)['chunk'], 'candidates that torch_func computes together'
+  'peer_batch',
+  4,
+  bounds.of(Execution)['chunk'],
+  'number of candidates torch_func computes together',
 )
-_DATASET = flags.DEFINE_string('dataset', 'mnist_sample', 'where images come from')
-_FILTERS = bounds.integer('filters', 32, rows.FILTERS, 'of Conv4')
+_DATASET = flags.DEFINE_string('dataset', 'mnist_sample', 'data set of the images')
+_FILTERS = bounds.integer('filters', 32, rows.FILTERS, 'number of filters of Conv4')
 _QUICK = flags.DEFINE_bool(
   'quick', False, 'the first row alone, three rounds of three iterations; OUT_quick'
 )
@@ -56,9 +63,11 @@ _PRECISION = flags.DEFINE_enum(
   'precision',
   'highest',
   PRECISIONS,
-  "of mamljax's matrix products; a CPU knows the highest only",
+  "precision of mamljax's matrix products; a CPU has only the highest",
 )
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out', 'where the results are written')
+_OUTPUT_DIR = flags.DEFINE_string(
+  'output_dir', 'out', 'folder to which the results are written'
+)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -67,21 +76,23 @@ def main(argv: Sequence[str]) -> None:
   names, choices = _read_rows(), _read_choices()
   folder = arguments.folder('output_dir', _OUTPUT_DIR.value)
   folder = cli.quick_folder(folder) if _QUICK.value else folder
-  for name in names:  # a mistake in the last row stops the first
+  for name in names:  # so that a mistake in the last row shows before the first runs
     cell = rows.cell_of(rows.ROWS[name], choices)
     checking.check_pixels(cell, models.splits_of(cell, None))
   cells.check_output_dir(folder)
   runs.begin(folder, 'benchmark.csv', 'benchmark.json')
   if _PEERS.value and not choices.peers:
     print("PyTorch is not installed, so mamljax runs alone: pip install -e '.[peers]'")
-  found, table = {}, []
+  results, table = {}, []
   with tempfile.TemporaryDirectory() as scratch:
     for name in bar(names, unit='row'):
       outcomes = _compete(name, choices, Path(scratch) / f'{name}.npz')
-      found[name] = {who: outcome._asdict() for who, outcome in outcomes.items()}
+      results[name] = {
+        contestant: outcome._asdict() for contestant, outcome in outcomes.items()
+      }
       cell = rows.cell_of(rows.ROWS[name], choices)
       table += lines.lines_of(name, rows.ROWS[name], cell, outcomes)
-      _write(folder, found, table)
+      _write(folder, results, table)
   runs.write_run(folder)
   print(lines.format_lines(table))
 
@@ -93,7 +104,7 @@ def _read_rows() -> list[str]:
 
 
 def _read_choices() -> rows.Choices:
-  """What is the same for all rows."""
+  """The settings that all rows share, from the flags."""
   for name in _PEERS.value:
     if name not in rows.PEERS:
       raise unknown('peer', name, rows.PEERS)
@@ -110,7 +121,7 @@ def _read_choices() -> rows.Choices:
 
 
 def _compete(name: str, choices: rows.Choices, problem: Path) -> dict[str, contest.Outcome]:
-  """The contestants of a row."""
+  """Runs the contestants of a row."""
   entries = rows.entries_of(rows.ROWS[name], choices, problem)
   rounds = 3 if _QUICK.value else _ROUNDS.value
   total = len(entries) + rounds
@@ -118,9 +129,9 @@ def _compete(name: str, choices: rows.Choices, problem: Path) -> dict[str, conte
     return contest.compete(entries, rounds=rounds, advance=progress.update)
 
 
-def _write(folder: Path, found: dict[str, Any], table: Sequence[lines.Line]) -> None:
-  """The rows so far: every sample, the table and the picture."""
-  atomic.write_text(folder / 'benchmark.json', json.dumps(found, indent=1) + '\n')
+def _write(folder: Path, results: dict[str, Any], table: Sequence[lines.Line]) -> None:
+  """Writes the rows measured so far: every sample, the table and the figure."""
+  atomic.write_text(folder / 'benchmark.json', json.dumps(results, indent=1) + '\n')
   text = csv_text(lines.Line._fields, [line._asdict() for line in table])
   atomic.write_text(folder / 'benchmark.csv', text)
   figures.save(lines.draw_lines(table), folder / 'benchmark.png')

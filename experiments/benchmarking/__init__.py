@@ -1,1 +1,1 @@
-"""How fast mamljax is, measured in rounds beside others and against the machine itself."""
+"""Benchmarks of mamljax in rounds, beside its peers and against the peak of the machine."""

@@ -1,7 +1,7 @@
-"""Contestants in processes of their own, run in turn, round after round, and compared.
+"""Contests: contestants in separate processes, run in turn in every round, and compared.
 
-The machine is never quiet, and what disturbs one round disturbs the contestants of that round
-alike: they are compared within a round, and the median over rounds is what is reported.
+A machine has other load, which disturbs the contestants of a round alike. So they are compared
+within each round, and the median over the rounds is reported.
 """
 
 import contextlib
@@ -20,20 +20,20 @@ ROOT = Path(__file__).parents[2]
 
 
 class Sample(NamedTuple):
-  """Seconds of one run: on the clock, and of all the process's threads together."""
+  """Seconds of one run: wall-clock time, and CPU time of all threads together."""
 
   wall: float
   cpu: float
 
 
 class Entry(NamedTuple):
-  """How a contestant is started.
+  """A contestant, with the command that starts it.
 
   Attributes:
-    name: what it is called.
-    module: what `python -m` runs; it must call `serving.serve`.
-    arguments: on its command line.
-    cores: how many it may use.
+    name: name of the contestant.
+    module: module that `python -m` runs, and which must call `serving.serve`.
+    arguments: arguments of its command line.
+    cores: number of cores that it may use.
   """
 
   name: str
@@ -43,14 +43,14 @@ class Entry(NamedTuple):
 
 
 class Outcome(NamedTuple):
-  """What came out of a contestant: its facts, and a sample for each round."""
+  """The results of a contestant: its facts, and a sample for each round."""
 
   facts: dict[str, Any]
   samples: list[Sample]
 
 
 class Interval(NamedTuple):
-  """A median over rounds with its 95 % interval; None where there are too few rounds."""
+  """A median over rounds with its 95 % interval; the ends are None if rounds are too few."""
 
   median: float
   low: float | None
@@ -60,15 +60,15 @@ class Interval(NamedTuple):
 def compete(
   entries: Sequence[Entry], *, rounds: int, advance: Callable[[], Any]
 ) -> dict[str, Outcome]:
-  """Prepares the contestants one after the other, then lets each run once in every round.
+  """Prepares the contestants one after the other, then runs each once in every round.
 
   Args:
-    entries: in the order in which they run.
-    rounds: how many.
-    advance: called after each contestant's preparation and after each round.
+    entries: the contestants, in the order in which they run.
+    rounds: number of rounds.
+    advance: called after each preparation and after each round.
 
   Raises:
-    RuntimeError: if a contestant ends; what it said stands on standard error.
+    RuntimeError: if a contestant ends early; its own message is on standard error.
   """
   with contextlib.ExitStack() as stack:
     processes, outcomes = {}, {}
@@ -94,16 +94,16 @@ def _run_rounds(
 
 
 def usable_cores() -> list[int]:
-  """The cores that this process may use; the last are given away first."""
+  """The cores that this process may use, in the order in which contestants get them."""
   return sorted(os.sched_getaffinity(0), reverse=True)
 
 
 @contextlib.contextmanager
 def _started(entry: Entry) -> Iterator[subprocess.Popen[str]]:
-  """The process, bound to its cores before it starts a thread; ended afterwards."""
+  """Starts a process that is bound to its cores from the beginning; ends it afterwards."""
   threads = {name: str(entry.cores) for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS')}
   usable = os.sched_getaffinity(0)
-  os.sched_setaffinity(0, usable_cores()[: entry.cores])  # a child inherits it
+  os.sched_setaffinity(0, usable_cores()[: entry.cores])  # which a child process inherits
   try:
     process = subprocess.Popen(
       [sys.executable, '-m', entry.module, *entry.arguments],
@@ -119,19 +119,19 @@ def _started(entry: Entry) -> Iterator[subprocess.Popen[str]]:
     yield process
   finally:
     with contextlib.suppress(BrokenPipeError):
-      process.communicate(timeout=60)  # the end of its input is the end of it
+      process.communicate(timeout=60)  # at the end of its input, a contestant ends
     process.kill()
 
 
 def _run(process: subprocess.Popen[str], name: str) -> Sample:
-  """One run."""
+  """Requests one run of a contestant."""
   assert process.stdin is not None
   print(file=process.stdin, flush=True)
   return Sample(**_read(process, name))
 
 
 def _read(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
-  """What a contestant says next."""
+  """Reads the next answer of a contestant."""
   assert process.stdout is not None
   line = process.stdout.readline()
   if not line:
@@ -140,37 +140,37 @@ def _read(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
 
 
 def per_unit(outcome: Outcome, clock: str) -> np.ndarray:
-  """Seconds of each round for a unit of work, such as a candidate; `clock` as in `Sample`."""
+  """Seconds per unit of work in each round, by a clock of `Sample`: 'wall' or 'cpu'."""
   seconds = np.array([getattr(sample, clock) for sample in outcome.samples])
   return seconds / outcome.facts['units']
 
 
 def median_of(rounds: np.ndarray) -> Interval:
-  """The median, and an interval that rests on no distribution but on the order of rounds."""
-  found = scipy.stats.quantile_test(rounds, p=0.5)
-  ends = found.confidence_interval(confidence_level=0.95)
+  """The median, with a distribution-free interval from order statistics."""
+  test = scipy.stats.quantile_test(rounds, p=0.5)
+  ends = test.confidence_interval(confidence_level=0.95)
   low, high = (None if np.isnan(end) else float(end) for end in ends)
   return Interval(float(np.median(rounds)), low, high)
 
 
 def ratio(outcomes: Mapping[str, Outcome], slow: str, fast: str, *, clock: str) -> Interval:
-  """How many times as long one takes as the other, for a unit of work, paired by round."""
+  """The ratio of the times that two contestants take for a unit of work, paired by round."""
   return median_of(per_unit(outcomes[slow], clock) / per_unit(outcomes[fast], clock))
 
 
 def peak_fraction(outcomes: Mapping[str, Outcome], name: str, product: str) -> Interval:
-  """The arithmetic of one in a CPU second, as a fraction of a matrix product's, by round.
+  """The arithmetic of a contestant per CPU second, relative to a matrix product, by round.
 
-  CPU seconds, since other load takes time from the two at different moments.
+  The clock is CPU time, since other load interrupts the two at different moments.
   """
 
-  def rates(which: str) -> np.ndarray:
-    facts = outcomes[which].facts
-    return facts['flops'] / facts['units'] / per_unit(outcomes[which], 'cpu')
+  def rates(contestant: str) -> np.ndarray:
+    facts = outcomes[contestant].facts
+    return facts['flops'] / facts['units'] / per_unit(outcomes[contestant], 'cpu')
 
   return median_of(rates(name) / rates(product))
 
 
 def cores_used(outcome: Outcome) -> float:
-  """CPU seconds for each second on the clock, at most over the rounds."""
+  """The largest ratio of CPU time to wall-clock time over the rounds."""
   return max(sample.cpu / sample.wall for sample in outcome.samples)

@@ -1,4 +1,4 @@
-"""How time and memory grow along one axis of the work, with the others held."""
+"""Growth of time and memory along one axis of the work, with the other axes fixed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,20 +21,21 @@ _DRAWN = {
   'CPU seconds': (('cpu_seconds', '', 1),),
   'MiB': (('peak_bytes', 'process', 2**20), ('compiled_bytes', 'program', 2**20)),
 }
-_NEAR = 0.15  # an exponent this near to 0 is called flat, to 1 linear
+_TOLERANCE = 0.15  # of an exponent: within it, 0 is called flat and 1 linear
 
 
 class Axis(NamedTuple):
-  """A series of works.
+  """A series of works of growing size.
 
   Attributes:
-    label: of what grows.
-    points: for each, its size along the axis and the fields of the cell that make it so.
-    fields: of the cell, for all points.
-    kind: as `workloads.KINDS` knows it; 'play' does blocks of chunks, as a sweep does.
-    candidates: in a run; 0: as many as the size.
-    remat: see `workloads.Work`.
-    least: smaller sizes are computed as if they were of this one, and tell of no growth.
+    label: name of the size in figures.
+    points: the size of each work, with the fields of its cell that vary along the axis.
+    fields: fields of the cell that are common to all points.
+    kind: kind of work, a key of `workloads.KINDS`; 'play' computes blocks of chunks, as a sweep
+      does.
+    candidates: number of candidates in a run; 0: as many as the size.
+    remat: whether inner loops are rematerialised, as in `workloads.Work`.
+    least: smallest size that fits use; smaller ones are padded to it, so they show no growth.
   """
 
   label: str
@@ -47,7 +48,7 @@ class Axis(NamedTuple):
 
 
 _STEPS = tuple((steps, {'inner_steps': steps}) for steps in (1, 2, 4, 7, 10))
-_SIZES = ((3, 1), (5, 2), (5, 6), (10, 10))  # more than 14 shots are not in the sample
+_SIZES = ((3, 1), (5, 2), (5, 6), (10, 10))  # the sample has images for up to 14 shots
 AXES: dict[str, Axis] = {
   'candidates': Axis(
     'candidates, in chunks of 4',
@@ -79,13 +80,14 @@ class Point(NamedTuple):
   """A point of an axis.
 
   Attributes:
-    axis: a key of `AXES`.
-    size: how far along it.
-    rounds: runs.
-    wall_seconds, cpu_seconds: of a run, the medians.
-    compile_seconds: before it.
-    flops: of a run.
-    compiled_bytes: what XLA says the program needs beside its arguments and results.
+    axis: name of the axis, a key of `AXES`.
+    size: position on the axis.
+    rounds: number of runs.
+    wall_seconds: median wall-clock time of a run.
+    cpu_seconds: median CPU time of a run.
+    compile_seconds: time of compilation.
+    flops: floating-point operations of a run.
+    compiled_bytes: memory that the program needs beside its arguments and results, by XLA.
     peak_bytes: growth of the process's memory in its first run.
   """
 
@@ -101,7 +103,10 @@ class Point(NamedTuple):
 
 
 class Fit(NamedTuple):
-  """size ** exponent, by least squares over logarithms, with a 95 % interval (Student's t)."""
+  """The exponent of a power law of size, by least squares over logarithms.
+
+  Its interval is at 95 %, by Student's t.
+  """
 
   exponent: float
   low: float
@@ -109,7 +114,7 @@ class Fit(NamedTuple):
 
 
 def entries_of(axis: Axis, common: Mapping[str, Any], *, points: int | None) -> list[Entry]:
-  """A contestant for each of the first `points` points (None: all), named by its size."""
+  """A contestant for each of the first `points` points (None: all), named after its size."""
   return [
     _entry(axis, size, make_cell(**{**common, **axis.fields, **fields}))
     for size, fields in axis.points[:points]
@@ -117,7 +122,7 @@ def entries_of(axis: Axis, common: Mapping[str, Any], *, points: int | None) -> 
 
 
 def _entry(axis: Axis, size: int, cell: Cell) -> Entry:
-  """On one core."""
+  """The contestant of a point, on one core."""
   units = axis.candidates or size
   work = {'kind': axis.kind, 'cell': configuration(cell), 'units': units}
   arguments = (json.dumps(work | {'remat': axis.remat}), '1')
@@ -125,14 +130,14 @@ def _entry(axis: Axis, size: int, cell: Cell) -> Entry:
 
 
 def points_of(name: str, outcomes: Mapping[str, Outcome]) -> list[Point]:
-  """What the contestants of an axis found."""
+  """The points of an axis, from the outcomes of its contestants."""
   return [_point(name, int(size), outcome) for size, outcome in outcomes.items()]
 
 
 def _point(name: str, size: int, outcome: Outcome) -> Point:
-  """One of them."""
+  """The point of one outcome."""
   facts, clocks = outcome.facts, ('wall', 'cpu')
-  told = ('compile_seconds', 'flops', 'compiled_bytes', 'peak_bytes')
+  copied = ('compile_seconds', 'flops', 'compiled_bytes', 'peak_bytes')
   return Point(
     axis=name,
     size=size,
@@ -140,39 +145,39 @@ def _point(name: str, size: int, outcome: Outcome) -> Point:
     **{
       f'{c}_seconds': float(np.median([getattr(s, c) for s in outcome.samples])) for c in clocks
     },
-    **{key: facts[key] for key in told},
+    **{key: facts[key] for key in copied},
   )
 
 
-def fit(points: Sequence[Point], what: str) -> Fit | None:
+def fit(points: Sequence[Point], column: str) -> Fit | None:
   """The exponent of a column along an axis; None with fewer than three points."""
   points = [point for point in points if point.size >= AXES[point.axis].least]
-  if len(points) < 3 or any(not getattr(point, what) for point in points):
+  if len(points) < 3 or any(not getattr(point, column) for point in points):
     return None
-  sizes, values = zip(*((p.size, getattr(p, what)) for p in points), strict=True)
+  sizes, values = zip(*((p.size, getattr(p, column)) for p in points), strict=True)
   line: Any = scipy.stats.linregress(np.log(sizes), np.log(values))
-  # Of equal values SciPy gives no error, where it is 0.
+  # For equal values SciPy gives NaN as the standard error, which is 0.
   half = float(np.nan_to_num(line.stderr)) * scipy.stats.t.ppf(0.975, len(points) - 2)
   return Fit(float(line.slope), float(line.slope - half), float(line.slope + half))
 
 
-def verdict(found: Fit | None) -> str:
-  """In words and numbers.
+def verdict(power: Fit | None) -> str:
+  """The growth in words and numbers.
 
   >>> verdict(Fit(1.04, 0.9, 1.2))
   'linear: 1.04 [0.90, 1.20]'
   """
-  if found is None:
+  if power is None:
     return 'too few points'
   words = {'flat': 0, 'linear': 1}
-  near = (word for word, at in words.items() if abs(found.exponent - at) <= _NEAR)
-  beyond = 'steeper than linear' if found.exponent > 1 else 'less than linear'
-  numbers = f'{found.exponent:.2f} [{found.low:.2f}, {found.high:.2f}]'
+  near = (word for word, at in words.items() if abs(power.exponent - at) <= _TOLERANCE)
+  beyond = 'steeper than linear' if power.exponent > 1 else 'less than linear'
+  numbers = f'{power.exponent:.2f} [{power.low:.2f}, {power.high:.2f}]'
   return f'{next(near, beyond)}: {numbers}'
 
 
 def format_axes(series: Mapping[str, Sequence[Point]]) -> str:
-  """The exponents of every axis."""
+  """A table of the exponents of every axis."""
   header = ('axis', 'from', 'to', 'CPU seconds', 'memory', 'compiled memory')
   columns = ('cpu_seconds', 'peak_bytes', 'compiled_bytes')
   rows = [
@@ -197,16 +202,18 @@ def draw_axes(series: Mapping[str, Sequence[Point]]) -> Figure:
   return figure
 
 
-def _draw_axis(column: Sequence[Axes], name: str, points: Sequence[Point]) -> None:
-  """Time above memory: how much the process grows, and what XLA says that its program needs."""
+def _draw_axis(panels: Sequence[Axes], axis: str, points: Sequence[Point]) -> None:
+  """Draws time above memory: the growth of the process, and the need of its program by XLA."""
   sizes = [point.size for point in points]
-  for axes, (label, lines), colour in zip(column, _DRAWN.items(), COLOURS, strict=False):
-    for (what, told, unit), mark in zip(lines, ('o-', 's--'), strict=False):
-      values = [(getattr(point, what) or np.nan) / unit for point in points]
-      axes.plot(sizes, values, mark, color=colour, label=told)
-    axes.set(xscale='log', yscale='log', xlabel=AXES[name].label, ylabel=label)
+  for axes, (label, lines), colour in zip(panels, _DRAWN.items(), COLOURS, strict=False):
+    for (column, legend, unit), mark in zip(lines, ('o-', 's--'), strict=False):
+      values = [(getattr(point, column) or np.nan) / unit for point in points]
+      axes.plot(sizes, values, mark, color=colour, label=legend)
+    axes.set(xscale='log', yscale='log', xlabel=AXES[axis].label, ylabel=label)
     axes.set_title(
-      '\n'.join(f'{told} {verdict(fit(points, what))}'.strip() for what, told, _ in lines),
+      '\n'.join(
+        f'{legend} {verdict(fit(points, column))}'.strip() for column, legend, _ in lines
+      ),
       fontsize=8,
     )
     axes.minorticks_off()

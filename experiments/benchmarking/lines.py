@@ -1,4 +1,4 @@
-"""What the rounds add up to: a line for each contestant of a row, a table, a figure."""
+"""Results of the rounds: a line for each contestant of a row, as a table and a figure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,31 +16,41 @@ from experiments.config.cell import Cell
 
 
 class Line(NamedTuple):
-  """One contestant in one row; seconds and bytes are for a unit of work.
+  """One contestant in one row; seconds and bytes are per unit of work.
 
   Attributes:
-    row: a key of `rows.ROWS`.
-    contestant: who.
-    data_size, iterations: of an attack.
-    units, rounds: candidates, or rounds of training, in a run; runs.
-    wall_seconds, cpu_seconds: the medians.
-    wall_ratio, wall_ratio_low, wall_ratio_high: how many times as long as mamljax in the
-      same round, the median with its 95 % interval (None with fewer than six rounds).
-    cpu_ratio, cpu_ratio_low, cpu_ratio_high: the same of CPU time.
-    aim: what the wall ratio of this contestant is to be at least.
-    limit: what the wall ratio would be if all that mamljax does were matrix products, and
-      those as fast as the machine's peak: with this arithmetic, there is no more.
-    peak_fraction, peak_fraction_low, peak_fraction_high: of the arithmetic that a matrix
-      product of 1,024 x 1,024 x 1,024 on as many cores does in a CPU second of that round.
-    flops: in matrix products and convolutions.
-    gradient_error: of an attack, what the chosen precision costs a gradient, of its norm.
-    compile_seconds: of what is timed; `seconds_to_ready` is all that precedes it.
-    peak_bytes: growth of the process's memory in its first run, for each unit in flight.
-    compiled_bytes: what XLA says its program needs, for each unit in flight.
-    cores_used: CPU seconds for each second on the clock, at most.
-    version: of JAX or PyTorch.
-    paper_seconds: what the paper prints for one candidate.
-    paper_over_wall: how many times as long.
+    row: name of the row, a key of `rows.ROWS`.
+    contestant: name of the contestant.
+    data_size: number of images in the attacked set.
+    iterations: number of steps of an attack; 0 for training.
+    units: number of candidates, or of rounds of training, in a run.
+    rounds: number of runs.
+    wall_seconds: median wall-clock time.
+    cpu_seconds: median CPU time.
+    wall_ratio: median over rounds of the time relative to mamljax's in the same round; its 95 %
+      interval is `wall_ratio_low` to `wall_ratio_high` (None with fewer than six rounds).
+    wall_ratio_low: lower end of that interval.
+    wall_ratio_high: upper end of that interval.
+    cpu_ratio: the same ratio of CPU times, with its interval.
+    cpu_ratio_low: lower end of that interval.
+    cpu_ratio_high: upper end of that interval.
+    aim: the wall ratio of this contestant to be reached.
+    limit: the wall ratio if mamljax did its arithmetic at the peak of the machine, and nothing
+      else; a higher ratio needs less arithmetic.
+    peak_fraction: arithmetic per CPU second, relative to a matrix product of 1,024 x 1,024 x
+      1,024 on as many cores in the same round, with its interval.
+    peak_fraction_low: lower end of that interval.
+    peak_fraction_high: upper end of that interval.
+    flops: floating-point operations in matrix products and convolutions.
+    gradient_error: relative error of a gradient in the chosen precision, for an attack.
+    compile_seconds: time of the compilation of the timed program.
+    seconds_to_ready: time of all preparations, compilation among them.
+    peak_bytes: growth of the process's memory in its first run, per unit in flight.
+    compiled_bytes: memory that the program needs, by XLA, per unit in flight.
+    cores_used: largest ratio of CPU time to wall-clock time.
+    version: version of JAX or PyTorch.
+    paper_seconds: the time that the paper prints for one candidate.
+    paper_over_wall: that time relative to `wall_seconds`.
   """
 
   row: str
@@ -77,13 +87,13 @@ class Line(NamedTuple):
 def lines_of(
   name: str, row: rows.Row, cell: Cell, outcomes: Mapping[str, Outcome]
 ) -> list[Line]:
-  """The lines of a row, the matrix product's left out.
+  """The lines of a row, without the matrix product.
 
   Args:
-    name: of the row.
-    row: what was done.
-    cell: what it was done on.
-    outcomes: by contestant; mamljax and the matrix product must be among them.
+    name: name of the row.
+    row: the work.
+    cell: the cell of the work.
+    outcomes: the outcome of each contestant, mamljax and the matrix product among them.
   """
   contestants = (who for who in outcomes if who != rows.PRODUCT)
   return [_line(name, row, cell, outcomes, who) for who in contestants]
@@ -92,15 +102,15 @@ def lines_of(
 def _line(
   name: str, row: rows.Row, cell: Cell, outcomes: Mapping[str, Outcome], who: str
 ) -> Line:
-  """One of them."""
+  """The line of one contestant."""
   outcome, facts = outcomes[who], outcomes[who].facts
   clocks = ('wall', 'cpu')
   seconds = {c: contest.median_of(contest.per_unit(outcome, c)).median for c in clocks}
   paired = {c: contest.ratio(outcomes, who, rows.OURS, clock=c) for c in clocks}
   is_attack = row.kind == 'attack'
   data_size = cell.task.ways * cell.task.shots
-  theirs = paper.printed_seconds(cell.game.target, data_size, cell.attack.iterations)
-  theirs = theirs if is_attack and cell.model.network_name != 'mlp' else None
+  printed = paper.printed_seconds(cell.game.target, data_size, cell.attack.iterations)
+  printed = printed if is_attack and cell.model.network_name != 'mlp' else None
   return Line(
     row=name,
     contestant=who,
@@ -122,15 +132,15 @@ def _line(
     compiled_bytes=_share(facts, 'compiled_bytes'),
     cores_used=contest.cores_used(outcome),
     version=facts['version'],
-    paper_seconds=theirs,
-    paper_over_wall=theirs and theirs / seconds['wall'],
+    paper_seconds=printed,
+    paper_over_wall=printed and printed / seconds['wall'],
   )
 
 
 def _peak_fraction(
   row: rows.Row, outcomes: Mapping[str, Outcome], who: str
 ) -> contest.Interval | None:
-  """Where the arithmetic is counted and a product was measured on as many cores."""
+  """The fraction of the peak; None if arithmetic was not counted, or cores differ."""
   as_many_cores = row.cores == 1 or who == rows.OURS
   if 'flops' not in outcomes[who].facts or not as_many_cores:
     return None
@@ -138,60 +148,60 @@ def _peak_fraction(
 
 
 def _limit(row: rows.Row, outcomes: Mapping[str, Outcome], who: str) -> float | None:
-  """For a peer, the median ratio at the peak of the machine."""
+  """The median ratio if mamljax ran at the peak of the machine; None for itself."""
   if who not in rows.PEERS:
     return None
   busy = contest.peak_fraction(outcomes, rows.OURS, rows.PRODUCT).median
   return contest.ratio(outcomes, who, rows.OURS, clock='wall').median / busy
 
 
-def _ends(name: str, found: contest.Interval | None) -> dict[str, Any]:
-  """The three columns of an interval."""
+def _ends(name: str, interval: contest.Interval | None) -> dict[str, Any]:
+  """The three columns of a median with its interval."""
   columns = (name, f'{name}_low', f'{name}_high')
-  return dict(zip(columns, found or (None, None, None), strict=True))
+  return dict(zip(columns, interval or (None, None, None), strict=True))
 
 
 def _share(facts: dict[str, Any], name: str) -> float | None:
-  """For each unit in flight."""
+  """A fact per unit in flight."""
   amount = facts.get(name)
   return None if amount is None else amount / facts['in_flight']
 
 
 def format_lines(lines: Sequence[Line]) -> str:
-  """A table for a person."""
+  """The lines as aligned text, for people."""
   header = ('row', 'contestant', 'ms', 'over mamljax [95 %]', 'CPU', 'aim', 'limit', 'of peak')
   header += ('Mflop', 'MiB', 'error', 'compiling', 'cores', 'paper s', 'paper / this')
   return aligned([header, *map(_format, lines)])
 
 
 def _format(line: Line) -> tuple[str, ...]:
-  """A line of the table."""
+  """A line of that text."""
   return (
     line.row,
     line.contestant,
     f'{1e3 * line.wall_seconds:.3g}',
-    f'{line.wall_ratio:.2f} [{_short(line.wall_ratio_low)}, {_short(line.wall_ratio_high)}]',
+    f'{line.wall_ratio:.2f} [{_text(line.wall_ratio_low)}, {_text(line.wall_ratio_high)}]',
     f'{line.cpu_ratio:.2f}',
-    _short(line.aim),
-    _short(line.limit),
-    _short(line.peak_fraction),
-    _short(line.flops and line.flops / 1e6),
-    _short(line.peak_bytes and line.peak_bytes / 2**20),
-    _short(line.gradient_error),
-    _short(line.compile_seconds),
-    _short(line.cores_used),
-    _short(line.paper_seconds),
-    _short(line.paper_over_wall),
+    _text(line.aim),
+    _text(line.limit),
+    _text(line.peak_fraction),
+    _text(line.flops and line.flops / 1e6),
+    _text(line.peak_bytes and line.peak_bytes / 2**20),
+    _text(line.gradient_error),
+    _text(line.compile_seconds),
+    _text(line.cores_used),
+    _text(line.paper_seconds),
+    _text(line.paper_over_wall),
   )
 
 
-def _short(number: float | None) -> str:
-  """Three digits, or a dash for nothing."""
+def _text(number: float | None) -> str:
+  """A number to three digits, or a dash for a missing one."""
   return '-' if number is None else f'{number:.3g}'
 
 
 def draw_lines(lines: Sequence[Line]) -> Figure:
-  """How many times as long as mamljax the others take, a bar for each; the aims as ticks."""
+  """Bars of the times relative to mamljax, with the aims as ticks."""
   names = list(dict.fromkeys(line.row for line in lines))
   others = sorted({line.contestant for line in lines} - {rows.OURS})
   with mpl.rc_context(STYLE):
@@ -201,8 +211,8 @@ def draw_lines(lines: Sequence[Line]) -> Figure:
       axes.barh(0, 0, color=colour, label=who)
     for line in (line for line in lines if line.contestant != rows.OURS):
       index = others.index(line.contestant)
-      at = names.index(line.row) + 0.8 * (index + 0.5) / len(others) - 0.4
-      _draw_bar(axes, line, at, 0.75 / len(others), COLOURS[index])
+      position = names.index(line.row) + 0.8 * (index + 0.5) / len(others) - 0.4
+      _draw_bar(axes, line, position, 0.75 / len(others), COLOURS[index])
     axes.plot([], [], '|', color='black', markersize=9, label='aim')
     axes.axvline(1, color='grey', linewidth=1)
     axes.set(yticks=range(len(names)), yticklabels=names, xscale='log')
@@ -212,10 +222,10 @@ def draw_lines(lines: Sequence[Line]) -> Figure:
   return figure
 
 
-def _draw_bar(axes: Axes, line: Line, at: float, height: float, colour: str) -> None:
-  """A ratio with its interval and its aim."""
-  axes.barh(at, line.wall_ratio, height, color=colour)
+def _draw_bar(axes: Axes, line: Line, position: float, height: float, colour: str) -> None:
+  """Draws a ratio with its interval and its aim."""
+  axes.barh(position, line.wall_ratio, height, color=colour)
   ends = (line.wall_ratio_low or line.wall_ratio, line.wall_ratio_high or line.wall_ratio)
-  axes.plot(ends, (at, at), color='black', linewidth=1)
+  axes.plot(ends, (position, position), color='black', linewidth=1)
   if line.aim:
-    axes.plot(line.aim, at, '|', color='black', markersize=9)
+    axes.plot(line.aim, position, '|', color='black', markersize=9)

@@ -1,4 +1,4 @@
-"""What mamljax drew for a benchmark, in plain arrays, so that its peers do the same work."""
+"""The draws of mamljax for a benchmark as plain arrays, so that peers do the same work."""
 
 import io
 from pathlib import Path
@@ -16,10 +16,10 @@ from mamljax.types import Params, Pool
 
 
 def write_attack(path: Path, cell: Cell, ready: Ready) -> None:
-  """The meta-knowledge, and of each candidate the gradient, the query set and a first guess.
+  """Writes the meta-knowledge, and each candidate's gradient, query set and starting images.
 
-  The candidate stands in the first slot of its class; noise of the attack's kind, though not
-  its very draw, stands in the others.
+  The candidate is in the first slot of its class. The other slots hold noise with the
+  distribution of the attack's, but another draw.
   """
   _, trials, seen, setting = ready.arguments
   tasks, candidates = jax.device_get((trials.tasks, trials.candidates))
@@ -43,7 +43,7 @@ def write_attack(path: Path, cell: Cell, ready: Ready) -> None:
 
 
 def write_training(path: Path, cell: Cell, params: Params, pool: Pool) -> None:
-  """The meta-knowledge and the tasks of a round."""
+  """Writes the meta-knowledge and the tasks of a round of training."""
   first = jax.random.fold_in(stream_key(cell.seed, Stream.TRAINING), 0)
   keys = jax.random.split(first, cell.model.tasks_per_round)
   pool = jax.device_put(pool)
@@ -56,13 +56,13 @@ def write_training(path: Path, cell: Cell, params: Params, pool: Pool) -> None:
 
 
 def layers_of(params: Params) -> list[np.ndarray]:
-  """Kernel and bias of each layer in turn, of parameters named as flax names them."""
+  """Kernel and bias of each layer in turn, from parameters named by flax."""
   layers = jax.device_get([params[name] for name in sorted(params)])
   return [np.asarray(layer[part]) for layer in layers for part in ('kernel', 'bias')]
 
 
 def _write(path: Path, params: Params, **arrays: Any) -> None:
-  """The file, whole or not at all."""
+  """Writes the arrays as a file, whole or not at all."""
   layers = layers_of(params)
   named = {f'layer_{i}': layer for i, layer in enumerate(layers)}
   data = io.BytesIO()

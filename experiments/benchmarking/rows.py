@@ -1,4 +1,4 @@
-"""The rows of the benchmark: what is done, by whom, and how fast it is meant to be."""
+"""The rows of the benchmark: works, their contestants and the speed to be reached."""
 
 import dataclasses
 import importlib.util
@@ -15,7 +15,7 @@ from experiments.config.workload import with_chunk
 OURS, PRODUCT, ONE_CORE = 'mamljax', 'product', 'mamljax_one_core'
 PEERS = ('torch_sequential', 'torch_func')
 ITERATIONS, FILTERS = Bounds(1, 1_000_000, 'steps'), Bounds(1, 8192, 'channels')
-CHUNKS = 4  # in a run, for each core
+CHUNKS = 4  # of candidates in a run, per core
 _TRAINING_ROUNDS = 2
 
 
@@ -23,10 +23,10 @@ class Row(NamedTuple):
   """One line of work.
 
   Attributes:
-    kind: 'attack' or 'training', as `workloads.KINDS` knows them.
-    fields: of the cell.
-    aim: how many times as fast as sequential PyTorch, or as on one core, mamljax is to be.
-    cores: how many mamljax uses; with more than one, it is compared with itself on one.
+    kind: kind of work, 'attack' or 'training', a key of `workloads.KINDS`.
+    fields: fields of the cell.
+    aim: speed of mamljax to be reached, relative to sequential PyTorch or to one core.
+    cores: number of cores of mamljax; with more than one, it is compared with itself on one.
   """
 
   kind: str
@@ -37,17 +37,18 @@ class Row(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choices:
-  """What is the same for all rows.
+  """The settings that all rows share.
 
   Attributes:
-    activation: of the network.
-    iterations: of a reconstruction.
-    chunk: candidates that mamljax computes together; 0: as `good_chunk` says for one core.
-    peers: of `PEERS`, those that are measured.
-    peer_batch: candidates that torch_func computes together.
-    dataset: where images come from.
-    filters: of Conv4.
-    precision: of mamljax's matrix products.
+    activation: activation function of the network.
+    iterations: number of steps of a reconstruction.
+    chunk: number of candidates that mamljax computes together; 0: as `good_chunk` chooses for
+      one core.
+    peers: the contestants among `PEERS`.
+    peer_batch: number of candidates that torch_func computes together.
+    dataset: name of the data set.
+    filters: number of filters of Conv4.
+    precision: precision of mamljax's matrix products.
   """
 
   activation: str
@@ -61,7 +62,7 @@ class Choices:
 
 
 def _attacks(target: str, *aims: float) -> dict[str, Row]:
-  """An attack for each data size of the paper's Tables III and IV but one."""
+  """An attack for each data size of the paper's Tables III and IV but 15."""
   sizes = ((3, 1), (5, 1), (5, 2), (5, 4))
   return {
     f'{target}_{ways * shots}': Row(
@@ -81,15 +82,15 @@ ROWS: dict[str, Row] = {
 
 
 def has_torch() -> bool:
-  """Whether the extra `peers` is installed."""
+  """Tests whether the extra `peers` is installed."""
   return importlib.util.find_spec('torch') is not None
 
 
 def cell_of(row: Row, choices: Choices) -> Cell:
-  """The cell of a row, but for its chunk.
+  """The cell of a row, without its chunk.
 
   Raises:
-    InputError: if a choice cannot be.
+    InputError: if a setting is not possible.
   """
   chosen = {
     'activation': choices.activation,
@@ -131,14 +132,14 @@ def _mamljax(
   devices: int = 0,
   problem: str = '',
 ) -> Entry:
-  """mamljax, by default with a virtual device for each core."""
+  """A contestant of mamljax, by default with a virtual device for each core."""
   work = {'kind': kind, 'cell': configuration(cell), 'units': units, 'problem': problem}
   arguments = (json.dumps(work), str(devices or cores))
   return Entry(name, 'experiments.benchmarking.worker', arguments, cores)
 
 
 def _torch(name: str, row: Row, cell: Cell, units: int, problem: Path) -> Entry:
-  """A peer."""
+  """A contestant of a peer."""
   training, attack = row.kind == 'training', cell.attack
   settings = {
     'style': name,

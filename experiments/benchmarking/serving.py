@@ -1,8 +1,8 @@
-"""The inside of a contestant: a process that prepares its work, then runs it when told.
+"""The protocol of a contestant: a process that prepares its work, then runs it on request.
 
-It speaks JSON, a line each way: first facts about the work, then for each line that it
-reads, the wall and CPU seconds of a run. Only the standard library is imported here, so that
-contestants share nothing but this.
+The process writes lines of JSON: first facts about the work, then for each line that it reads,
+the wall and CPU seconds of a run. This module imports the standard library only, and nothing
+else is common to all contestants.
 """
 
 import ctypes
@@ -20,14 +20,15 @@ _STATUS, _CLEAR = Path('/proc/self/status'), Path('/proc/self/clear_refs')
 
 
 def serve(prepare: Callable[[], tuple[Callable[[], Any], dict[str, Any]]]) -> None:
-  """Prepares, tells the facts, and runs for each line on standard input until its end.
+  """Prepares the work, answers the facts, and runs once for each line on standard input.
 
-  Whatever else writes to standard output is sent to standard error.
+  All other output to standard output is redirected to standard error.
 
   Args:
-    prepare: returns what is run and facts about it. To these are added `seconds_to_ready`
-      since the process started computing, `peak_bytes`, by how much the resident memory of
-      the process grows in its first run (None where Linux does not tell), and its `threads`.
+    prepare: returns the work, as a function, and facts about it. Added to these are
+      `seconds_to_ready`, the time of the preparation and the first run; `peak_bytes`, the
+      growth of resident memory in the first run (None if Linux does not report it); and
+      `threads`, the number of threads of the process.
   """
   start = time.perf_counter()
   answers = os.fdopen(os.dup(1), 'w')
@@ -44,16 +45,18 @@ def serve(prepare: Callable[[], tuple[Callable[[], Any], dict[str, Any]]]) -> No
 
 
 def _answer(answers: Any, content: dict[str, Any]) -> None:
-  """A line of JSON."""
+  """Writes a line of JSON."""
   print(json.dumps(content), file=answers, flush=True)
 
 
 def _peak_bytes(run: Callable[[], Any]) -> int | None:
-  """Runs once; by how much resident memory rose at most."""
+  """Runs once, and returns the growth of the peak of resident memory."""
   gc.collect()
   try:
-    ctypes.CDLL(None).malloc_trim(0)  # else what was freed before hides what is needed now
-    _CLEAR.write_text('5')  # the peak starts anew
+    ctypes.CDLL(None).malloc_trim(
+      0
+    )  # else memory freed before would be reused, and the growth hidden
+    _CLEAR.write_text('5')  # resets the peak
   except (OSError, AttributeError):
     run()
     return None
@@ -64,8 +67,8 @@ def _peak_bytes(run: Callable[[], Any]) -> int | None:
 
 
 def _status(name: str) -> int | None:
-  """A number in what Linux says of this process."""
+  """A number in the status of this process that Linux reports; None if there is none."""
   if not _STATUS.exists():
     return None
-  found = re.search(rf'^{name}:\s*(\d+)', _STATUS.read_text(), re.MULTILINE)
-  return int(found[1]) if found else None
+  match = re.search(rf'^{name}:\s*(\d+)', _STATUS.read_text(), re.MULTILINE)
+  return int(match[1]) if match else None

@@ -12,6 +12,6 @@ if __name__ == '__main__':
   fields = json.loads(sys.argv[1])
   work = workloads.Work(**fields | {'cell': read(fields['cell'])})
   jax.config.update('jax_num_cpu_devices', int(sys.argv[2]))
-  # A program that was kept from an earlier run would be no measure of compiling.
+  # A cached program of an earlier run would hide the time of compilation.
   jax.config.update('jax_enable_compilation_cache', False)
   serving.serve(lambda: workloads.prepare(work))

@@ -1,4 +1,4 @@
-"""What a mamljax contestant does while the clock runs: attacks, training, a matrix product."""
+"""The timed work of a mamljax contestant: attacks, training, a matrix product."""
 
 import dataclasses
 import functools
@@ -26,20 +26,20 @@ from mamljax.audit.blocks import CHUNKS_PER_BLOCK, prepare_block
 from mamljax.audit.placement import trials_mesh
 from mamljax.audit.trials import Setting
 
-SIDE = 1024  # of the matrices whose product stands for the machine's peak
-PRODUCTS = 10  # in a run, one after the other
+SIDE = 1024  # of the matrices whose product measures the peak of the machine
+PRODUCTS = 10  # of matrices in a run, one after the other
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Work:
-  """What one contestant does.
+  """The work of one contestant.
 
   Attributes:
-    kind: a key of `KINDS`.
-    cell: the attack, or the model that is trained.
-    units: candidates, or rounds of training, in a run.
-    remat: whether the inner loop is computed again rather than kept.
-    problem: a file to write what was drawn to, for peers that do the same; '' for none.
+    kind: kind of work, a key of `KINDS`.
+    cell: the attack, or the model to be trained.
+    units: number of candidates, or of rounds of training, in a run.
+    remat: whether the inner loop is computed again in the backward pass instead of stored.
+    problem: file to which the draws are written for peers with the same work; '' for none.
   """
 
   kind: str
@@ -50,16 +50,16 @@ class Work:
 
 
 class Loaded(NamedTuple):
-  """A compiled program with its arguments, and what is known before it runs.
+  """A compiled program with its arguments, and facts known before it runs.
 
   Attributes:
-    program: a `jax.stages.Compiled`.
-    arguments: what it is called with.
-    traced: the same before compilation.
-    compile_seconds: of the program.
-    in_flight: units that are computed together.
-    gradient_error: see `precision.gradient_error`.
-    run: what is timed instead of one call of the program.
+    program: the program, a `jax.stages.Compiled`.
+    arguments: arguments of a call.
+    traced: the program before compilation.
+    compile_seconds: time of compilation.
+    in_flight: number of units that are computed together.
+    gradient_error: relative error of a gradient, from `precision.gradient_error`.
+    run: function to be timed instead of a call of the program; None for the latter.
   """
 
   program: Any
@@ -72,7 +72,7 @@ class Loaded(NamedTuple):
 
 
 def prepare(work: Work) -> tuple[Callable[[], Any], dict[str, Any]]:
-  """What is run and timed, and facts about it, as `serving.serve` wants them."""
+  """Loads the work: a function to be timed and facts about it, for `serving.serve`."""
   loaded = KINDS[work.kind](work)
   memory = loaded.program.memory_analysis()
   flops = count_flops(loaded.traced.jaxpr)
@@ -93,7 +93,7 @@ def prepare(work: Work) -> tuple[Callable[[], Any], dict[str, Any]]:
 
 
 def _attack(work: Work) -> Loaded:
-  """Whole reconstructions, from the first guess to the score."""
+  """Loads whole reconstructions, from the starting images to the score."""
   cell = work.cell
   splits = models.splits_of(cell, None)
   mesh, params = trials_mesh(), models.initial_state(cell.recipe, splits).params
@@ -112,7 +112,7 @@ def _attack(work: Work) -> Loaded:
 
 
 def _play(work: Work) -> Loaded:
-  """As a sweep plays trials: block after block, each drawn, observed and attacked in turn."""
+  """Loads trials as a sweep plays them, block after block: draw, observation, attack."""
   one = _attack(dataclasses.replace(work, units=work.cell.execution.chunk * CHUNKS_PER_BLOCK))
   splits = models.splits_of(work.cell, None)
   params = models.initial_state(work.cell.recipe, splits).params
@@ -122,7 +122,7 @@ def _play(work: Work) -> Loaded:
     told = {'stream': Stream.REPORTED, 'count': work.units, 'advance': lambda _: None}
     playing.play(work.cell, setting, splits.victims, **told)
 
-  play()  # the draw of the trials compiles, too
+  play()  # compiles the draw of the trials, too
   return one._replace(run=play)
 
 
@@ -134,7 +134,7 @@ def _rematerialize(setting: Setting) -> Setting:
 
 
 def _training(work: Work) -> Loaded:
-  """Rounds of meta-training, the draw of their tasks among them."""
+  """Loads rounds of meta-training, with the draw of their tasks."""
   cell, key = work.cell, stream_key(work.cell.seed, Stream.TRAINING)
   splits, described = models.splits_of(cell, None), models.describe_training(cell)
   state = models.initial_state(cell.recipe, splits)
@@ -146,7 +146,7 @@ def _training(work: Work) -> Loaded:
 
 
 def _product(work: Work) -> Loaded:
-  """Matrix products, one after the other: as fast as this machine multiplies and adds."""
+  """Loads matrix products, one after the other, which run at the peak of the machine."""
   del work
   matrix = jax.random.normal(jax.random.key(0), (SIDE, SIDE)) / SIDE**0.5
 
@@ -158,7 +158,7 @@ def _product(work: Work) -> Loaded:
 
 
 def _load(traced: Any, arguments: tuple[Any, ...], *, in_flight: int) -> Loaded:
-  """Compiles what was traced."""
+  """Compiles a traced function."""
   start = time.perf_counter()
   program = traced.lower().compile()
   seconds = time.perf_counter() - start
