@@ -152,7 +152,7 @@ def read_csv(output_dir: str | os.PathLike[str]) -> dict[str, dict[str, str]]:
   except OSError as error:
     raise InputError(f'cannot read {path}: {error.strerror}') from error
   except (ValueError, IndexError, csv.Error) as error:
-    raise InputError(f'{path} is no table of ours: {error}') from error
+    raise InputError(f'{path} is not a table written by mamljax: {error}') from error
 
 
 def _lines(results: Iterable[Summary], columns: Sequence[str]) -> list[dict[str, Any]]:

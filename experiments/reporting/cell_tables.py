@@ -21,8 +21,8 @@ LOWER = Entry('▼ lower', 'lower')
 VERDICT = 'verdict'
 
 _NOTE = (
-  'Ours agrees where the printed value lies in our interval. Printed values rest on 100 trials '
-  'and have intervals of their own, of about 0.04 to 0.10 to either side.'
+  'A printed value agrees if it lies in our interval. Printed values rest on 100 trials, so '
+  'their intervals reach about 0.04 to 0.10 to either side.'
 )
 _GROUPED = ('dataset', 'target')
 _SIZE = ('ways', 'shots')

@@ -6,7 +6,7 @@ from pathlib import Path
 from experiments.reporting import pictures, wording
 from experiments.reporting.cell_tables import varying
 from experiments.reporting.content import Figure, Gallery, Image
-from experiments.reporting.found import Found
+from experiments.reporting.results_folder import ResultsFolder
 from experiments.store.cells import CellResult
 from experiments.store.reconstructions import Examples, read_examples
 from mamljax.errors import InputError
@@ -14,26 +14,26 @@ from mamljax.errors import InputError
 _SUBJECT = ('dataset', 'target')
 
 
-def lead(run: Found) -> list[Figure]:
+def lead(results: ResultsFolder) -> list[Figure]:
   """The main figure of a run: its curves, or its table as a picture."""
-  if run.run.x:
-    against = wording.heading(run.run.x)
-    return _saved_figure(run, 'curves', f'Accuracy against {against}, with 95 % intervals')
-  return _saved_figure(run, run.path('').name, 'The table as a picture')
+  if results.run.x:
+    against = wording.heading(results.run.x)
+    return _saved_figure(results, 'curves', f'Accuracy against {against}, with 95 % intervals')
+  return _saved_figure(results, results.path('').name, 'The table as a picture')
 
 
-def glance(run: Found) -> list[Figure]:
+def glance(results: ResultsFolder) -> list[Figure]:
   """The figure of the first cell, for a run without curves."""
   caption = 'The first cell: reconstructions, scores with the threshold, and ROC curve'
-  return [] if run.run.x else _saved_figure(run, 'picture', caption)
+  return [] if results.run.x else _saved_figure(results, 'picture', caption)
 
 
-def _saved_figure(run: Found, name: str, caption: str) -> list[Figure]:
+def _saved_figure(results: ResultsFolder, name: str, caption: str) -> list[Figure]:
   """A figure that the command of the run saved in its folder; none if it did not."""
-  path = run.folder / f'{name}.png'
+  path = results.folder / f'{name}.png'
   if not path.exists():
     return []
-  name_in_report = f'{wording.anchor(run.name)}_{name}.png'
+  name_in_report = f'{wording.anchor(results.name)}_{name}.png'
   return [
     Figure(caption, [_read_png(path, name_in_report, f'{caption}; the table has its numbers')])
   ]
@@ -47,11 +47,11 @@ def _read_png(path: Path, name: str, alt: str) -> Image:
     raise InputError(f'cannot read {path}: {error.strerror}') from error
 
 
-def roc_curves(run: Found) -> list[Figure]:
+def roc_curves(results: ResultsFolder) -> list[Figure]:
   """The ROC curves of a run, a panel for each set of each data set."""
-  drawable = [cell for cell in run.cells if {True, False} <= {*cell.trials.members}]
+  drawable = [cell for cell in results.cells if {True, False} <= {*cell.trials.members}]
   groups = _by_subject(drawable)
-  name = f'{wording.anchor(run.name)}_roc'
+  name = f'{wording.anchor(results.name)}_roc'
   panels = [_panel(f'{name}_{k + 1}.png', cells) for k, cells in enumerate(groups.values())]
   largest = max(map(len, groups.values()), default=0)
   chosen = (
@@ -69,15 +69,15 @@ def _panel(name: str, group: Sequence[CellResult]) -> Image:
   return pictures.roc_panel(name, wording.label(group[0].columns, _SUBJECT), chosen, fields)
 
 
-def galleries(run: Found) -> Iterator[Gallery]:
+def galleries(results: ResultsFolder) -> Iterator[Gallery]:
   """The reconstructions in the first cell of each set of each data set."""
-  for index, group in enumerate(_by_subject(run.cells).values()):
-    examples = _examples(run.store, group[0])
+  for index, group in enumerate(_by_subject(results.cells).values()):
+    examples = _examples(results.store, group[0])
     if examples is None:
       continue
-    fields = [*_SUBJECT, 'ways', 'shots', *varying(run.cells)]
+    fields = [*_SUBJECT, 'ways', 'shots', *varying(results.cells)]
     caption = wording.label(group[0].columns, dict.fromkeys(fields))
-    name = f'{wording.anchor(run.name)}_reconstructions_{index + 1}.png'
+    name = f'{wording.anchor(results.name)}_reconstructions_{index + 1}.png'
     alt = f'Candidates above, their reconstructions below: {caption}'
     yield Gallery(
       caption, pictures.pairs(group[0], examples), pictures.sheet(name, examples, alt)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from experiments.analysis.catalogue import catalogue, described
 from experiments.reporting.content import Page
-from experiments.reporting.found import Found, read_run
 from experiments.reporting.headline import make_headline
 from experiments.reporting.provenance import provenance, versions
+from experiments.reporting.results_folder import ResultsFolder, read_run
 from experiments.reporting.sections import make_section
 from experiments.store.runs import find_runs
 from mamljax.errors import InputError
@@ -23,32 +23,34 @@ def make_page(output_dir: Path, title: str) -> Page:
   Raises:
     InputError: if there are no results, or one of their files is damaged.
   """
-  runs = _read(output_dir)
-  sections = [make_section(run) for run in runs]
+  folders = _read(output_dir)
+  sections = [make_section(results) for results in folders]
   _check_distinct([section.anchor for section in sections])
   return Page(
     title=title,
-    headline=make_headline((run.name, cell) for run in runs for cell in run.cells),
+    headline=make_headline(
+      (results.name, cell) for results in folders for cell in results.cells
+    ),
     sections=sections,
-    provenance=provenance(runs),
-    versions=versions(runs),
+    provenance=provenance(folders),
+    versions=versions(folders),
     command=f'python -m experiments.report --output_dir={shlex.quote(str(output_dir))}',
   )
 
 
-def _read(output_dir: Path) -> list[Found]:
+def _read(output_dir: Path) -> list[ResultsFolder]:
   """Reads the runs, in the order of the catalogue, each named by its folder in `output_dir`."""
   if not output_dir.is_dir():
     raise InputError(f'there is no folder {output_dir}')
-  runs = [
+  folders = [
     read_run(_name(folder, output_dir), folder, run) for folder, run in find_runs(output_dir)
   ]
-  if not runs:
+  if not folders:
     raise InputError(
       f'{output_dir} holds no results: neither it nor a folder in it has the run.json that '
       'sweep, train, runtime and identifiability leave in their --output_dir'
     )
-  return sorted(runs, key=_position)
+  return sorted(folders, key=_position)
 
 
 def _name(folder: Path, output_dir: Path) -> str:
@@ -57,11 +59,11 @@ def _name(folder: Path, output_dir: Path) -> str:
   return (folder.resolve().name if relative == '.' else relative).removesuffix('_quick')
 
 
-def _position(run: Found) -> tuple[int, str]:
+def _position(results: ResultsFolder) -> tuple[int, str]:
   """Sort key of a run: runs of the catalogue in its order, then others by name."""
-  entry = described(run.folder)
+  entry = described(results.folder)
   entries = catalogue()
-  return (entries.index(entry) if entry else len(entries), run.name)
+  return (entries.index(entry) if entry else len(entries), results.name)
 
 
 def _check_distinct(anchors: list[str]) -> None:

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 
 from experiments.reporting import wording
 from experiments.reporting.content import Entry, Group, Table
-from experiments.reporting.found import Found
+from experiments.reporting.results_folder import ResultsFolder
 
 _HEADINGS = ('run', 'cells', 'trials', 'for the threshold', 'seed', 'device', 'time', 'code')
 _NUMERIC = (False, True, True, True, True, False, True, False)
 
 
-def provenance(runs: Sequence[Found]) -> Table:
+def provenance(folders: Sequence[ResultsFolder]) -> Table:
   """The table of runs, a line for each."""
   return Table(
     caption='Every run',
     headings=[*_HEADINGS],
     numeric=[*_NUMERIC],
-    groups=[Group('', [_line(run) for run in runs])],
+    groups=[Group('', [_line(results) for results in folders])],
     note=(
       'Numbers of trials are per cell. The time is wall-clock time, the sum over all '
       'resumptions. The code is a git commit, marked dirty where files differed from it.'
@@ -24,9 +24,11 @@ def provenance(runs: Sequence[Found]) -> Table:
   )
 
 
-def versions(runs: Sequence[Found]) -> list[tuple[str, str]]:
+def versions(folders: Sequence[ResultsFolder]) -> list[tuple[str, str]]:
   """The packages that computed the cells and the runs, each with its versions."""
-  recorded = [record.versions for run in runs for record in (run.run, *run.cells)]
+  recorded = [
+    record.versions for results in folders for record in (results.run, *results.cells)
+  ]
   packages = dict.fromkeys(package for versions in recorded for package in versions)
   return [
     (
@@ -37,9 +39,9 @@ def versions(runs: Sequence[Found]) -> list[tuple[str, str]]:
   ]
 
 
-def _line(found: Found) -> list[Entry]:
+def _line(results: ResultsFolder) -> list[Entry]:
   """The row of a run."""
-  run, cells = found.run, found.cells
+  run, cells = results.run, results.cells
   devices = f'{run.devices} {wording.TIMES} ' if run.devices > 1 else ''
   trials, calibration = (
     wording.several(cell.columns[name] for cell in cells) or wording.NOTHING
@@ -48,7 +50,7 @@ def _line(found: Found) -> list[Entry]:
   kinds = wording.several([*(cell.device_kind for cell in cells), run.device_kind])
   revisions = [*(cell.git_revision for cell in cells), run.git_revision]
   fields = (
-    found.name,
+    results.name,
     str(len(cells) or wording.NOTHING),
     trials,
     calibration,

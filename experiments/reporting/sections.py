@@ -8,8 +8,8 @@ from experiments.reporting.cell_tables import cell_tables, record, records_csv, 
 from experiments.reporting.content import Section, Table
 from experiments.reporting.csv_tables import csv_table, read_csv
 from experiments.reporting.findings import findings
-from experiments.reporting.found import Found
 from experiments.reporting.illustrations import galleries, glance, lead, roc_curves
+from experiments.reporting.results_folder import ResultsFolder
 from experiments.store.cells import CellResult
 
 # Questions of runs outside the catalogue, by their command.
@@ -21,37 +21,37 @@ _QUESTIONS = {
 }
 
 
-def make_section(found: Found) -> Section:
+def make_section(results: ResultsFolder) -> Section:
   """The section of a run, without the files that do not exist yet, such as a figure.
 
   Raises:
     InputError: if a file of the run is damaged.
   """
-  run = found.run
-  entry = described(found.folder)
-  tables, text = _tables(found)
+  run = results.run
+  entry = described(results.folder)
+  tables, text = _tables(results)
   return Section(
-    anchor=wording.anchor(found.name),
-    title=entry.title if entry else found.name.replace('_', ' '),
+    anchor=wording.anchor(results.name),
+    title=entry.title if entry else results.name.replace('_', ' '),
     question=entry.question if entry else _QUESTIONS.get(run.kind, ''),
     claim=f'The paper: {entry.claim}.' if entry and entry.claim else '',
-    findings=findings(found.cells, run.x),
-    lead=lead(found),
+    findings=findings(results.cells, run.x),
+    lead=lead(results),
     tables=tables,
-    figures=[*roc_curves(found), *glance(found)],
-    galleries=list(galleries(found)),
-    trials=_trials(found.cells),
-    settings=_settings(found.cells),
+    figures=[*roc_curves(results), *glance(results)],
+    galleries=list(galleries(results)),
+    trials=_trials(results.cells),
+    settings=_settings(results.cells),
     command=run.command,
     csv=text,
   )
 
 
-def _tables(found: Found) -> tuple[list[Table], str]:
+def _tables(results: ResultsFolder) -> tuple[list[Table], str]:
   """The tables of a run, and the CSV behind them."""
-  if found.cells:
-    return cell_tables(found.cells, found.run.x), records_csv(map(record, found.cells))
-  path = found.path('.csv')
+  if results.cells:
+    return cell_tables(results.cells, results.run.x), records_csv(map(record, results.cells))
+  path = results.path('.csv')
   if not path.exists():
     return [], ''
   text = read_csv(path)

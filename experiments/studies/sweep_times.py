@@ -68,7 +68,7 @@ def _read(path: Path) -> list[Point]:
   except FileNotFoundError:
     return []
   except (OSError, ValueError, TypeError, RecursionError, csv.Error) as error:
-    raise InputError(f'{path} is no table of ours: {error}') from error
+    raise InputError(f'{path} is not a table written by mamljax: {error}') from error
 
 
 def table(points: Sequence[Point]) -> str:

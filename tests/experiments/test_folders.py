@@ -6,7 +6,7 @@ import os
 import pytest
 
 from experiments import status, train
-from experiments.reporting.found import read_run
+from experiments.reporting.results_folder import read_run
 from experiments.store import cells, runs
 from experiments.sweeping import cost, plan, worker
 from mamljax import atomic
@@ -44,7 +44,8 @@ def test_a_table_of_an_interrupted_command_is_not_replaced_either(copied):
   ended = run(arguments(copied.npz, copied.folder, **GRID | {'tv_weight': '0.5'}))
   refused(ended, r'holds 8 cells .* python -m experiments.sweep --networks')
   (copied.folder / 'results.csv').write_text('of,something\nelse,1\n')
-  refused(run(arguments(copied.npz, copied.folder, **GRID)), 'results.csv is no table of ours')
+  ended = run(arguments(copied.npz, copied.folder, **GRID))
+  refused(ended, 'results.csv is not a table written by mamljax')
 
 
 def test_two_sweeps_at_once_do_not_write_over_each_other(copied, monkeypatch):

@@ -9,8 +9,8 @@ from experiments.store.runs import Run
 _FILES = {'train': 'learning', 'runtime': 'runtimes'}  # other files are named after their kind
 
 
-class Found(NamedTuple):
-  """A folder of results: name, folder, record of the run, and the cells if it is a sweep."""
+class ResultsFolder(NamedTuple):
+  """A folder of results, with the record of its run, and the cells if that is a sweep."""
 
   name: str
   folder: Path
@@ -27,10 +27,10 @@ class Found(NamedTuple):
     return self.folder / f'{_FILES.get(self.run.kind, self.run.kind)}{suffix}'
 
 
-def read_run(name: str, folder: Path, run: Run) -> Found:
+def read_run(name: str, folder: Path, run: Run) -> ResultsFolder:
   """Reads a folder of results.
 
   Raises:
     InputError: if a cell of the run is missing or damaged.
   """
-  return Found(name, folder, run, read_cells(folder / run.store, run.cells))
+  return ResultsFolder(name, folder, run, read_cells(folder / run.store, run.cells))
