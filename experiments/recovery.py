@@ -62,13 +62,13 @@ def main(argv: Sequence[str]) -> None:
   rows: list[dict[str, Any]] = []
   for cell in sweep.cells:
     try:
-      read = recovery.read_images(cell, sweep, samples=_SAMPLES.value)
+      result = recovery.read_images(cell, sweep, samples=_SAMPLES.value)
     except Diverged as error:
       logging.warning('no result: %s: %s', describe(cell), error)
       continue
     if not rows:
-      figures.save(_draw(read), sweep.output_dir / 'recovery.png', private=True)
-    rows.append(_row(cell, read))
+      figures.save(_draw(result), sweep.output_dir / 'recovery.png', private=True)
+    rows.append(_row(cell, result))
     atomic.write_text(sweep.output_dir / 'recovery.csv', csv_text(_columns(rows), rows))
   runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)
   if rows:
@@ -77,9 +77,9 @@ def main(argv: Sequence[str]) -> None:
     raise InputError(f'{lost} cells have no result, as warned above')
 
 
-def _row(cell: Cell, read: recovery.Read) -> dict[str, Any]:
+def _row(cell: Cell, result: recovery.Recovery) -> dict[str, Any]:
   """A line of the table, with the share of tasks that were recovered whole."""
-  same = read.errors < HALF_A_LEVEL
+  same = result.errors < HALF_A_LEVEL
   whole = proportion(int(same.all(axis=1).sum()), len(same))
   asked = {'epoch': cell.game.epoch, 'pool': cell.game.pool}
   return (
@@ -92,10 +92,10 @@ def _row(cell: Cell, read: recovery.Read) -> dict[str, Any]:
       'whole_low': whole.low if whole else None,
       'whole_high': whole.high if whole else None,
       'same_images': float(same.mean()),
-      'ssim': float(read.similarity.mean()),
-      'median_error': float(np.median(read.errors)),
+      'ssim': float(result.similarity.mean()),
+      'median_error': float(np.median(result.errors)),
       'samples': _SAMPLES.value,
-      'seconds_per_task': read.seconds,
+      'seconds_per_task': result.seconds,
       'git_revision': provenance.git_revision(),
     }
   )
@@ -106,11 +106,14 @@ def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
   return [*dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])]
 
 
-def _draw(read: recovery.Read) -> Any:
+def _draw(result: recovery.Recovery) -> Any:
   """The images of the first task above the recovered ones."""
-  farthest = np.abs(read.found[:, None] - read.truth[None]).max(axis=(2, 3, 4))
+  farthest = np.abs(result.recovered[:, None] - result.truth[None]).max(axis=(2, 3, 4))
   return figures.gallery(
-    {'the two sets': read.truth, 'read off the gradient': read.found[farthest.argmin(axis=0)]}
+    {
+      'the two sets': result.truth,
+      'recovered from the gradient': result.recovered[farthest.argmin(axis=0)],
+    }
   )
 
 

@@ -112,10 +112,10 @@ def _read_cells() -> list[Cell]:
 
 def _size(item: str) -> tuple[int, int]:
   """Ways and shots from WAYSxSHOTS."""
-  found = re.fullmatch(r'(\d{1,9})x(\d{1,9})', item.strip())
-  if not found:
+  match = re.fullmatch(r'(\d{1,9})x(\d{1,9})', item.strip())
+  if not match:
     raise InputError(f'--sizes: {item!r} is not WAYSxSHOTS, such as 5x1')
-  return int(found[1]), int(found[2])
+  return int(match[1]), int(match[2])
 
 
 def _field(item: str) -> tuple[str, Any]:

@@ -21,17 +21,17 @@ def write_attack(path: Path, cell: Cell, ready: Ready) -> None:
   The candidate is in the first slot of its class. The other slots hold noise with the
   distribution of the attack's, but another draw.
   """
-  _, trials, seen, setting = ready.arguments
+  _, trials, observed, setting = ready.arguments
   tasks, candidates = jax.device_get((trials.tasks, trials.candidates))
-  sought = getattr(tasks, cell.game.target)
-  labels = sought.labels[0, 0]
+  attacked = getattr(tasks, cell.game.target)
+  labels = attacked.labels[0, 0]
   noise = np.random.default_rng(cell.seed).normal(
-    cell.attack.start_mean, cell.attack.start_scale, sought.images[:, 0].shape
+    cell.attack.start_mean, cell.attack.start_scale, attacked.images[:, 0].shape
   )
   start = np.clip(noise, 0, 1).astype(np.float32)
   for index, label in enumerate(candidates.label[:, 0]):
     start[index, np.argmax(labels == label)] = candidates.image[index, 0]
-  received = layers_of(jax.tree.map(lambda leaf: leaf[:, 0], seen.gradient))
+  received = layers_of(jax.tree.map(lambda leaf: leaf[:, 0], observed.gradient))
   _write(
     path,
     setting.knowledge.params,

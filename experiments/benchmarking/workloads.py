@@ -113,17 +113,19 @@ def _attack(work: Work) -> Loaded:
 
 def _play(work: Work) -> Loaded:
   """Loads trials as a sweep plays them, block after block: draw, observation, attack."""
-  one = _attack(dataclasses.replace(work, units=work.cell.execution.chunk * CHUNKS_PER_BLOCK))
+  loaded = _attack(
+    dataclasses.replace(work, units=work.cell.execution.chunk * CHUNKS_PER_BLOCK)
+  )
   splits = models.splits_of(work.cell, None)
   params = models.initial_state(work.cell.recipe, splits).params
   setting, _ = make_setting(work.cell, params, splits.references)
 
   def play() -> None:
-    told = {'stream': Stream.REPORTED, 'count': work.units, 'advance': lambda _: None}
-    playing.play(work.cell, setting, splits.victims, **told)
+    options = {'stream': Stream.REPORTED, 'count': work.units, 'advance': lambda _: None}
+    playing.play(work.cell, setting, splits.victims, **options)
 
   play()  # compiles the draw of the trials, too
-  return one._replace(run=play)
+  return loaded._replace(run=play)
 
 
 def _rematerialize(setting: Setting) -> Setting:

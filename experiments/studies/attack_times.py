@@ -95,7 +95,7 @@ def measure(
   size = cell.task.ways * cell.task.shots
   one, amortised = statistics.median(seconds), batch.seconds / candidates
   steps = cell.attack.iterations
-  theirs = paper.printed_seconds(cell.game.target, size, steps)
+  printed = paper.printed_seconds(cell.game.target, size, steps)
   return Runtime(
     target=cell.game.target,
     data_size=size,
@@ -107,9 +107,9 @@ def measure(
     seconds_one_high=max(seconds),
     seconds_amortised=amortised,
     compile_seconds=sum(block.compile_seconds for block in alone),
-    paper_seconds=theirs,
-    paper_over_one=theirs and theirs / one,
-    paper_over_amortised=theirs and theirs / amortised,
+    paper_seconds=printed,
+    paper_over_one=printed and printed / one,
+    paper_over_amortised=printed and printed / amortised,
     device_kind=jax.devices()[0].device_kind,
     devices=jax.device_count(),
     seed=cell.seed,
@@ -126,8 +126,8 @@ def format_runtimes(runtimes: Sequence[Runtime]) -> str:
 def draw_runtimes(runtimes: Sequence[Runtime]) -> Figure:
   """Seconds against data size: a panel for each target, a colour for each number of iterations.
 
-  A candidate alone has a bar from the fastest to the slowest. What the paper does not print
-  is left out.
+  A candidate alone has a bar from the fastest to the slowest. Times that the paper does
+  not print are left out.
   """
   targets = list(dict.fromkeys(row.target for row in runtimes))
   with mpl.rc_context(STYLE):
@@ -157,8 +157,8 @@ def _format(row: Runtime) -> tuple[str, ...]:
   alone = f'{row.seconds_one:.3g} [{row.seconds_one_low:.3g}, {row.seconds_one_high:.3g}]'
   sizes = (row.target, str(row.data_size), str(row.iterations))
   seconds = (f'{row.seconds_amortised:.3g}', f'{row.compile_seconds:.3g}')
-  theirs = (row.paper_seconds, row.paper_over_one, row.paper_over_amortised)
-  return (*sizes, alone, *seconds, *('-' if x is None else f'{x:.3g}' for x in theirs))
+  of_paper = (row.paper_seconds, row.paper_over_one, row.paper_over_amortised)
+  return (*sizes, alone, *seconds, *('-' if x is None else f'{x:.3g}' for x in of_paper))
 
 
 def _draw_panel(axes: Axes, runtimes: Sequence[Runtime]) -> None:

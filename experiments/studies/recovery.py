@@ -25,7 +25,7 @@ from mamljax.recovery import recover_images
 from mamljax.types import Params
 
 
-class Read(NamedTuple):
+class Recovery(NamedTuple):
   """The images recovered from the gradients of a cell, with their errors.
 
   Attributes:
@@ -34,14 +34,14 @@ class Read(NamedTuple):
     similarity: SSIM of that image, [tasks, images].
     seconds: median time of a task, without compilation.
     truth: true images of the first task.
-    found: recovered images of the first task.
+    recovered: recovered images of the first task.
   """
 
   errors: np.ndarray
   similarity: np.ndarray
   seconds: float
   truth: np.ndarray
-  found: np.ndarray
+  recovered: np.ndarray
 
 
 def check(cell: Cell, splits: Splits, *, samples: int) -> None:
@@ -62,7 +62,7 @@ def check(cell: Cell, splits: Splits, *, samples: int) -> None:
   jax.eval_shape(lambda params: recover(jax.random.key(0), params, params), params)
 
 
-def read_images(cell: Cell, sweep: Sweep, *, samples: int) -> Read:
+def read_images(cell: Cell, sweep: Sweep, *, samples: int) -> Recovery:
   """Recovers the images of a cell's tasks from the gradients that their learners send.
 
   Raises:
@@ -80,17 +80,17 @@ def read_images(cell: Cell, sweep: Sweep, *, samples: int) -> Read:
   )
   compare, key = jax.jit(_compare), stream_key(cell.seed, Stream.RECOVERY)
   errors, similarities, first, seconds = [], [], None, []
-  told = f'{cell.data.dataset} {count} images'
-  for at in bar(range(cell.game.trials), unit='task', desc=told):
+  label = f'{cell.data.dataset} {count} images'
+  for at in bar(range(cell.game.trials), unit='task', desc=label):
     gradient, start = jax.tree.map(lambda leaf, at=at: leaf[at], gradients), time.perf_counter()
-    found = jax.block_until_ready(recover(jax.random.fold_in(key, at), params, gradient)).images
+    result = jax.block_until_ready(recover(jax.random.fold_in(key, at), params, gradient))
     seconds.append(time.perf_counter() - start)
-    first = np.asarray(found) if first is None else first
-    error, similarity = compare(found, truth[at])
+    first = np.asarray(result.images) if first is None else first
+    error, similarity = compare(result.images, truth[at])
     errors.append(np.asarray(error))
     similarities.append(np.asarray(similarity))
   assert first is not None
-  return Read(
+  return Recovery(
     np.stack(errors), np.stack(similarities), float(np.median(seconds)), truth[0], first
   )
 
@@ -103,16 +103,16 @@ def _observe(cell: Cell, splits: Any, params: Params) -> tuple[Params, np.ndarra
   pool = jax.device_put(getattr(splits, cell.game.pool))
   indices = jnp.arange(cell.game.trials)
   keys, drawn = trials.draw(key, pool, indices, rules=setting.rules)
-  seen, health = trials.observe(keys, drawn, setting, mesh=trials_mesh(devices=1))
+  observed, health = trials.observe(keys, drawn, setting, mesh=trials_mesh(devices=1))
   check_health(jax.device_get(health), cell.game.trials)
   sets = (drawn.tasks.support.images, drawn.tasks.query.images)
   images = np.concatenate([np.asarray(part)[:, 0] for part in sets], axis=1)
-  return jax.tree.map(lambda leaf: leaf[:, 0], seen.gradient), images
+  return jax.tree.map(lambda leaf: leaf[:, 0], observed.gradient), images
 
 
-def _compare(found: jax.Array, truth: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _compare(images: jax.Array, truth: jax.Array) -> tuple[jax.Array, jax.Array]:
   """The largest error and the SSIM of the recovered image nearest to each true one."""
-  found = jnp.nan_to_num(found)
-  farthest = jnp.max(jnp.abs(found[:, None] - truth[None]), axis=(2, 3, 4))
-  nearest = jnp.clip(found[farthest.argmin(axis=0)], 0, 1)
+  images = jnp.nan_to_num(images)
+  farthest = jnp.max(jnp.abs(images[:, None] - truth[None]), axis=(2, 3, 4))
+  nearest = jnp.clip(images[farthest.argmin(axis=0)], 0, 1)
   return farthest.min(axis=0), ssim(nearest, truth)
