@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
   if sweep.dry_run:
     print(*_dry_run(sweep, how), sep='\n')
     return
-  found = coordinator.Found(sweep, how)
+  found = coordinator.Coordinator(sweep, how)
   with preemption.listening():
     found.compute()
   preemption.heed()

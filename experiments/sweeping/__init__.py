@@ -1,1 +1,1 @@
-"""Many cells computed by many tasks: queue, worker, coordinator, expected cost."""
+"""Sweeps of many cells by many tasks: queue, worker, coordinator, plan and expected cost."""

@@ -1,4 +1,4 @@
-"""What a sweep is going to compute: OUT/plan.json, for whoever watches it."""
+"""Plan of a sweep, from which its progress is reported: OUT/plan.json."""
 
 import glob
 import json
@@ -14,11 +14,17 @@ from experiments.sweeping import cost
 from mamljax import atomic
 from mamljax.errors import InputError
 
-_SHOWN = 5  # folders in a message
+_MAX_FOLDERS = 5  # in a message
 
 
 class Planned(NamedTuple):
-  """A cell of a plan: its short name, the seconds that it takes on one device, its trials."""
+  """A cell of a plan.
+
+  Attributes:
+    name: short name of the cell.
+    seconds: expected time on one device.
+    trials: number of its trials.
+  """
 
   name: str
   seconds: Annotated[float, 0]
@@ -29,9 +35,9 @@ class Plan(NamedTuple):
   """A sweep before it is computed.
 
   Attributes:
-    store: the folder of its cells, from OUT.
-    cells: its cells by hash, in the order of the grid.
-    command: what computes it; '' in older plans.
+    store: the path, relative to OUT, of the folder with the files of the cells.
+    cells: the cells by hash, in the order of the grid.
+    command: the command of the sweep; '' in older plans.
   """
 
   store: Annotated[str, records.PATH]
@@ -44,7 +50,7 @@ def write(output_dir: Path, store_dir: Path, cells: Sequence[Cell], costs: cost.
   planned = {
     cell_hash(cell): Planned(
       describe(cell),
-      float(f'{costs.expect(cell).seconds:.4g}'),  # of a tiny cell, too, more than 0
+      float(f'{costs.expect(cell).seconds:.4g}'),  # more than 0 for a tiny cell, too
       cell.game.trials + cell.game.calibration_trials,
     )
     for cell in cells
@@ -54,10 +60,10 @@ def write(output_dir: Path, store_dir: Path, cells: Sequence[Cell], costs: cost.
 
 
 def read(output_dir: Path) -> Plan:
-  """What `write` wrote.
+  """The plan of the sweep in a folder.
 
   Raises:
-    InputError: if no sweep was started in this folder, or it is not one of ours.
+    InputError: if no sweep was started in this folder, or its plan is damaged.
   """
   path = output_dir / 'plan.json'
   try:
@@ -70,34 +76,34 @@ def read(output_dir: Path) -> Plan:
 
 
 def _near(output_dir: Path) -> str:
-  """The folders that may have been meant: below it, or of a longer name, as with --quick."""
+  """Words about plans nearby: in subfolders, or in folders with a longer name (--quick)."""
   parent, name = output_dir.parent, glob.escape(output_dir.name)
   below = (path for depth in ('*/', '*/*/') for path in output_dir.glob(f'{depth}plan.json'))
   paths = [*below, *parent.glob(f'{name}?*/plan.json')]
-  found = sorted(str(path.parent) for path in paths)[:_SHOWN]
-  return f', but there is one in {", ".join(found)}' if found else ''
+  nearby = sorted(str(path.parent) for path in paths)[:_MAX_FOLDERS]
+  return f', but there is one in {", ".join(nearby)}' if nearby else ''
 
 
 def lines(cells: Sequence[Cell], costs: cost.Costs, *, known: int, total: int) -> list[str]:
-  """A line for each cell with its expected time and memory, and one for all.
+  """A line for each cell with its expected time and memory, and one for all cells.
 
   Args:
-    cells: in the order in which they are taken.
-    costs: what they are expected to take.
-    known: how many finished cells that was learned from.
-    total: how many cells there are, with those that are finished.
+    cells: the unfinished cells, in the order in which they are computed.
+    costs: the model of their costs.
+    known: number of finished cells to which the model was fitted.
+    total: number of all cells, finished ones included.
   """
   expected = [costs.expect(cell) for cell in cells]
-  told = [f'{_cost(e)}  {describe(cell)}' for e, cell in zip(expected, cells, strict=True)]
+  each = [f'{_cost(e)}  {describe(cell)}' for e, cell in zip(expected, cells, strict=True)]
   seconds = sum(e.seconds for e in expected)
   memory = max((e.memory for e in expected), default=0)
   source = f'fitted to {known} finished cells' if known else 'a guess: no cell is finished'
-  both = _cost(cost.Expected(seconds, memory))
-  return [*told, f'{total} cells: {both}, on one device ({source})']
+  sum_and_peak = _cost(cost.Expected(seconds, memory))
+  return [*each, f'{total} cells: {sum_and_peak}, on one device ({source})']
 
 
 def duration(seconds: float) -> str:
-  """A time for a person.
+  """A duration in words, for a person.
 
   >>> duration(5), duration(600), duration(36_000)
   ('5 s', '10 min', '10.0 h')

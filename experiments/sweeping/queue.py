@@ -1,7 +1,7 @@
-"""Which cell is next: not finished, not left alone after failures, and claimed by nobody else.
+"""Queue of the cells that a task may take: neither finished, failed too often nor claimed.
 
-Each task has a share of the cells, the same at any time and in any grid, and takes it longest
-first; then it helps with the shares of the others.
+Each task has a share of the cells, which is the same at any time and in any grid. It computes
+its share, the longest cells first, and then helps with the shares of the other tasks.
 """
 
 import json
@@ -17,28 +17,33 @@ from experiments.store.cells import cell_hash, finished, is_finished
 from experiments.store.leases import Claims
 from experiments.sweeping import cost
 
-LIST_SECONDS = 300.0  # between two listings of what is finished
+LIST_SECONDS = 300.0  # between two listings of the finished cells
 
 
 def in_share(cell: Cell, *, shard: int, num_shards: int) -> bool:
-  """Whether a cell is in the share of a task: a matter of the cell's hash alone."""
+  """Tests whether a cell is in the share of a task, which depends on the cell's hash alone."""
   return int(cell_hash(cell), 16) % num_shards == shard
 
 
 def in_order(
   cells: Iterable[Cell], costs: cost.Costs, *, shard: int, num_shards: int
 ) -> list[Cell]:
-  """The cells as a task takes them: its share, then the next one's and so on, longest first.
+  """The cells in the order of a task: its own share, then the next, each longest cell first.
 
-  Tasks that have done their share thus help different ones, and rarely meet.
+  Tasks that have finished their share thus help different tasks, and rarely claim the same
+  cell.
   """
   expected = {cell: costs.expect(cell).seconds for cell in cells}
-  away = {cell: (int(cell_hash(cell), 16) - shard) % num_shards for cell in expected}
-  return sorted(expected, key=lambda cell: (away[cell], -expected[cell]))
+  distance = {cell: (int(cell_hash(cell), 16) - shard) % num_shards for cell in expected}
+  return sorted(expected, key=lambda cell: (distance[cell], -expected[cell]))
 
 
 class Queue:
-  """The cells that are left to do, as this task takes them."""
+  """The unfinished cells, in the order of this task.
+
+  Attributes:
+    left: the cells by hash that this task has not taken, as far as it knows them unfinished.
+  """
 
   def __init__(
     self, cells: Sequence[Cell], *, store_dir: Path, claims: Claims | None, max_failures: int
@@ -49,31 +54,34 @@ class Queue:
     self._listed = time.monotonic()
 
   def take(self) -> Cell | None:
-    """The next cell, claimed; None if there is none that is free.
+    """Claims and returns the next cell; None if no cell is free.
 
-    Of several processes that compute together the first decides.
+    If several processes compute together, the first one decides.
     """
     name = self._claim() if self._claims else None
-    told = distributed.from_first(json.dumps(name).encode())
-    name = json.loads(told or b'null')
+    message = distributed.from_first(json.dumps(name).encode())
+    name = json.loads(message or b'null')
     return None if name is None else self.left.pop(name)
 
   def _claim(self) -> str | None:
-    """The hash of the next cell that is free, if there is one."""
+    """Claims the next free cell and returns its hash; None if no cell is free."""
     self._drop_finished()
     for name in list(self.left):
-      taken = not self._is_over(name) and self._claims.take(name)
-      over = self._is_over(name)  # also if it was finished between the first look and the claim
-      if taken and not over:
+      is_claimed = not self._is_over(name) and self._claims.take(name)
+      is_over = self._is_over(name)  # once more: it may have been finished before the claim
+      if is_claimed and not is_over:
         return name
-      if taken:
+      if is_claimed:
         self._claims.release(name)
-      if over:
+      if is_over:
         del self.left[name]
     return None
 
   def _drop_finished(self) -> None:
-    """Now and then one listing of the folder, instead of a look for each cell of the others."""
+    """Drops finished cells by a listing of the folder every few minutes.
+
+    One listing is cheaper than a look for each cell that other tasks have finished.
+    """
     if time.monotonic() - self._listed < LIST_SECONDS:
       return
     self._listed = time.monotonic()
@@ -81,7 +89,7 @@ class Queue:
       del self.left[name]
 
   def _is_over(self, name: str) -> bool:
-    """Whether nothing is to be done for it: it is finished, or failed too often."""
+    """Tests whether a cell is finished, or failed too often to be tried again."""
     if is_finished(self._store_dir, name):
       return True
     failure = failures.find(self._store_dir, name)

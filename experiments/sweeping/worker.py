@@ -1,4 +1,4 @@
-"""One task of a sweep: it takes cells, computes them, and keeps results and failures."""
+"""Worker of a sweep: takes cells, computes them, and writes results and failures."""
 
 import contextlib
 import dataclasses
@@ -31,43 +31,44 @@ from experiments.store.trials import forget_trials
 from experiments.sweeping.queue import Queue, in_share
 from mamljax.errors import InputError
 
-WAIT_SECONDS = 1.0  # between two looks at what others compute
-# What a narrow terminal cuts off is the end.
+WAIT_SECONDS = 1.0  # between two attempts to take cells of other tasks
+# The description comes last, since a narrow terminal cuts off the end.
 BAR = '{percentage:3.0f}% |{bar:10}| {elapsed}<{remaining}  {desc}'
 
 Result = CellResult
 
 
 class Worker:
-  """A task at work: what it is to do and how, and how far it is.
+  """One task of a sweep at work, with its progress.
 
   Attributes:
-    finished: called with each result, once it is kept.
+    finished: function called with each result, once the result is written.
   """
 
-  def __init__(self, sweep: Sweep, how: Operation, finished: Callable[[Cell, Result], Any]):
-    self.sweep, self.how, self.finished = sweep, how, finished
+  def __init__(
+    self, sweep: Sweep, operation: Operation, finished: Callable[[Cell, Result], Any]
+  ):
+    self.sweep, self.operation, self.finished = sweep, operation, finished
     self._bar: Any = None
-    self._own: dict[str, int] = {}
+    self._share: dict[str, int] = {}  # the work of each cell in the share of this task
     self._trials = self._done = self._failed = 0
-    self._said = time.monotonic()
+    self._last_line = time.monotonic()
     self._waiting_for: set[str] = set()
 
   def work(self, queue: Queue, claims: Claims | None) -> None:
-    """Computes what is free; a task that is alone also waits for what others have claimed.
+    """Computes all free cells; the only task of a sweep also waits for claimed cells.
 
-    One of several tasks leaves that to them, once it has seen that they are at work.
-
-    The bar is that of the first process, about the share of this task and what it takes
-    beyond.
+    One of several tasks leaves claimed cells to the others, once it has seen that they are at
+    work. The first process shows a bar for the share of this task and the cells that it takes
+    in addition.
 
     Raises:
       Interrupted: if the process was asked to stop.
     """
-    cells, share = queue.left.items(), self.how.share
-    self._own = {name: work_of(cell) for name, cell in cells if in_share(cell, **share)}
-    hidden = not (distributed.is_first() and queue.left)
-    with bar(total=sum(self._own.values()), disable=hidden, bar_format=BAR) as self._bar:
+    cells, share = queue.left.items(), self.operation.share
+    self._share = {name: work_of(cell) for name, cell in cells if in_share(cell, **share)}
+    is_hidden = not (distributed.is_first() and queue.left)
+    with bar(total=sum(self._share.values()), disable=is_hidden, bar_format=BAR) as self._bar:
       self._take_all(queue, claims)
       while self._waits(queue, claims):
         time.sleep(WAIT_SECONDS)
@@ -80,23 +81,27 @@ class Worker:
         self._compute(cell)
 
   def _expect(self, cell: Cell, queue: Queue) -> None:
-    """Has the bar end with this cell and what is left of the share: others may have helped."""
-    left = sum(work for name, work in self._own.items() if name in queue.left)
+    """Sets the end of the bar to this cell and the rest of the share, and names the cell.
+
+    Other tasks may have computed a part of the share since the bar was last set.
+    """
+    left = sum(work for name, work in self._share.items() if name in queue.left)
     self._bar.total = self._bar.n + work_of(cell) + left
-    task = f'task {self.how.shard + 1} of {self.how.num_shards}: '
-    self._bar.set_description_str((task if self.how.num_shards > 1 else '') + describe(cell))
+    task = f'task {self.operation.shard + 1} of {self.operation.num_shards}: '
+    is_shared = self.operation.num_shards > 1
+    self._bar.set_description_str((task if is_shared else '') + describe(cell))
 
   def _waits(self, queue: Queue, claims: Claims | None) -> bool:
-    """Whether to wait for others, which the first of several processes decides."""
+    """Tests whether to wait for other tasks; the first of several processes decides."""
     waits = distributed.any_process(bool(claims and queue.left and self._others(queue, claims)))
     if waits and distributed.asked_to_stop():
       raise preemption.Interrupted
     return waits
 
   def _others(self, queue: Queue, claims: Claims) -> bool:
-    """Whether there are others to wait for; says who they are."""
-    several = self.how.num_shards > 1 or jax.process_count() > 1
-    if several and not claims.undecided(list(queue.left)):
+    """Tests whether there are other tasks to wait for, and names them in a warning."""
+    is_one_of_several = self.operation.num_shards > 1 or jax.process_count() > 1
+    if is_one_of_several and not claims.undecided(list(queue.left)):
       return False
     if self._waiting_for != set(queue.left):
       self._waiting_for = set(queue.left)
@@ -105,7 +110,7 @@ class Worker:
     return True
 
   def _compute(self, cell: Cell) -> None:
-    """Computes a cell and keeps it, or how it failed."""
+    """Computes a cell and writes its result, or its failure."""
     self._trials = 0
     try:
       result, examples = within_memory(cell, self._run)
@@ -125,10 +130,11 @@ class Worker:
       data_dir=self.sweep.data_dir,
       store_dir=self.sweep.store_dir,
       advance=functools.partial(self._advance, cell),
-      save_seconds=self.how.save_seconds,
+      save_seconds=self.operation.save_seconds,
     )
 
   def _keep(self, cell: Cell, result: Result, examples: Examples | None) -> None:
+    """Writes the result of a cell, and deletes its saved trials and failures."""
     store, name = self.sweep.store_dir, cell_hash(cell)
     if examples:
       write_examples(store, cell, examples)
@@ -137,7 +143,10 @@ class Worker:
     failures.forget(store, name)
 
   def _fail(self, cell: Cell, error: Exception) -> None:
-    """Records it and goes on; of several processes the others may not have failed."""
+    """Records a failure, after which the sweep continues.
+
+    If one of several processes failed, the others may not have: all of them are ended.
+    """
     if jax.process_count() > 1 and not isinstance(error, FloatingPointError):
       distributed.abandon(error)
     self._failed += 1
@@ -150,24 +159,25 @@ class Worker:
     logging.warning('no result: %s: %s', describe(cell), error, exc_info=error)
 
   def _advance(self, cell: Cell, trials: int) -> None:
-    """Moves the bar, and now and then says the same to a machine, unless a person looks."""
+    """Advances the bar; once a minute prints a line of JSON, unless to a terminal."""
     if not self._bar.n:
-      self._bar.unpause()  # compiling the first cell tells nothing of the time left
+      self._bar.unpause()  # else compilation of the first cell would spoil the time left
     self._trials += trials
     self._bar.update(trials * steps_of(cell))
-    if time.monotonic() - self._said >= LINE_SECONDS:
-      self._said = time.monotonic()
+    if time.monotonic() - self._last_line >= LINE_SECONDS:
+      self._last_line = time.monotonic()
       if distributed.is_first() and not sys.stdout.isatty():
         print(json.dumps(self._line(cell)), flush=True)
 
   def _line(self, cell: Cell) -> dict[str, Any]:
+    """The progress of this task, for a program that reads the log."""
     bar = self._bar.format_dict
     left = (bar['total'] - bar['n']) / bar['rate'] if bar['rate'] else None
     return {
       'time': round(time.time()),
       'task': f'{socket.gethostname()}:{os.getpid()}',
-      'shard': self.how.shard,
-      'num_shards': self.how.num_shards,
+      'shard': self.operation.shard,
+      'num_shards': self.operation.num_shards,
       'cells_done': self._done,
       'cells_failed': self._failed,
       'cell': cell_hash(cell),
@@ -180,10 +190,10 @@ class Worker:
 def within_memory(
   cell: Cell, run: Callable[[Cell], tuple[Result, Examples | None]]
 ) -> tuple[Result, Examples | None]:
-  """Runs a cell; where the memory does not suffice, again in chunks half as large.
+  """Runs a cell; if the memory does not suffice, again with chunks of half the size.
 
-  The result is named by the cell as it was asked for, and says in `extra['chunk_run']` in
-  which chunks it was computed: its numbers are, bit for bit, those of that chunk.
+  The configuration of the result is that of the cell. `extra['chunk_run']` is the size of the
+  chunks that were computed; the scores are, bit for bit, those of that size.
   """
   try:
     return run(cell)
@@ -196,12 +206,11 @@ def within_memory(
   )
   result, examples = within_memory(smaller, run)
   extra = {'chunk_run': smaller.execution.chunk} | result.extra
-  asked = configuration(cell)
-  return dataclasses.replace(result, configuration=asked, extra=extra), examples
+  return dataclasses.replace(result, configuration=configuration(cell), extra=extra), examples
 
 
-# XLA's words for it differ with the allocator: 'INTERNAL: ... Out of memory allocating',
-# 'Failed to allocate', CUDA_ERROR_OUT_OF_MEMORY, CUBLAS_STATUS_ALLOC_FAILED.
+# XLA's message for exhausted memory depends on the allocator: 'INTERNAL: ... Out of memory
+# allocating', 'Failed to allocate', CUDA_ERROR_OUT_OF_MEMORY, CUBLAS_STATUS_ALLOC_FAILED.
 _EXHAUSTED = re.compile(
   'RESOURCE_EXHAUSTED|out.of.memory|failed to allocate|ALLOC_FAILED', re.IGNORECASE
 )

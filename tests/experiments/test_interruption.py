@@ -64,8 +64,8 @@ def test_a_second_ctrl_c_does_not_wait(monkeypatch):
 
 def test_a_signal_in_the_last_moment_of_the_work_was_forgotten(finished, tmp_path, monkeypatch):
   """And the command went on for minutes, to draw and to wait for the table."""
-  real = sweep.coordinator.Found.compute
-  monkeypatch.setattr(sweep.coordinator.Found, 'compute', lambda f: (real(f), send(TERM)))
+  real = sweep.coordinator.Coordinator.compute
+  monkeypatch.setattr(sweep.coordinator.Coordinator, 'compute', lambda f: (real(f), send(TERM)))
   monkeypatch.setattr(sweep, '_conclude', lambda *_: pytest.fail('went on'))
   assert run(arguments(finished.npz, tmp_path)).status == 75
   assert not preemption.received()
