@@ -1,8 +1,8 @@
-"""The experiments that can be run: `python -m experiments.catalogue`.
+"""Catalogue of the experiments that can be run: `python -m experiments.catalogue`.
 
-Lists all flagfiles by subject, with what they ask and how long they take; --about=NAME tells
-everything of one, of a subject, or of those called alike. --write renews the lists in BUILD.md
-and results/README.md, which are made of the same headers.
+Lists all flagfiles by subject, with title and time. --about=NAME shows everything about one
+flagfile, about all of a subject, or about those of the same name in several subjects. --write
+renews the lists in BUILD.md and results/README.md, which come from the same headers.
 """
 
 import csv
@@ -17,7 +17,7 @@ from experiments.process import cli
 from mamljax import atomic
 from mamljax.errors import InputError, unknown
 
-_ABOUT = flags.DEFINE_string('about', '', 'a flagfile or a subject to tell everything of')
+_ABOUT = flags.DEFINE_string('about', '', 'flagfile or subject to show in full')
 _WRITE = flags.DEFINE_bool('write', False, 'renew the lists in BUILD.md and results/README.md')
 
 ROOT = Path(__file__).parents[1]
@@ -27,20 +27,20 @@ _WIDTH = 96
 
 
 def main(argv: Sequence[str]) -> None:
-  """Prints the catalogue, or a part of it in full, or renews the lists made of it."""
+  """Prints the catalogue, or a part of it in full, or renews the lists made from it."""
   del argv
   if _WRITE.value:
     for path, text in renewed().items():
       atomic.write_text(path, text)
       print(path)
   elif _ABOUT.value:
-    print(*map(_tell, _asked(_ABOUT.value)), sep='\n\n')
+    print(*map(_description, _matching(_ABOUT.value)), sep='\n\n')
   else:
     print(*_overview(), sep='\n')
 
 
 def renewed() -> dict[Path, str]:
-  """The files with lists that are made of the catalogue, as they should be.
+  """The files with lists made from the catalogue, each with its new text.
 
   Raises:
     InputError: if a file has no place for its list.
@@ -50,7 +50,7 @@ def renewed() -> dict[Path, str]:
 
 
 def _insert(path: Path, lines: str) -> str:
-  """The text of a file with these lines in their place."""
+  """The text of a file with these lines between the two marks."""
   before, begin, rest = path.read_text(encoding='utf-8').partition(BEGIN)
   _, end, after = rest.partition(END)
   if not (begin and end):
@@ -58,22 +58,23 @@ def _insert(path: Path, lines: str) -> str:
   return f'{before}{BEGIN}\n\n{lines}\n\n{END}{after}'
 
 
-def _asked(name: str) -> list[Entry]:
-  found = matching(name)
-  if not found:
+def _matching(name: str) -> list[Entry]:
+  """The experiments of a name; an InputError with the nearest name if there are none."""
+  entries = matching(name)
+  if not entries:
     raise unknown('experiment', name, known_names())
-  return found
+  return entries
 
 
 def _by_subject() -> Iterator[tuple[str, list[Entry]]]:
-  """The subjects that have experiments, with these."""
+  """The subjects that have experiments, each with its experiments."""
   for subject in SUBJECTS:
     if entries := [entry for entry in catalogue() if entry.subject == subject]:
       yield subject, entries
 
 
 def _overview() -> Iterator[str]:
-  """The names and titles of all experiments, with how long they take."""
+  """The lines of the catalogue: name, title and time of each experiment."""
   width = max(len(entry.name) for entry in catalogue())
   for subject, entries in _by_subject():
     yield f'{SUBJECTS[subject]}:'
@@ -85,9 +86,9 @@ def _overview() -> Iterator[str]:
   yield 'python -m experiments.reproduce'
 
 
-def _tell(entry: Entry) -> str:
-  """An experiment in full."""
-  said = {
+def _description(entry: Entry) -> str:
+  """The full description of an experiment."""
+  items = {
     'question': entry.question,
     'the paper says': entry.claim,
     'in the paper': entry.paper,
@@ -97,19 +98,19 @@ def _tell(entry: Entry) -> str:
     'made': entry.made,
     'notes': ' '.join(entry.notes.split()),
   }
-  paragraphs = (_filled(f'{key}: {text}') for key, text in said.items() if text)
+  paragraphs = (_filled(f'{key}: {text}') for key, text in items.items() if text)
   return '\n'.join([f'{entry.name}: {entry.title}', entry.command, *paragraphs])
 
 
 def _filled(text: str) -> str:
-  """A paragraph in lines whose words, such as options, are whole."""
+  """A paragraph broken into lines, but never inside a word such as an option."""
   return textwrap.fill(
     text, _WIDTH, subsequent_indent='  ', break_long_words=False, break_on_hyphens=False
   )
 
 
 def _tables() -> Iterator[str]:
-  """A table for each subject: what there is to run."""
+  """The lines of a Markdown table of experiments for each subject."""
   for index, (subject, entries) in enumerate(_by_subject()):
     folder = f' (`{subject}/`)' if subject else ''
     yield from [''] * (index > 0)
@@ -123,7 +124,7 @@ def _tables() -> Iterator[str]:
 
 
 def _findings() -> Iterator[str]:
-  """A paragraph for each folder of results: what came out, and how it was made."""
+  """The lines with a paragraph for each experiment: its result, and the making of it."""
   for index, (subject, entries) in enumerate(_by_subject()):
     yield from [''] * (index > 0)
     yield f'## {SUBJECTS[subject]}'
@@ -133,7 +134,7 @@ def _findings() -> Iterator[str]:
 
 
 def _finding(entry: Entry) -> str:
-  """What came out of an experiment."""
+  """The paragraph about the result of an experiment."""
   link = f'[`{entry.name}`]({entry.name})' if entry.was_run else f'`{entry.name}`'
   paragraph = (
     f'- {link}: {entry.title}. {_count(entry)}Time: {entry.time}. **Result:** {entry.result}.'
@@ -144,20 +145,21 @@ def _finding(entry: Entry) -> str:
 
 
 def _count(entry: Entry) -> str:
-  """How many cells and trials the published table of a sweep has; '' for no sweep."""
+  """The numbers of rows and trials in the published table of a sweep; '' without one."""
   path = ROOT / 'results' / entry.name / 'results.csv'
   if not path.exists():
     return ''
   with path.open(encoding='utf-8', newline='') as file:
     trials = [line['trials'] for line in csv.DictReader(file)]
-  return f'{_several(len(trials), "row")} of {" or ".join(_distinct(trials))} trials. '
+  return f'{_counted(len(trials), "row")} of {" or ".join(_distinct(trials))} trials. '
 
 
-def _several(count: int, what: str) -> str:
-  return f'{count} {what}{"s" if count > 1 else ""}'
+def _counted(count: int, noun: str) -> str:
+  return f'{count} {noun}{"s" if count > 1 else ""}'
 
 
 def _distinct(numbers: Iterable[str]) -> list[str]:
+  """The different numbers of a column, largest first, with thousands separated."""
   return [f'{number:,}' for number in sorted({*map(int, numbers)}, reverse=True)]
 
 

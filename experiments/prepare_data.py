@@ -2,8 +2,8 @@
 
   python -m experiments.prepare_data --datasets=mnist,fashion_mnist [--idx_dir=DIR]
 
-downloads them, or takes them from IDX files in DIR/mnist and DIR/fashion_mnist, and prints
-how many images of each class each split holds.
+downloads the data sets, or reads them from IDX files in DIR/mnist and DIR/fashion_mnist, and
+prints the number of images of each class in each split.
 """
 
 import logging
@@ -17,23 +17,27 @@ from mamljax.data.preparation import Prepared, prepare
 from mamljax.data.tfds_source import find_builder
 from mamljax.errors import InputError
 
-_DATASETS = flags.DEFINE_list('datasets', ['mnist', 'fashion_mnist'], 'TFDS names.')
+_DATASETS = flags.DEFINE_list(
+  'datasets', ['mnist', 'fashion_mnist'], 'names of the data sets in TFDS'
+)
 _DATA_DIR = flags.DEFINE_string(
   'data_dir',
   None,
-  'Where TFDS keeps its data; default $TFDS_DATA_DIR or ~/tensorflow_datasets.',
+  'folder in which TFDS keeps data sets (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)',
 )
 _IDX_DIR = flags.DEFINE_string(
-  'idx_dir', None, 'Folder with a folder of IDX files for each data set; default: download.'
+  'idx_dir',
+  None,
+  'folder with a subfolder of IDX files for each data set (default: download them)',
 )
 
 MAX_ROWS = 100
 
 
 def main(argv: Sequence[str]) -> None:
-  """Prepares every data set asked for; a name that is none stops it before it starts."""
+  """Prepares the data sets; an unknown name among them is refused before any is prepared."""
   del argv
-  logging.getLogger('urllib3').setLevel(logging.ERROR)  # its retries are no news to the user
+  logging.getLogger('urllib3').setLevel(logging.ERROR)  # its retries do not concern the user
   if not _DATASETS.value or not all(_DATASETS.value):
     raise InputError(f'--datasets={",".join(_DATASETS.value)}: no name, or an empty one')
   data_dir, idx_dir = (
@@ -47,7 +51,10 @@ def main(argv: Sequence[str]) -> None:
 
 
 def format_counts(name: str, prepared: Prepared) -> str:
-  """A table with a column for each split and a row for each class (or the extremes of many)."""
+  """A table of a data set with a column for each split and a row for each class.
+
+  If there are more than `MAX_ROWS` classes, it has the fewest and the most images of a class.
+  """
   counts = np.stack([*prepared.counts.values()], axis=-1)
   rows = [*enumerate(counts)]
   if len(rows) > MAX_ROWS:

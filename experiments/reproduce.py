@@ -1,7 +1,7 @@
-"""The whole paper in one command: `python -m experiments.reproduce`.
+"""Reproduction of the whole paper in one command: `python -m experiments.reproduce`.
 
-Runs the command of each flagfile that --parts names, with results in OUT/<part> and what they
-share in OUT/store, then writes the report. The same command again resumes.
+Runs the command of each flagfile that --parts names, with results in OUT/<part> and a common
+store in OUT/store, then writes the report. The same command, run again, resumes.
 """
 
 from collections.abc import Sequence
@@ -16,20 +16,26 @@ from mamljax.errors import InputError, unknown
 _PARTS = flags.DEFINE_list(
   'parts', ['paper'], 'flagfiles to run, such as paper/table1 or table1, or whole subjects'
 )
-_OUTPUT_DIR = flags.DEFINE_string('output_dir', 'out/all', 'a folder for each part in it')
-_QUICK = flags.DEFINE_bool('quick', False, 'a look at each part in minutes; OUT_quick')
-_DATA_DIR = flags.DEFINE_string('data_dir', None, 'prepared data sets (default: TFDS)')
+_OUTPUT_DIR = flags.DEFINE_string(
+  'output_dir', 'out/all', 'folder for the results, with a subfolder for each part'
+)
+_QUICK = flags.DEFINE_bool(
+  'quick', False, 'run each part in minutes, with few trials; results go to OUT_quick'
+)
+_DATA_DIR = flags.DEFINE_string(
+  'data_dir', None, 'folder of the prepared data sets (default: that of TFDS)'
+)
 
-SHARING = ('sweep', 'train')  # the modules that know a --store_dir and a --data_dir
-QUICK = (*SHARING, 'runtime', 'benchmark', 'growth')  # and those that know --quick
+SHARING = ('sweep', 'train')  # the modules with the flags --store_dir and --data_dir
+QUICK = (*SHARING, 'runtime', 'benchmark', 'growth')  # the modules with the flag --quick
 
 
 def main(argv: Sequence[str]) -> None:
-  """Runs the parts; those that fail are named at the end."""
+  """Runs the parts and writes the report; the parts that fail are named at the end."""
   del argv
   output_dir = arguments.folder('output_dir', _OUTPUT_DIR.value)
   output_dir = cli.quick_folder(output_dir) if _QUICK.value else output_dir
-  parts = list(dict.fromkeys(entry for part in _PARTS.value for entry in _meant(part)))
+  parts = list(dict.fromkeys(entry for part in _PARTS.value for entry in _entries(part)))
   if not parts:
     raise InputError('no parts are given: --parts=table1,figure5, or --parts=paper for all')
   failed = [part.name for part in parts if not _run(part.name, _command(part, output_dir))]
@@ -37,25 +43,25 @@ def main(argv: Sequence[str]) -> None:
   if len(failed) < len(parts) and not _run('report', report):
     failed.append('report')
   if failed:
-    raise InputError(f'failed: {", ".join(failed)}; what is said above is why')
+    raise InputError(f'failed: {", ".join(failed)}; the reasons are above')
 
 
-def _meant(part: str) -> list[Entry]:
-  """The experiments that a part names.
+def _entries(part: str) -> list[Entry]:
+  """The experiments that a name in --parts stands for.
 
   Raises:
-    InputError: if it names none, or several that are not of one subject.
+    InputError: if the name is unknown, or ambiguous and not that of a subject.
   """
-  found = matching(part)
-  if not found:
+  entries = matching(part)
+  if not entries:
     raise unknown('part', part, known_names())
-  if len(found) > 1 and part not in SUBJECTS:
-    raise InputError(f'part {part!r} may be {" or ".join(entry.name for entry in found)}')
-  return found
+  if len(entries) > 1 and part not in SUBJECTS:
+    raise InputError(f'part {part!r} may be {" or ".join(entry.name for entry in entries)}')
+  return entries
 
 
 def _command(part: Entry, output_dir: Path) -> list[str]:
-  """The command of a part, into a folder of its own."""
+  """The command of a part, with a separate folder for its results."""
   options = [f'--flagfile={part.path}', f'--output_dir={output_dir / part.name}']
   if part.module in SHARING:
     options += [f'--store_dir={output_dir / "store"}']
@@ -66,10 +72,10 @@ def _command(part: Entry, output_dir: Path) -> list[str]:
 
 
 def _run(name: str, line: list[str]) -> bool:
-  """Whether the command ended well; it prints for itself.
+  """Runs a command, and returns whether it ended well.
 
   Raises:
-    Interrupted: if it was asked to stop, or this process was.
+    Interrupted: if the command or this process was asked to stop.
   """
   print(f'== {name}', flush=True)
   status = subprocesses.run(line, [{}], patient=())

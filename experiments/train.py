@@ -1,7 +1,7 @@
-"""How well a model learns: `python -m experiments.train --flagfile=...`.
+"""Meta-training of the models of a grid: `python -m experiments.train --flagfile=...`.
 
-Meta-trains each model of the grid to each of `--epochs`, keeps a checkpoint of each, and
-writes the accuracy of new tasks, on images held out from training, to OUT/learning.csv and
+Trains each model of the grid to each of `--epochs`, keeps a checkpoint of each epoch, and
+writes the accuracy on new tasks, of images held out from training, to OUT/learning.csv and
 OUT/learning.png. The flags are those of the sweep; those of the attack are not used.
 """
 
@@ -44,43 +44,43 @@ def main(argv: Sequence[str]) -> None:
   for recipe in epochs:
     memory.check_training(recipe, models.splits_of(recipe, sweep.data_dir))
   if sweep.dry_run:
-    print(*(f'{_told(recipe)}: epochs {at}' for recipe, at in epochs.items()), sep='\n')
+    print(*(f'{_describe(recipe)}: epochs {at}' for recipe, at in epochs.items()), sep='\n')
     return
   runs.begin(sweep.output_dir, 'learning.csv')
   rows: list[dict[str, Any]] = []
-  wanted = sum(len(set(at)) for at in epochs.values())
-  learned = itertools.chain(*(_learn(recipe, at, sweep) for recipe, at in epochs.items()))
+  total = sum(len(set(at)) for at in epochs.values())
+  tested = itertools.chain(*(_learn(recipe, at, sweep) for recipe, at in epochs.items()))
   with preemption.listening():
-    for row in bar(learned, total=wanted, unit='epoch'):
+    for row in bar(tested, total=total, unit='epoch'):
       rows.append(row)
       _write(sweep, rows)
   preemption.heed()
   runs.write_run(sweep.output_dir, store_dir=sweep.store_dir)
   if rows:
     print(csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows]))
-  if len(rows) < wanted:
-    raise InputError(f'{wanted - len(rows)} epochs have no result, as warned above')
+  if len(rows) < total:
+    raise InputError(f'{total - len(rows)} epochs have no result, as warned above')
 
 
 def _learn(recipe: Recipe, epochs: list[int], sweep: Sweep) -> Iterator[dict[str, Any]]:
-  """A row for each epoch, as training reaches it; none from where it diverges on."""
+  """The row of each epoch, as training reaches it; no more rows once training diverges."""
   try:
     yield from _test(recipe, epochs, sweep)
   except Diverged as error:
-    logging.warning('no result: %s: %s', _told(recipe), error)
+    logging.warning('no result: %s: %s', _describe(recipe), error)
 
 
-def _told(recipe: Recipe) -> str:
-  """A model in a message."""
+def _describe(recipe: Recipe) -> str:
+  """The name of a model in a message."""
   game = f'{recipe.data.dataset} {recipe.task.ways}-way {recipe.task.shots}-shot'
   return f'{game} {recipe.model.network_name}'
 
 
 def _test(recipe: Recipe, epochs: list[int], sweep: Sweep) -> Iterator[dict[str, Any]]:
-  """A row for each epoch.
+  """The row of each epoch.
 
   Raises:
-    Diverged: if training does, or the inner loop of a new task.
+    Diverged: if training diverges, or the inner loop of a new task does.
   """
   splits = models.splits_of(recipe, sweep.data_dir)
   states = models.trained_states(recipe, epochs, splits=splits, store_dir=sweep.store_dir)
@@ -97,7 +97,7 @@ def _test(recipe: Recipe, epochs: list[int], sweep: Sweep) -> Iterator[dict[str,
 
 
 def _write(sweep: Sweep, rows: list[dict[str, Any]]) -> None:
-  """The rows so far, as a table and as a picture."""
+  """Writes the rows so far as a table and as a picture."""
   columns = dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])
   atomic.write_text(sweep.output_dir / 'learning.csv', csv_text(columns, rows))
   figures.save(figures.learning(rows), sweep.output_dir / 'learning.png')
