@@ -6,10 +6,7 @@ content; it is written whole or not at all. This module alone reads and writes c
 
 import dataclasses
 import functools
-import hashlib
-import json
 import os
-import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,7 +16,7 @@ from absl import logging
 
 from experiments.config.cell import Cell, Recipe
 from experiments.config.columns import check_columns, configuration, flatten, read
-from experiments.store import records
+from experiments.store import checked_json, records
 from mamljax import atomic
 from mamljax.audit.metrics import Metrics, Rate
 from mamljax.data.loading import FILE
@@ -134,7 +131,7 @@ def configuration_hash(configuration: dict[str, Any]) -> str:
   data = configuration['data']
   if data['fingerprint'] and data['dataset'].startswith(FILE):
     configuration = configuration | {'data': data | {'dataset': FILE}}
-  return _digest(configuration)[:16]
+  return checked_json.digest(configuration)[:16]
 
 
 def check_output_dir(path: str | os.PathLike[str]) -> None:
@@ -166,7 +163,7 @@ def write_cell(output_dir: str | os.PathLike[str], result: CellResult) -> Path:
     'calibration': _plain(result.calibration),
   }
   path = _cell_path(output_dir, result.hash)
-  atomic.write_text(path, _document(content))
+  atomic.write_text(path, checked_json.document(content))
   return path
 
 
@@ -255,14 +252,7 @@ def _parse(data: bytes, name: str) -> CellResult:
     ValueError: if the file is damaged.
     RecursionError: if the file is damaged.
   """
-  content = records.load_json(data)
-  if not isinstance(content, dict) or 'checksum' not in content:
-    raise ValueError('it has no checksum')
-  body = {key: value for key, value in content.items() if key != 'checksum'}
-  checksum = {'checksum': content['checksum']}
-  if content['checksum'] != _digest(body) or not _is_canonical(data, checksum | body):
-    raise ValueError('its content does not match its checksum')
-  result = _typed(content, CellResult)
+  result = _typed(checked_json.parse(data), CellResult)
   if result.hash != name:
     raise ValueError('its configuration does not match its name')
   return result
@@ -288,27 +278,6 @@ def _typed(content: Any, kind: type[AnySummary]) -> AnySummary:
 def _plain(value: Any) -> Any:
   """A NamedTuple as a dict; any other value unchanged."""
   return value._asdict() if isinstance(value, (Rate, Trials)) else value
-
-
-def _is_canonical(data: bytes, content: dict[str, Any]) -> bool:
-  """Tests whether a file is this content as JSON, up to indentation.
-
-  The checksum alone does not show all damage: it is of the parsed values, and the last digit of
-  a float may change without changing its value.
-  """
-  compact = json.dumps(content, separators=(',', ': ')).encode()
-  return re.sub(rb'\n *', b'', data) == compact
-
-
-def _document(content: dict[str, Any]) -> str:
-  """The text of a cell file."""
-  return json.dumps({'checksum': _digest(content), **content}, indent=1, allow_nan=False)
-
-
-def _digest(content: Any) -> str:
-  """The SHA-256 of a JSON value, independent of key order and layout; floats count by repr."""
-  text = json.dumps(content, sort_keys=True, separators=(',', ':'), allow_nan=False)
-  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _cell_path(output_dir: str | os.PathLike[str], name: str) -> Path:
