@@ -236,8 +236,8 @@ def test_out_of_memory_in_other_words_was_a_failed_cell(words):
   tried = []
 
   def small(smaller):
-    tried.append(smaller.chunk)
-    if smaller.chunk > 2:
+    tried.append(smaller.execution.chunk)
+    if smaller.execution.chunk > 2:
       raise jax.errors.JaxRuntimeError(words)
     raise InterruptedError
 
