@@ -6,25 +6,15 @@ OUT/benchmark.json with every sample, OUT/benchmark.csv and OUT/benchmark.png, a
 medians and the ratios within a round. Other load disturbs the seconds more than the ratios.
 """
 
-import json
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from absl import flags
 
-from experiments.analysis import figures
-from experiments.analysis.text import csv_text
-from experiments.benchmarking import contest, lines, rows
-from experiments.config import bounds
-from experiments.config.bounds import Bounds
+from experiments.benchmarking import lines, rows
+from experiments.benchmarking.measurement import measure_rows
 from experiments.config.sections import Execution
-from experiments.engine import checking, models
-from experiments.process import arguments, cli
-from experiments.process.progress_bars import bar
-from experiments.store import cells, runs
-from mamljax import atomic
+from experiments.process import arguments, bounds, cli
+from experiments.process.bounds import Bounds
 from mamljax.errors import unknown
 from mamljax.networks import PRECISIONS
 
@@ -76,25 +66,10 @@ def main(argv: Sequence[str]) -> None:
   names, choices = _read_rows(), _read_choices()
   folder = arguments.folder('output_dir', _OUTPUT_DIR.value)
   folder = cli.quick_folder(folder) if _QUICK.value else folder
-  for name in names:  # so that a mistake in the last row shows before the first runs
-    cell = rows.cell_of(rows.ROWS[name], choices)
-    checking.check_pixels(cell, models.splits_of(cell, None))
-  cells.check_output_dir(folder)
-  runs.begin(folder, 'benchmark.csv', 'benchmark.json')
   if _PEERS.value and not choices.peers:
     print("PyTorch is not installed, so mamljax runs alone: pip install -e '.[peers]'")
-  results, table = {}, []
-  with tempfile.TemporaryDirectory() as scratch:
-    for name in bar(names, unit='row'):
-      outcomes = _compete(name, choices, Path(scratch) / f'{name}.npz')
-      results[name] = {
-        contestant: outcome._asdict() for contestant, outcome in outcomes.items()
-      }
-      cell = rows.cell_of(rows.ROWS[name], choices)
-      table += lines.lines_of(name, rows.ROWS[name], cell, outcomes)
-      _write(folder, results, table)
-  runs.write_run(folder)
-  print(lines.format_lines(table))
+  rounds = 3 if _QUICK.value else _ROUNDS.value
+  print(lines.format_lines(measure_rows(folder, names, choices, rounds=rounds)))
 
 
 def _read_rows() -> list[str]:
@@ -118,23 +93,6 @@ def _read_choices() -> rows.Choices:
     filters=_FILTERS.value,
     precision=_PRECISION.value,
   )
-
-
-def _compete(name: str, choices: rows.Choices, problem: Path) -> dict[str, contest.Outcome]:
-  """Runs the contestants of a row."""
-  entries = rows.entries_of(rows.ROWS[name], choices, problem)
-  rounds = 3 if _QUICK.value else _ROUNDS.value
-  total = len(entries) + rounds
-  with bar(total=total, desc=name, unit='step', leave=False) as progress:
-    return contest.compete(entries, rounds=rounds, advance=progress.update)
-
-
-def _write(folder: Path, results: dict[str, Any], table: Sequence[lines.Line]) -> None:
-  """Writes the rows measured so far: every sample, the table and the figure."""
-  atomic.write_text(folder / 'benchmark.json', json.dumps(results, indent=1) + '\n')
-  text = csv_text(lines.Line._fields, [line._asdict() for line in table])
-  atomic.write_text(folder / 'benchmark.csv', text)
-  figures.save(lines.draw_lines(table), folder / 'benchmark.png')
 
 
 if __name__ == '__main__':

@@ -5,21 +5,15 @@ size run in turn on one core, round after round. Writes OUT/growth.csv and OUT/g
 prints the exponents of the growth: 1 is linear, 0 is flat.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from absl import flags
 
-from experiments.analysis import figures
-from experiments.analysis.text import csv_text
-from experiments.benchmarking import contest, growing
+from experiments.benchmarking import growing
+from experiments.benchmarking.growth import measure_axes
 from experiments.benchmarking.rows import ITERATIONS
-from experiments.config import bounds
-from experiments.config.bounds import Bounds
-from experiments.process import arguments, cli
-from experiments.process.progress_bars import bar
-from experiments.store import cells, runs
-from mamljax import atomic
+from experiments.process import arguments, bounds, cli
+from experiments.process.bounds import Bounds
 
 _AXES = flags.DEFINE_list('axes', list(growing.AXES), f'axes, of {", ".join(growing.AXES)}')
 _ROUNDS = bounds.integer(
@@ -50,34 +44,13 @@ def main(argv: Sequence[str]) -> None:
   entries = {
     name: growing.entries_of(axis, common, points=max_points) for name, axis in axes.items()
   }
-  cells.check_output_dir(folder)
-  runs.begin(folder, 'growth.csv')
-  series: dict[str, list[growing.Point]] = {}
-  for name in names:
-    series[name] = _measure(name, entries[name])
-    _write(folder, series)
-  runs.write_run(folder)
-  print(growing.format_axes(series))
+  print(growing.format_axes(measure_axes(folder, entries, rounds=_ROUNDS.value)))
 
 
 def _read_axes() -> list[str]:
   """The axes given by the flag, each once."""
   names = cli.chosen('axis', _AXES, growing.AXES)
   return names[:1] if _QUICK.value else names
-
-
-def _measure(name: str, entries: Sequence[contest.Entry]) -> list[growing.Point]:
-  """Measures the points of an axis."""
-  with bar(total=len(entries) + _ROUNDS.value, desc=name, unit='step') as progress:
-    outcomes = contest.compete(entries, rounds=_ROUNDS.value, advance=progress.update)
-  return growing.points_of(name, outcomes)
-
-
-def _write(folder: Path, series: Mapping[str, Sequence[growing.Point]]) -> None:
-  """Writes the axes measured so far, as a table and as a figure."""
-  lines = [point._asdict() for points in series.values() for point in points]
-  atomic.write_text(folder / 'growth.csv', csv_text(growing.Point._fields, lines))
-  figures.save(growing.draw_axes(series), folder / 'growth.png')
 
 
 if __name__ == '__main__':

@@ -16,15 +16,14 @@ from absl import flags
 
 from experiments.analysis import figures
 from experiments.analysis.text import csv_text
-from experiments.config import bounds
-from experiments.config.bounds import Bounds
 from experiments.config.cell import Cell
 from experiments.config.columns import find_field, make_cell
 from experiments.config.sections import Execution
 from experiments.config.workload import with_chunk
 from experiments.engine import checking, models
 from experiments.engine.setting import make_setting
-from experiments.process import arguments, cli
+from experiments.process import arguments, bounds, cli
+from experiments.process.bounds import Bounds
 from experiments.process.progress_bars import bar
 from experiments.store import runs
 from experiments.store.cells import check_output_dir

@@ -7,22 +7,15 @@ the same command continues from there.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 from absl import flags
 
-from experiments.analysis import figures
-from experiments.analysis.text import csv_text
-from experiments.config import bounds
-from experiments.config.bounds import LONGEST, SEED, Bounds
 from experiments.config.grid import MOST_CELLS
 from experiments.config.sections import Game
-from experiments.process import arguments, cli
-from experiments.store import runs
-from experiments.store.cells import check_output_dir
-from experiments.studies import scheduler_simulation, sweep_times
-from mamljax import atomic
+from experiments.process import arguments, bounds, cli
+from experiments.process.bounds import LONGEST, SEED, Bounds
+from experiments.studies.scaling import run_study
+from experiments.studies.sweep_times import FEW
 
 _OUTPUT_DIR = flags.DEFINE_string(
   'output_dir', 'out/scaling', 'folder to which the tables are written'
@@ -52,50 +45,30 @@ _OPERATION = bounds.real(
 )
 _SEED = bounds.integer('seed', 0, SEED, 'seed of the simulated cells')
 
-START_SECONDS = 20.0  # until a simulated task begins
-SPREAD = 1.0  # standard deviation of the logarithm of a simulated cell's time
-
 
 def main(argv: Sequence[str]) -> None:
-  """Measures sweeps, simulates the scheduler, and writes and draws the times."""
+  """Measures sweeps, simulates the scheduler, and prints the times."""
   del argv
   sizes, counts = _read_sizes(), bounds.whole_numbers(_TASKS, Bounds(1, 100_000, 'tasks'))
-  folder = arguments.folder('output_dir', _OUTPUT_DIR.value)
-  check_output_dir(folder)
-  runs.begin(folder, 'tasks.csv')
-  points = sweep_times.measure_all(folder, sizes)
-  seconds = scheduler_simulation.durations(
-    _SIMULATED.value, mean=_CELL_SECONDS.value, spread=SPREAD, seed=_SEED.value
+  tables = run_study(
+    arguments.folder('output_dir', _OUTPUT_DIR.value),
+    sizes=sizes,
+    tasks=counts,
+    cells=_SIMULATED.value,
+    cell_seconds=_CELL_SECONDS.value,
+    operation=_OPERATION.value,
+    seed=_SEED.value,
   )
-  tasks = [_simulate(seconds, count) for count in counts]
-  atomic.write_text(folder / 'tasks.csv', text := csv_text(tasks[0] if tasks else [], tasks))
-  figures.save(sweep_times.draw(points, tasks), folder / 'scaling.png')
-  runs.write_run(folder)
-  print(sweep_times.table(points), text, sep='\n')
+  print(tables)
 
 
 def _read_sizes() -> list[tuple[int, int, int]]:
   """The sizes to measure, small ones first, each given as devices, cells, trials."""
   trials = bounds.whole_numbers(_TRIALS, bounds.of(Game)['trials'])
   cells = bounds.whole_numbers(_CELLS, Bounds(1, MOST_CELLS, 'cells'))
-  sizes = [*((1, count) for count in trials), *((count, sweep_times.FEW) for count in cells)]
+  sizes = [*((1, count) for count in trials), *((count, FEW) for count in cells)]
   devices = bounds.whole_numbers(_DEVICES, Bounds(1, 1024, 'cores'))
   return [(count, *size) for size in sorted({*sizes}) for count in devices]
-
-
-def _simulate(seconds: np.ndarray, tasks: int) -> dict[str, Any]:
-  """A row of the table: the simulated sweep with this many tasks."""
-  costs = {'start': START_SECONDS, 'operation': _OPERATION.value}
-  outcome = scheduler_simulation.simulate(seconds, tasks, **costs)
-  return {
-    'tasks': tasks,
-    'cells': len(seconds),
-    'hours': round(outcome.makespan / 3600, 3),
-    'efficiency': round(float(np.sum(seconds)) / tasks / outcome.makespan, 4),
-    'ideal_efficiency': round(float(np.sum(seconds)) / tasks / outcome.ideal, 4),
-    'file_operations': outcome.operations,
-    'server_busy': round(outcome.busy, 4),
-  }
 
 
 if __name__ == '__main__':

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.config import bounds
-from experiments.process import arguments, cli
+from experiments.process import arguments, bounds, cli
 from experiments.store import cells, failures, leases
 from experiments.store.trials import count_trials
 from experiments.sweeping import plan

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.benchmarking.contest import Entry
-from experiments.config.bounds import Bounds
 from experiments.config.cell import Cell
 from experiments.config.columns import configuration, make_cell
 from experiments.config.workload import with_chunk
+from experiments.process.bounds import Bounds
 
 OURS, PRODUCT, ONE_CORE = 'mamljax', 'product', 'mamljax_one_core'
 PEERS = ('torch_sequential', 'torch_func')

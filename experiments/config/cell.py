@@ -15,7 +15,6 @@ from experiments.config.attacks import (
   needs,
   parts_of,
 )
-from experiments.config.bounds import SEED, Bounds
 from experiments.config.fields import number
 from experiments.config.sections import (
   UNDEFENDED,
@@ -29,6 +28,7 @@ from experiments.config.sections import (
   Task,
   withheld_text,
 )
+from experiments.process.bounds import SEED, Bounds
 from mamljax.attacks import Reconstruction
 from mamljax.audit.trials import Rules
 

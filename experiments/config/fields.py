@@ -14,7 +14,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from experiments.config.bounds import LARGEST, Bounds
+from experiments.process.bounds import LARGEST, Bounds
 from mamljax.errors import InputError, unknown
 
 Default = TypeVar('Default', int, float, str, bool, None)

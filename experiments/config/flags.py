@@ -11,7 +11,6 @@ from typing import Any
 from absl import flags, logging
 
 from experiments.config.attacks import PLAYED
-from experiments.config.bounds import integer, of
 from experiments.config.cell import Cell
 from experiments.config.columns import FIELDS, columns_of, find_field, option_fields
 from experiments.config.fields import Field
@@ -21,6 +20,7 @@ from experiments.config.sections import SECTIONS, Execution
 from experiments.config.sweep import Sweep
 from experiments.config.workload import with_chunk
 from experiments.process import arguments, cli
+from experiments.process.bounds import integer, of
 from mamljax.errors import InputError, unknown
 
 FLAGS = flags.FLAGS

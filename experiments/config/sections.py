@@ -5,8 +5,8 @@ from typing import Any
 
 from experiments.config import networks
 from experiments.config.attacks import JOINT
-from experiments.config.bounds import POSITIVE, REAL, Bounds
 from experiments.config.fields import choice, fields_of, number, plain
+from experiments.process.bounds import POSITIVE, REAL, Bounds
 from mamljax.attacks.knowledge import WITHHOLDABLE
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.checks import TARGETS

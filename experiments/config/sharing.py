@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments.config import bounds
-from experiments.config.bounds import LEASE, LONGEST, Bounds
-from experiments.process import distributed
+from experiments.process import bounds, distributed
+from experiments.process.bounds import LEASE, LONGEST, Bounds
 from mamljax.errors import InputError
 
 _NUM_SHARDS = bounds.integer(
