@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from experiments.benchmarking import lines, rows
-from experiments.benchmarking.measurement import measure_rows
+from experiments.benchmarking.measurement import check_rows, measure_rows
 from experiments.config.sections import Execution
 from experiments.process import arguments, bounds, cli
 from experiments.process.bounds import Bounds
@@ -66,6 +66,7 @@ def main(argv: Sequence[str]) -> None:
   names, choices = _read_rows(), _read_choices()
   folder = arguments.folder('output_dir', _OUTPUT_DIR.value)
   folder = cli.quick_folder(folder) if _QUICK.value else folder
+  check_rows(folder, names, choices)
   if _PEERS.value and not choices.peers:
     print("PyTorch is not installed, so mamljax runs alone: pip install -e '.[peers]'")
   rounds = 3 if _QUICK.value else _ROUNDS.value

@@ -14,11 +14,11 @@ from absl import logging
 
 from experiments.analysis import figures
 from experiments.analysis.text import csv_text
-from experiments.config import bounds, flags
+from experiments.config import flags
 from experiments.config.cell import Cell
 from experiments.config.columns import columns_of, describe
 from experiments.engine import models
-from experiments.process import cli, provenance
+from experiments.process import bounds, cli, provenance
 from experiments.store import cells, runs
 from experiments.studies import recovery
 from mamljax import atomic

@@ -111,7 +111,7 @@ def catalogue() -> tuple[Entry, ...]:
   return tuple(sorted(entries, key=_position))
 
 
-def matching(name: str, entries: Sequence[Entry] | None = None) -> list[Entry]:
+def matching(name: str, *, entries: Sequence[Entry] | None = None) -> list[Entry]:
   """The experiments that a name may mean: one, a subject's, or those with the same last part.
 
   Args:

@@ -86,7 +86,10 @@ def header(cells: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def write_csv(
-  output_dir: str | os.PathLike[str], results: Iterable[Summary], cells: Sequence[Cell] = ()
+  output_dir: str | os.PathLike[str],
+  results: Iterable[Summary],
+  *,
+  cells: Sequence[Cell] = (),
 ) -> Path:
   """Writes OUT/results.csv, a line for each result in the order given, and returns its path.
 

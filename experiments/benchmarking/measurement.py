@@ -15,6 +15,14 @@ from experiments.store import cells, runs
 from mamljax import atomic
 
 
+def check_rows(folder: Path, names: Sequence[str], choices: rows.Choices) -> None:
+  """Refuses images too small for a row, and a folder that cannot be written."""
+  for name in names:
+    cell = rows.cell_of(rows.ROWS[name], choices)
+    checking.check_pixels(cell, models.splits_of(cell, None))
+  cells.check_output_dir(folder)
+
+
 def measure_rows(
   folder: Path, names: Sequence[str], choices: rows.Choices, *, rounds: int
 ) -> list[lines.Line]:
@@ -25,14 +33,7 @@ def measure_rows(
     names: of the rows.
     choices: the settings that all rows share.
     rounds: number of runs of each contestant.
-
-  Raises:
-    InputError: before the first runs, if the images are too small for a row.
   """
-  for name in names:
-    cell = rows.cell_of(rows.ROWS[name], choices)
-    checking.check_pixels(cell, models.splits_of(cell, None))
-  cells.check_output_dir(folder)
   runs.begin(folder, 'benchmark.csv', 'benchmark.json')
   results, table = {}, []
   with tempfile.TemporaryDirectory() as scratch:

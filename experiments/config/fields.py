@@ -122,7 +122,7 @@ def fields_of(kind: type) -> tuple[Field, ...]:
 
 
 @functools.cache
-def options_of(owner: str, kind: type, documented: type | None = None) -> tuple[Field, ...]:
+def options_of(owner: str, kind: type, *, documented: type | None = None) -> tuple[Field, ...]:
   """The fields of an attack or a network that are its options, each named OWNER.OPTION.
 
   Args:

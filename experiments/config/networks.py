@@ -34,7 +34,7 @@ def network_name(options: Any) -> str:
 
 def options_of_network(name: str) -> tuple[Field, ...]:
   """The options of a network, each named NETWORK.OPTION."""
-  return options_of(name, OPTIONS[name], NETWORKS[name])
+  return options_of(name, OPTIONS[name], documented=NETWORKS[name])
 
 
 def make_options(name: str, options: dict[str, Any]) -> Any:

@@ -74,7 +74,7 @@ class Coordinator:
       self._read(self.sweep.cells)
       folders.check_own(self.sweep.output_dir, self.sweep.cells)
       if self.summaries:
-        results_csv.write_csv(self.sweep.output_dir, self._ordered(), self.sweep.cells)
+        results_csv.write_csv(self.sweep.output_dir, self._ordered(), cells=self.sweep.cells)
       write(self._ordered())
       return True
     return False

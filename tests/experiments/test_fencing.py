@@ -118,10 +118,10 @@ def test_a_task_that_stood_still_while_it_concluded_begins_again(copied, monkeyp
   """Its view is an old one: it must read what the others made, and then write all of it."""
   expected, real, stopped = lines(copied.folder), results_csv.write_csv, []
 
-  def stand_still(folder, found, cells):
+  def stand_still(folder, found, *, cells):
     if not stopped:
       stopped.append(claimed(folder, coordinator.TABLE))
-    return real(folder, found, cells)
+    return real(folder, found, cells=cells)
 
   monkeypatch.setattr(results_csv, 'write_csv', stand_still)
   ended = work(copied, copied.folder, '--lease_seconds=1')

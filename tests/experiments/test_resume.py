@@ -7,6 +7,7 @@ import jax
 import pytest
 
 from experiments.store import cells as cells_module
+from experiments.store import checked_json
 from experiments.store.cells import finished, read_cells
 from experiments.sweeping import worker
 from mamljax.errors import InputError
@@ -170,7 +171,7 @@ def test_a_cell_of_the_old_layout_is_named_as_such(copied):
   content = json.loads((folder / f'{name}.json').read_text())
   del content['checksum']
   content['configuration'] = {'dataset': 'mnist', 'attack': 'row_space', 'iterations': 100}
-  (folder / f'{name}.json').write_text(cells_module._document(content))
+  (folder / f'{name}.json').write_text(checked_json.document(content))
   with pytest.raises(InputError, match=f'{name}.json is of an older layout of cells'):
     read_cells(copied.folder, [name])
   assert cells_module.glance(copied.folder, name) is None
