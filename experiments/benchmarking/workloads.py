@@ -16,7 +16,7 @@ from experiments.benchmarking import problems
 from experiments.benchmarking.flops import count_flops
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream, stream_key
-from experiments.engine import models, playing
+from experiments.engine import models, resumable
 from experiments.engine.precision import gradient_error
 from experiments.engine.setting import make_setting
 from experiments.process.compilation import compile_once
@@ -122,7 +122,7 @@ def _play(work: Work) -> Loaded:
 
   def play() -> None:
     options = {'stream': Stream.REPORTED, 'count': work.units, 'advance': lambda _: None}
-    playing.play(work.cell, setting, splits.victims, **options)
+    resumable.play(work.cell, setting, splits.victims, **options)
 
   play()  # compiles the draw of the trials, too
   return loaded._replace(run=play)

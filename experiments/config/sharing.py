@@ -1,6 +1,6 @@
-"""How a sweep is run, whatever it computes: its share of the cells, its processes, patience.
+"""The operation of a sweep: shares of the cells, processes, savings, leases and failures.
 
-None of it is part of a cell: the numbers do not depend on it.
+Nothing of this is part of a cell, since no number depends on it.
 """
 
 import os
@@ -23,36 +23,42 @@ _SHARD = bounds.integer(
   'shard',
   None,
   Bounds(0, 999_999),
-  'which of them this is, from 0 (default: from SLURM, else 0)',
+  'number of this task among those that share the cells, from 0 (default: from SLURM, else 0)',
 )
 _DISTRIBUTED = flags.DEFINE_enum(
-  'distributed', 'auto', distributed.MODES, 'several processes as one; auto: if so launched'
+  'distributed',
+  'auto',
+  distributed.MODES,
+  'several processes compute as one; auto: if they were launched so',
 )
 _SAVE_SECONDS = bounds.real(
   'save_seconds',
   30.0,
   Bounds(0, LONGEST, 'seconds'),
-  'between savings inside a cell; 0: after each block of trials',
+  'seconds between savings inside a cell; 0: after each block of trials',
 )
 _LEASE_SECONDS = bounds.real(
-  'lease_seconds', 120.0, LEASE, 'without a sign of life, until a cell is taken from its task'
+  'lease_seconds',
+  120.0,
+  LEASE,
+  'seconds without a heartbeat after which a cell is taken from its task',
 )
 _MAX_FAILURES = bounds.integer(
   'max_failures',
   3,
   Bounds(1, 1_000_000, 'times'),
-  'how often a cell may fail before it is left alone',
+  'number of failures after which a cell is left alone',
 )
 
 
 class Operation(NamedTuple):
-  """How a sweep is run.
+  """The operation of a sweep.
 
   Attributes:
-    num_shards, shard: the tasks that share the cells, and which of them this is.
+    num_shards, shard: number of tasks that share the cells, and of this one among them.
     distributed: see `distributed.start`.
     save_seconds: between savings inside a cell.
-    lease_seconds: how long a claim lasts without a sign of life.
+    lease_seconds: how long a claim lasts without a heartbeat.
     max_failures: how often a cell may fail before it is left alone.
   """
 

@@ -14,7 +14,7 @@ import numpy as np
 from experiments.config.attacks import is_bound
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream
-from experiments.engine import playing
+from experiments.engine import resumable
 from experiments.engine.setting import make_setting
 from experiments.store.trials import Keeper
 from mamljax.audit.combination import combine
@@ -26,8 +26,8 @@ from mamljax.types import Params
 class Phases(NamedTuple):
   """What an attack made of the trials of a cell."""
 
-  report: playing.Scored
-  calibrate: playing.Scored
+  report: resumable.Scored
+  calibrate: resumable.Scored
   timings: dict[str, float]
 
 
@@ -47,7 +47,7 @@ def play_all(
     cell: what is played.
     params: the meta-knowledge w after each epoch that a gradient is sent at.
     splits: the images.
-    advance, keeper: see `playing.play`.
+    advance, keeper: see `resumable.play`.
   """
   *others, last = cell.alone
   if not others:
@@ -79,7 +79,7 @@ def _play(
   """Plays a part of a cell's attack; no calibration trials where the threshold is known."""
   setting, timings = make_setting(part, params[part.game.epoch], splits.references)
   play = functools.partial(
-    playing.play,
+    resumable.play,
     part,
     setting,
     advance=advance,
@@ -88,7 +88,7 @@ def _play(
   )
   report = play(getattr(splits, cell.game.pool), stream=Stream.REPORTED, count=cell.game.trials)
   if cell.threshold is not None:
-    return Phases(report, playing.NOTHING, timings)
+    return Phases(report, resumable.NOTHING, timings)
   count = cell.game.calibration_trials
   calibrate = play(splits.calibration, stream=Stream.CALIBRATION, count=count)
   return Phases(report, calibrate, timings)
@@ -107,11 +107,11 @@ def _combine(cell: Cell, phases: Sequence[Phases]) -> Phases:
     scores = np.transpose([trials.scores for trials in calibrations])
     combination = combine(scores, calibrations[0].members)
 
-  def join(scored: Sequence[playing.Scored]) -> playing.Scored:
+  def join(scored: Sequence[resumable.Scored]) -> resumable.Scored:
     if not scored[0].trials.scores:
-      return playing.NOTHING
+      return resumable.NOTHING
     scores = combination(np.transpose([part.trials.scores for part in scored]))
-    return playing.Scored(
+    return resumable.Scored(
       scored[0].trials._replace(scores=scores.tolist()),
       examples=None,
       label_accuracy=None,
@@ -138,7 +138,7 @@ def sum_up(phases: Phases) -> dict[str, float]:
   }
 
 
-def choose(cell: Cell, calibrate: playing.Scored) -> float:
+def choose(cell: Cell, calibrate: resumable.Scored) -> float:
   """The threshold that is known, or that the calibration trials choose."""
   if cell.threshold is not None:
     return cell.threshold

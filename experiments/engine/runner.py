@@ -11,7 +11,7 @@ from absl import logging
 
 from experiments.config.cell import Cell
 from experiments.config.columns import configuration
-from experiments.engine import models, playing
+from experiments.engine import models, resumable
 from experiments.engine.phases import choose, play_all, sum_up
 from experiments.engine.precision import gradient_error
 from experiments.process import provenance
@@ -108,7 +108,7 @@ def _learning(cell: Cell, epoch: int, state: training.State, splits: Splits) -> 
   return {'learning': models.measure_learning(cell.recipe, epoch, state, splits)._asdict()}
 
 
-def _labels(report: playing.Scored) -> dict[str, Any]:
+def _labels(report: resumable.Scored) -> dict[str, Any]:
   """How many labels were inferred rightly, where they were."""
   inferred = report.label_accuracy
   return {} if inferred is None else {'label_accuracy': inferred}

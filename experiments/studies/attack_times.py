@@ -21,7 +21,7 @@ from experiments.analysis.figures import COLOURS, STYLE
 from experiments.analysis.text import aligned
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream, stream_key
-from experiments.engine import playing
+from experiments.engine import resumable
 from experiments.process.compilation import compile_once
 from mamljax.audit.blocks import Block, play_block
 from mamljax.audit.placement import trials_mesh
@@ -89,7 +89,7 @@ def measure(
   """
   alone = _play_alone(cell, setting, pool, count=1 + repeats)
   seconds = [block.seconds for block in alone[1:]]
-  batch = playing.play(
+  batch = resumable.play(
     cell, setting, pool, stream=Stream.REPORTED, count=candidates, advance=lambda _: None
   )
   size = cell.task.ways * cell.task.shots

@@ -73,7 +73,7 @@ class CurvatureFilter(BaseAttack):
     shadows: support sets whose query gradients are drawn, at least two (a length, so a
       change of it recompiles).
     sketch: numbers kept of a gradient (a length).
-    shrinkage: added to the covariance, in units of its mean variance.
+    shrinkage: addition to the covariance, in units of its mean variance.
   """
 
   shadows: int = dataclasses.field(default=200, metadata=count(2))

@@ -59,7 +59,7 @@ class MatchedFilter(BaseAttack):
 
   Attributes:
     sketch: numbers kept of a gradient (a length, so a change of it recompiles).
-    ridge: added to the covariance, in units of its mean variance.
+    ridge: addition to the covariance, in units of its mean variance.
   """
 
   sketch: int = dataclasses.field(default=2048, metadata=count(1))

@@ -87,7 +87,7 @@ class PatchSpace(BaseAttack):
   Attributes:
     neighbours: public images like the candidate that say what is usual, at least two, or all if
       there are fewer (a length, so a change of it recompiles).
-    ridge: added to the covariance of patches, in units of its mean variance.
+    ridge: addition to the covariance of patches, in units of its mean variance.
   """
 
   neighbours: int = dataclasses.field(default=100, metadata=count(2))

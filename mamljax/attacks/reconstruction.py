@@ -89,16 +89,17 @@ class Reconstruction(BaseAttack):
   """Reconstruction of the targeted set from the candidate on, for either set.
 
   Attributes:
-    iterations: optimiser steps (a length, so a change of it recompiles).
-    learning_rate: Adam's first step, in units of the pixel range.
+    iterations: optimiser steps of the reconstruction (a length, so a change of it recompiles).
+    learning_rate: initial step size of the reconstruction, in units of the pixel range.
     decay: factor of the step after 3/8, 5/8 and 7/8 of the iterations.
-    tv_weight: a in equation 9, the weight of the total variation.
+    tv_weight: weight of the total variation, a in equation 9.
     start_mean: mean of the Gaussian first guess of the slots without a candidate.
-    start_scale: standard deviation of that first guess; guesses are clipped to [0, 1].
-    labels: 'known', as the protocol orders them, or 'inferred' from the gradient.
-    restarts: first guesses that are tried; the one with the least objective before its last
+    start_scale: standard deviation of the Gaussian first guess, which is clipped to [0, 1].
+    labels: labels of the sought set: 'known', as the protocol orders them, or 'inferred' from
+      the gradient.
+    restarts: number of first guesses; the one with the least objective before its last
       step, which is all that the adversary can choose by, is scored.
-    judge: measure that the reconstruction is scored by, a key of `JUDGES`.
+    judge: measure that the reconstruction is scored by.
   """
 
   iterations: int = dataclasses.field(default=100, metadata=count(1))

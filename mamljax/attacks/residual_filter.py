@@ -77,7 +77,7 @@ class ResidualFilter(BaseAttack):
     shadows: tasks that are drawn, each with the candidate and without, at least two (a length,
       so a change of it recompiles).
     sketch: numbers kept of a gradient (a length).
-    shrinkage: added to the covariance, in units of its mean variance along the shadows.
+    shrinkage: addition to the covariance, in units of its mean variance along the shadows.
   """
 
   shadows: int = dataclasses.field(default=100, metadata=count(2))

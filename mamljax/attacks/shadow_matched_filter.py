@@ -48,9 +48,9 @@ class ShadowMatchedFilter(BaseAttack):
   Where the classes of the slots are withheld, they are inferred from the query images.
 
   Attributes:
-    shadows: support sets that are drawn (a length, so a change of it recompiles).
+    shadows: support sets drawn of public images (a length, so a change of it recompiles).
     swaps: support sets in which the candidate takes a place, at most all of them (a length).
-    shrinkage: added to the covariance, in units of its mean variance along the shadows.
+    shrinkage: addition to the covariance, in units of its mean variance along the shadows.
   """
 
   shadows: int = dataclasses.field(default=300, metadata=count(2))

@@ -13,7 +13,7 @@ import numpy as np
 from experiments.config.attacks import BOUNDS, PLAYED, targets_of
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream
-from experiments.engine import models, playing
+from experiments.engine import models, resumable
 from experiments.engine.setting import make_setting
 from experiments.process import cli
 from tests.experiments.configurations import make
@@ -57,7 +57,7 @@ def scores(label: str) -> list[str]:
   params = models.initial_state(cell.recipe, splits).params
   setting, _ = make_setting(cell, params, splits.references)
   told = {'stream': Stream.REPORTED, 'count': COUNT, 'advance': lambda _: None}
-  return bits(playing.play(cell, setting, splits.victims, **told).trials.scores)
+  return bits(resumable.play(cell, setting, splits.victims, **told).trials.scores)
 
 
 def trained() -> list[str]:

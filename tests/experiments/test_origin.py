@@ -54,7 +54,14 @@ def test_the_runner_is_among_the_sources_that_count(monkeypatch, tmp_path):
   found = {
     path.name for path in provenance._reached(provenance.ROOT, 'experiments.engine.runner')
   }
-  assert found >= {'runner.py', 'phases.py', 'playing.py', 'setting.py', 'models.py', 'cell.py'}
+  assert found >= {
+    'runner.py',
+    'phases.py',
+    'resumable.py',
+    'setting.py',
+    'models.py',
+    'cell.py',
+  }
   assert not found & {'sweep.py', 'report.py', 'status.py', 'leases.py'}
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from experiments.config.cell import Cell
-from experiments.engine import models, playing
+from experiments.engine import models
 from experiments.engine.runner import run_cell
 from experiments.process import distributed, preemption
 from experiments.store.trials import Block, Keeper, join
 from mamljax import atomic, checkpoints
+from mamljax.audit import blocks
 from mamljax.audit.trials import Played
 from tests.experiments.configurations import changed
 from tests.experiments.test_runner import CELL
@@ -73,7 +74,7 @@ def attempt(cell, folder):
 def test_what_is_kept_is_not_played_again(cell, tmp_path, monkeypatch):
   """Else the time before each interruption is lost."""
   before = numbers(compute(cell, tmp_path))
-  monkeypatch.setattr(playing, 'play_block', lambda *_, **__: pytest.fail('played again'))
+  monkeypatch.setattr(blocks, 'play_block', lambda *_, **__: pytest.fail('played again'))
   steps: list[int] = []
   assert numbers(compute(cell, tmp_path, steps.append)) == before
   assert sum(steps) == 74

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.analysis import figures, paper
-from experiments.engine import playing
+from experiments.engine import resumable
 from experiments.store import cells
 from experiments.studies import attack_times
 from mamljax.audit.blocks import Block
@@ -156,10 +156,10 @@ def played(monkeypatch):
   def play(cell, setting, pool, *, stream, count, advance):
     del setting, pool, stream, advance
     notes.append((cell.execution.chunk, count))
-    return playing.Scored(cells.Trials([], [], [], []), None, None, 12.0, 3.0)
+    return resumable.Scored(cells.Trials([], [], [], []), None, None, 12.0, 3.0)
 
   monkeypatch.setattr(attack_times, 'play_block', play_block)
-  monkeypatch.setattr(playing, 'play', play)
+  monkeypatch.setattr(resumable, 'play', play)
   return notes
 
 
