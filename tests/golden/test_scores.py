@@ -17,7 +17,14 @@ def test_every_attack_is_on_record():
   assert CONTENT['scores'].keys() == cases.OPTIONS.keys()
 
 
-@pytest.mark.parametrize('label', cases.OPTIONS)
+def _marks(label: str) -> list[pytest.MarkDecorator]:
+  """All but the plain cases wait for `make slow`: each compiles a program of its own."""
+  return [pytest.mark.slow] if len(label.split()) > 2 else []
+
+
+@pytest.mark.parametrize(
+  'label', [pytest.param(label, marks=_marks(label)) for label in cases.OPTIONS]
+)
 def test_scores_are_those_on_record(label):
   recorded, played = CONTENT['scores'][label], recording.play(cases.make_cell(label))
   if CONTENT['machine'] == recording.machine():
