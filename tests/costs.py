@@ -68,7 +68,8 @@ def measure(name: str) -> dict[str, int]:
 
 def _attack(target: str, network: str) -> Program:
   """A chunk of candidates; the sweep is over every rate, weight and noise of the attack."""
-  built = make_network(network, ways=WAYS, filters=4)
+  options = {'filters': 4} if network == 'conv4' else {}
+  built = make_network(network, ways=WAYS, **options)
   params = init_params(KEY, built, (SIDE, SIDE, 1))
   knowledge = Knowledge(CrossEntropy(built), params, InnerLoop(1, 0.1), target=target)
   labels = jnp.arange(WAYS)

@@ -150,7 +150,8 @@ class Reconstruction(BaseAttack):
     Returns:
       A scalar, at most 1 for SSIM and at most 0 for the other judges, and an `Info`.
     """
-    search = _Search(self, prepared, observation)
+    aimed = observation._replace(gradient=unit_scale(observation.gradient))
+    search = _Search(self, prepared, observation, aimed)
     runs = jax.vmap(lambda key: _reconstruct(key, search, candidate))(
       jax.random.split(key, self.restarts)
     )
@@ -168,12 +169,15 @@ class _Search:
 
   Attributes:
     attack: its options.
-    known, observation: all that the adversary is told.
+    known: the adversary's knowledge.
+    observation: the observation of the trial.
+    aimed: the same with the gradient at unit scale, computed once for all steps.
   """
 
   attack: Reconstruction
   known: Knowledge
   observation: Observation
+  aimed: Observation
 
   @property
   def labels(self) -> jax.Array:
@@ -189,10 +193,8 @@ class _Search:
 
   def mismatch(self, labels: jax.Array, images: jax.Array) -> jax.Array:
     """The objective of the images, equation 9 or 10."""
-    known, seen, tv_weight = self.known, self.observation, self.attack.tv_weight
-    aimed = seen._replace(gradient=unit_scale(seen.gradient))
-    guess = Batch(images, labels)
-    return objective(known, aimed, guess, target=known.target, tv_weight=tv_weight)
+    known, tv_weight, guess = self.known, self.attack.tv_weight, Batch(images, labels)
+    return objective(known, self.aimed, guess, target=known.target, tv_weight=tv_weight)
 
 
 def _reconstruct(key: jax.Array, search: _Search, candidate: Candidate) -> Info:
