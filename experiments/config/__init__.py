@@ -1,1 +1,1 @@
-"""From flags to frozen configurations: what one cell, and a grid of cells, is."""
+"""Configuration: flags, read as frozen cells and grids of cells."""

@@ -14,7 +14,7 @@ JOINT = '+'  # of the parts of a combination, and of what is withheld
 
 
 class Unplayable(InputError):
-  """A combination of values, each of them right, that no trial can be played with."""
+  """Values that are each valid, but that no trial can combine."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,17 +34,17 @@ class Combination:
 
 
 def parts_of(attack: Any) -> tuple[Any, ...]:
-  """The attacks that a score is made of: one, but for a combination."""
+  """The attacks behind a score: one, or the parts of a combination."""
   return attack.parts if isinstance(attack, Combination) else (attack,)
 
 
 def attacks_of(attack: Any) -> tuple[Attack, ...]:
-  """The attacks that a score is made of; none of a bound."""
+  """The attacks behind a score; none for a bound."""
   return tuple(part for part in parts_of(attack) if not is_bound(part))
 
 
 def is_bound(attack: Any) -> bool:
-  """Tells what no attack can pass, which is played in the place of one and told the truth."""
+  """Tests for a bound, which is played in the place of an attack and is told the truth."""
   return isinstance(attack, tuple(BOUNDS.values()))
 
 
@@ -64,7 +64,7 @@ def options_of_attack(name: str) -> tuple[Field, ...]:
 
 
 def check_name(name: str) -> None:
-  """Refuses what is no attack, nor a combination of some.
+  """Refuses a name that is neither an attack nor a combination of attacks.
 
   Raises:
     InputError: with the nearest name that is known.
@@ -94,7 +94,7 @@ def make_attack(name: str, options: dict[str, dict[str, Any]]) -> Any:
 
 
 def needs(attack: Any, target: str) -> frozenset[str]:
-  """The requirements of an attack that seeks a set; none of a bound.
+  """The requirements of an attack on a target set; none for a bound.
 
   Raises:
     Unplayable: if it, or a part of it, does not seek that set.
@@ -112,7 +112,7 @@ def _needs(part: Any, target: str) -> frozenset[str]:
 
 
 def check_withheld(attack: Any, target: str, withheld: frozenset[str]) -> None:
-  """Refuses to withhold what an attack cannot do without.
+  """Refuses to withhold knowledge that the attack requires.
 
   Raises:
     Unplayable: if it, or a part of it, cannot.
@@ -125,7 +125,7 @@ def check_withheld(attack: Any, target: str, withheld: frozenset[str]) -> None:
 
 
 def fixed_threshold(attack: Any, *, defended: bool, participations: int) -> float | None:
-  """The threshold that is known beforehand; None if trials must choose it.
+  """The threshold known beforehand; None if calibration trials must choose it.
 
   A defence moves the scores, and so does weighing several: the known thresholds of attacks are
   for none and for one gradient. A bound knows it.

@@ -35,7 +35,7 @@ from mamljax.audit.trials import Rules
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe(Section):
-  """All that the parameters of a model depend on, but for the number of epochs.
+  """Everything that determines the parameters of a model, except the number of epochs.
 
   Attributes:
     data, model, task, inner, defence: see each.
@@ -82,7 +82,7 @@ class Cell(Recipe):
         )
 
   def _check_game(self) -> None:
-    """Refuses several learners, or other non-members, where a score is not for them."""
+    """Refuses several learners or other non-members where the attack has no score for them."""
     game, bound = self.game, is_bound(self.attack)
     alone = bound or isinstance(self.attack, Combination) or game.participations > 1
     asked: dict[str, Any] = {'learners': 1} if alone else {}
@@ -107,7 +107,7 @@ class Cell(Recipe):
 
   @property
   def threshold(self) -> float | None:
-    """The threshold that is known beforehand; None if calibration trials choose it."""
+    """The threshold known beforehand; None if calibration trials choose it."""
     return fixed_threshold(
       self.attack,
       defended=self.defence.points != UNDEFENDED,
@@ -128,7 +128,7 @@ class Cell(Recipe):
 
   @property
   def alone(self) -> list[Self]:
-    """A cell for each gradient, and attack on it, that the score is made of; same trials."""
+    """One cell for each gradient and each attack behind the score, on the same trials."""
     game = self.game
     epochs = range(game.epoch - game.participations + 1, game.epoch + 1)
     return [
@@ -144,7 +144,7 @@ def _of_part(game: Game, part: Any, epoch: int) -> Game:
 
 
 def as_told(game: Game, told: frozenset[str]) -> Game:
-  """The game without what an attack that needs only this much is never given."""
+  """The game without the knowledge that its attack does not require."""
   return dataclasses.replace(
     game,
     withheld=withheld_text(game.withheld_names & told),

@@ -101,7 +101,7 @@ def find_field(column: str) -> Field:
 
 
 def make_cell(**columns: Any) -> Cell:
-  """The cell with these values, given by column; all others as by default.
+  """The cell with the given values by column, and defaults for all others.
 
   What its attack is never given, such as public images, is left out of its game; and so are
   calibration trials where the threshold is known.
@@ -132,13 +132,13 @@ def make_cell(**columns: Any) -> Cell:
 
 
 def _owners(network: str, attack: str) -> frozenset[str]:
-  """The names of what a cell may have options of."""
+  """The names of the attacks and networks whose options a cell has."""
   check_name(attack)
   return frozenset({network, *attack.split(JOINT)})
 
 
 def _canonical(sections: dict[str, Any], attack: Any, seed: int) -> Cell:
-  """The cell of these sections, without what its attack is not given."""
+  """The cell of the given sections, without knowledge that its attack does not require."""
   cell = Cell(**sections, attack=attack, seed=seed)
   game = as_told(cell.game, needs(attack, cell.game.target))
   if cell.threshold is not None:
@@ -184,7 +184,7 @@ def flatten(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _named(column: str, chosen: list[dict[str, Any]]) -> dict[str, Any]:
-  """The names of what was chosen, and all of their options."""
+  """The chosen attacks and networks, and all of their options."""
   found: dict[str, Any] = {column: JOINT.join(one['name'] for one in chosen)}
   for one in chosen:
     found |= {f'{one["name"]}.{k}': value for k, value in one.items() if k != 'name'}
@@ -222,7 +222,7 @@ def columns_of(cell: Recipe) -> dict[str, Any]:
 
 
 def with_columns(cell: Cell, **columns: Any) -> Cell:
-  """The cell with some other values; options of what it then has not are dropped."""
+  """The cell with some values replaced, without options of attacks and networks it lost."""
   changed = {k: v for k, v in columns_of(cell).items() if v is not None} | columns
   owners = _owners(changed['network'], changed['attack'])
   kept = {k: v for k, v in changed.items() if '.' not in k or k.rpartition('.')[0] in owners}
@@ -230,7 +230,7 @@ def with_columns(cell: Cell, **columns: Any) -> Cell:
 
 
 def describe(cell: Cell) -> str:
-  """A short name of a cell for a person: its game, and what is not as by default."""
+  """A short description of a cell: its game, and every value that is not a default."""
   values = columns_of(cell)
   game = '{dataset} {ways}-way {shots}-shot {target} {attack}'.format(**values)
   usual = columns_of(_usual(values['attack'], values['target']))
@@ -243,12 +243,12 @@ def describe(cell: Cell) -> str:
 
 
 def _usual(attack: str, target: str) -> Cell:
-  """The cell of an attack that is otherwise as by default."""
+  """The cell of an attack with defaults for everything else."""
   return make_cell(attack=attack, target=target)
 
 
 def varying(cells: Sequence[Mapping[str, Any]]) -> list[str]:
-  """The columns of some cells, given by column, of which two cells that have them differ."""
+  """The columns whose values differ between any two of some cells that both have them."""
   names = dict.fromkeys(name for cell in cells for name in cell)
   values = {
     name: {cell[name] for cell in cells if cell.get(name) is not None} for name in names
@@ -257,5 +257,5 @@ def varying(cells: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def is_option(column: str) -> bool:
-  """Tells the option of an attack or a network from the other columns."""
+  """Tests whether a column is an option of an attack or a network."""
   return '.' in column

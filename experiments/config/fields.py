@@ -70,7 +70,7 @@ class Field(NamedTuple):
       raise unknown(self.column, str(value), list(map(str, self.known)))
 
   def parse(self, text: str) -> Any:
-    """The value that a text says.
+    """The value written in a text.
 
     Raises:
       ValueError: if it says none of this type.
@@ -164,7 +164,7 @@ def _field(field: dataclasses.Field, hint: Any, told: str) -> Field:
 
 
 def _bounds_of(metadata: Mapping[str, Any], kind: type) -> Bounds:
-  """The bounds of an option that is a number, by what the library checks of it."""
+  """The bounds of a numeric option, from the metadata that the library checks."""
   if kind is int:
     return Bounds(metadata.get('least', 0), _MOST)
   positive = {'positive', 'nonnegative'} & {*metadata}
@@ -172,7 +172,7 @@ def _bounds_of(metadata: Mapping[str, Any], kind: type) -> Bounds:
 
 
 def _with_values(told: str, known: Sequence[Any]) -> str:
-  """A help with the values that may be given, where it does not name them itself."""
+  """A help text completed by the allowed values, unless it names them itself."""
   if not known or all(str(value) in told for value in known):
     return told
   return f'{told.rstrip(".")}: {", ".join(map(str, known))}'

@@ -162,7 +162,7 @@ def _items(flag: str, field: Field) -> list[Any]:
 
 
 def _check_used(axes: Axes) -> None:
-  """Tells of options of attacks and networks that are not asked for."""
+  """Warns of options that no cell uses, or refuses them with --strict."""
   if not (unused := unused_options(axes)):
     return
   line = f'no cell has {", ".join(f"--{column}" for column in unused)}'
@@ -172,7 +172,7 @@ def _check_used(axes: Axes) -> None:
 
 
 def _check_x(cells: list[Cell]) -> None:
-  """Refuses to draw against what is no number, or never varies."""
+  """Refuses an x axis that is not a number, or that never varies."""
   if not FLAGS.x:
     return
   numbers = [
@@ -192,7 +192,7 @@ def _folder(name: str) -> Path:
 
 
 def _quick(axes: Axes) -> Axes:
-  """The same sweep in small: how its results look, not what they are."""
+  """A small version of the sweep, whose results show the layout and not the science."""
   ends = {column: list(dict.fromkeys([v[0], v[-1]])) for column, v in axes.items() if v}
   first = (axes.get('dataset') or [FIELDS['dataset'].default])[0]
   sample = f'{first}_sample' if first in ('mnist', 'fashion_mnist') else first
@@ -207,5 +207,5 @@ def _quick(axes: Axes) -> Axes:
 
 
 def _values(field: Field, axes: Axes) -> list[Any]:
-  """The values that are asked for, or the one by default."""
+  """The requested values, or the default."""
   return axes.get(field.column, [field.default])

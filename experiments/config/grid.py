@@ -67,7 +67,7 @@ def expand(axes: Axes) -> Grid:
 
 
 def _checked(axes: Axes) -> dict[str, list[Any]]:
-  """The axes with each value once, all of them right."""
+  """The axes with valid values only, each value once."""
   attacks = axes.get('attack', [FIELDS['attack'].default])
   named = itertools.chain(*(ATTACKS if name == ALL else [name] for name in attacks))
   axes = {**axes, 'attack': [*named]}
@@ -80,8 +80,10 @@ def _checked(axes: Axes) -> dict[str, list[Any]]:
 
 
 def _check_value(column: str, value: Any) -> None:
-  """Refuses a value that no cell can have, also where none is going to have it: a scale of
-  noise, say, where nothing is defended.
+  """Refuses a value that no cell can have.
+
+  A value that no cell of the grid would use is refused, too: a wrong scale of noise, say,
+  where nothing is defended.
   """
   find_field(column).check(value)
   if column == 'attack':
@@ -136,7 +138,7 @@ def _check_size(
 
 
 def _check_noise(axes: Axes) -> None:
-  """Refuses a defence that gets no noise anywhere: it would look as if it had been tried."""
+  """Refuses a defence without noise anywhere: it would look as if it had been tried."""
   asked = {defence for defence in axes.get('defence', ()) if defence != UNDEFENDED}
   if asked and not any(value for name in _NOISE for value in axes.get(name, ())):
     raise InputError(f'defence {min(asked)!r} needs a positive scale: give --noise_scales')

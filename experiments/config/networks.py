@@ -1,4 +1,4 @@
-"""The options of each network, apart from those that all networks take."""
+"""The options of each network, beyond those that all networks take."""
 
 import dataclasses
 from typing import Any
@@ -38,7 +38,7 @@ def options_of_network(name: str) -> tuple[Field, ...]:
 
 
 def make_options(name: str, options: dict[str, Any]) -> Any:
-  """The options of a network, the rest as by default.
+  """The options of a network, with defaults for the rest.
 
   Raises:
     InputError: if the network is unknown, or an option cannot be.

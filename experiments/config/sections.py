@@ -205,7 +205,7 @@ def withheld_text(names: frozenset[str]) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Execution(Section):
-  """How a cell is computed, as far as its numbers depend on it.
+  """The execution settings that the numbers of a cell depend on.
 
   Attributes:
     chunk: trials that are computed together. The signs of an optimiser's steps amplify

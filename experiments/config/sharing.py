@@ -76,7 +76,7 @@ class Operation(NamedTuple):
 
 
 def read() -> Operation:
-  """What the flags say, and where they do not, SLURM's array.
+  """The operation that the flags ask for; shares default to those of a SLURM array.
 
   Raises:
     InputError: if a number cannot be.
@@ -94,7 +94,7 @@ def read() -> Operation:
 
 
 def _array() -> tuple[int, int]:
-  """The number of tasks in the SLURM array that this is in, and which of them it is."""
+  """The size of the SLURM array of this process, and its place in the array."""
   told = [os.environ.get(f'SLURM_ARRAY_TASK_{name}') for name in ('COUNT', 'ID', 'MIN')]
   if None in told:
     return 1, 0
@@ -103,7 +103,7 @@ def _array() -> tuple[int, int]:
 
 
 def _told(name: str, least: int) -> int:
-  """A number that SLURM tells a task of an array; 1 for a step that it does not tell."""
+  """A number from the environment that SLURM sets for array tasks; 1 for an unset step."""
   variable = f'SLURM_ARRAY_TASK_{name}'
   text = os.environ.get(variable, '1')
   if not (re.fullmatch('[0-9]{1,18}', text) and int(text) >= least):

@@ -11,7 +11,7 @@ import jax
 
 
 class Stream(enum.IntEnum):
-  """Of a seed."""
+  """Streams of a seed."""
 
   INITIALIZATION = 0
   TRAINING = 1

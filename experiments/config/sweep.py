@@ -37,7 +37,7 @@ class Sweep:
   skipped: Counter[str] = dataclasses.field(default_factory=Counter)
 
   def without(self, refused: Iterable[tuple[Cell, str]]) -> Self:
-    """The sweep without cells that cannot be, each with its reason.
+    """The sweep without impossible cells, and the reason for each.
 
     Raises:
       InputError: if none is left.

@@ -16,12 +16,12 @@ def passes(cell: Cell) -> int:
 
 
 def sets_at_once(cell: Cell) -> int:
-  """The sets that an attack differentiates together in one trial, at least one."""
+  """The number of sets that an attack differentiates together in one trial, at least one."""
   return max([1, *(attack.sets_at_once for attack in attacks_of(cell.attack))])
 
 
 def steps_of(cell: Cell) -> int:
-  """The work of a trial, for the time left: images, each as often as it is looked at."""
+  """The work of a trial in passes over single images, for the estimate of the time left."""
   return cell.task.ways * cell.task.shots * passes(cell) * cell.game.participations
 
 
@@ -31,7 +31,7 @@ def work_of(cell: Cell) -> int:
 
 
 def good_chunk(cell: Cell, *, on_cpu: bool | None = None) -> int:
-  """As many trials as fit a core's cache, or keep an accelerator busy.
+  """The number of trials that fits a core's cache, or keeps an accelerator busy.
 
   An attack that sees an image only once does better with more of them at a time.
 

@@ -1,4 +1,4 @@
-"""What cannot be computed, refused before anything is: by a run and by --dry_run alike."""
+"""Checks of cells before any is computed, alike for a run and for --dry_run."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -33,7 +33,7 @@ def refused(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[tuple[Cell
 
 
 def check_cells(cells: Iterable[Cell], data_dir: Path | None) -> None:
-  """Refuses cells whose attack cannot be run, too.
+  """Refuses cells whose attack cannot be run, among other faults.
 
   Raises:
     InputError: as `refused` does, or with the reason.
@@ -72,6 +72,6 @@ def check_pixels(cell: Cell, splits: Splits) -> None:
 
 
 def _kind(cell: Cell) -> tuple[Any, ...]:
-  """What decides whether a cell can be: all but its real numbers and its seed."""
+  """The part of a cell that decides whether it can run: all but real numbers and the seed."""
   columns = columns_of(cell)
   return tuple(v for k, v in columns.items() if not isinstance(v, float) and k != 'seed')

@@ -1,4 +1,4 @@
-"""The memory that a cell cannot do without, counted before anything is compiled.
+"""The least memory of a cell, counted before anything is compiled.
 
 XLA needs more: what is counted are arrays that must be there at the same time, so that a cell
 that is refused could not have been computed. How much it takes,
@@ -82,12 +82,12 @@ def least_numbers(cell: Cell, splits: Splits) -> int:
 
 
 def _network(recipe: Recipe, splits: Splits) -> tuple[int, int]:
-  """How many parameters a network has, and numbers between its layers for one image."""
+  """The number of parameters of a network, and of activations for one image."""
   return _count(_plain(recipe), splits.victims.images.shape[1:])
 
 
 def _plain(recipe: Recipe) -> Recipe:
-  """The recipe but for what its network's size does not depend on."""
+  """The recipe reduced to the values that determine the size of its network."""
   model = Model(network=recipe.model.network, normalization=recipe.model.normalization)
   return Recipe(model=model, task=Task(ways=recipe.task.ways))
 
@@ -109,11 +109,11 @@ def _size(tree: Any) -> int:
 
 
 def _memory() -> float | None:
-  """The bytes that there are, if they are known."""
+  """The available bytes, if they are known."""
   stats = jax.local_devices()[0].memory_stats() or {}
   return stats.get('bytes_limit', main_memory.memory_bytes())
 
 
 def _devices() -> int:
-  """How many devices share the memory."""
+  """The number of devices that share the memory."""
   return jax.local_device_count() if jax.default_backend() == 'cpu' else 1

@@ -54,7 +54,7 @@ _split = functools.lru_cache(maxsize=4)(split_dataset)
 
 
 def with_keys(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[Cell]:
-  """The cells with the keys of what they are computed from: the content of data, and the code.
+  """The cells with the keys of their sources: the content of the data, and the code.
 
   Raises:
     InputError: if the data are not there, or not valid.
@@ -240,7 +240,7 @@ def _read(path: Path, like: training.State) -> training.State | None:
 
 
 class Learning(NamedTuple):
-  """How well a model learns new tasks, with a 95 % interval over tasks (Student's t)."""
+  """Query accuracy of a model on new tasks, with a 95 % interval over tasks (Student's t)."""
 
   epoch: int
   accuracy: float

@@ -24,7 +24,7 @@ from mamljax.types import Params
 
 
 class Phases(NamedTuple):
-  """What an attack made of the trials of a cell."""
+  """Trials of a cell, scored by an attack in two phases."""
 
   report: resumable.Scored
   calibrate: resumable.Scored
@@ -47,7 +47,8 @@ def play_all(
     cell: what is played.
     params: the meta-knowledge w after each epoch that a gradient is sent at.
     splits: the images.
-    advance, keeper: see `resumable.play`.
+    advance: see `resumable.play`.
+    keeper: see `resumable.play`.
   """
   *others, last = cell.alone
   if not others:
@@ -64,7 +65,7 @@ def play_all(
 
 
 def _name(part: Cell) -> str:
-  """What tells a part from the others of its cell."""
+  """The name of a part of an attack, unique within its cell."""
   return f'{part.attack_name}_{part.game.epoch}'
 
 
@@ -126,7 +127,7 @@ def _combine(cell: Cell, phases: Sequence[Phases]) -> Phases:
 
 
 def sum_up(phases: Phases) -> dict[str, float]:
-  """What a cell took, in seconds, and on how many devices."""
+  """Seconds spent on a cell, and the number of devices."""
   report, calibrate, prepared = phases
   played = len(report.trials.scores) + len(calibrate.trials.scores)
   compiled = calibrate.compile_seconds + report.compile_seconds
@@ -139,7 +140,7 @@ def sum_up(phases: Phases) -> dict[str, float]:
 
 
 def choose(cell: Cell, calibrate: resumable.Scored) -> float:
-  """The threshold that is known, or that the calibration trials choose."""
+  """The known threshold, or the one that the calibration trials choose."""
   if cell.threshold is not None:
     return cell.threshold
   return choose_threshold(calibrate.trials.scores, calibrate.trials.members)

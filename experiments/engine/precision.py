@@ -1,4 +1,4 @@
-"""What matrix products of less precision than float32's cost a gradient, on this device."""
+"""Error of a gradient by matrix products of less than float32's precision, on this device."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ from mamljax.types import Params, Pool
 
 
 def gradient_error(recipe: Recipe, params: Params, pool: Pool) -> float:
-  """How far a task's meta-gradient is from that of float32's products, in units of its norm.
+  """Distance of a task's meta-gradient from that of float32 products, relative to its norm.
 
   Zero where the model's precision is 'highest', and on a CPU, which knows no other.
 

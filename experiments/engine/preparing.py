@@ -48,7 +48,7 @@ def prepare_once(
 
 
 def _learned(prepared: Any) -> Any:
-  """The part of what is prepared that was learned, w included.
+  """The learned part of a preparation, w included.
 
   The rest of the adversary's knowledge may hold infinite numbers that mean something: the
   bounds of a defence that clips nothing.

@@ -77,7 +77,7 @@ def play(
 
 
 def to_keep(block: blocks.Block) -> Block:
-  """The part of a block that is kept: all but its executable, of which the memory."""
+  """The part of a block that is kept: everything but its executable, of which the memory."""
   played, candidates, seconds, compile_seconds, attack = block
   return Block(played, candidates, seconds, compile_seconds, memory_bytes(attack))
 

@@ -1,4 +1,4 @@
-"""One cell: a model, calibration trials and reported trials, and what they add up to."""
+"""One cell: a model, calibration trials, reported trials, and the result of both."""
 
 import functools
 import json
@@ -76,7 +76,7 @@ def run_cell(
 
 
 def _judge(cell: Cell, trials: cells.Trials, threshold: float) -> Metrics:
-  """What the scores of the reported trials add up to."""
+  """The metrics of the scores of the reported trials."""
   return evaluate(
     trials.scores,
     trials.members,
@@ -88,7 +88,7 @@ def _judge(cell: Cell, trials: cells.Trials, threshold: float) -> Metrics:
 
 
 def _keeper(cell: Cell, store_dir: Path, save_seconds: float) -> Keeper:
-  """What keeps the trials of a cell: for the same code on the same kind of device only."""
+  """The keeper of a cell's trials, valid for the same code on the same kind of device only."""
   stamp = [provenance.versions(), provenance.code_key(), jax.devices()[0].device_kind]
   return Keeper(
     progress_folder(store_dir), cells.cell_hash(cell), json.dumps(stamp), every=save_seconds
@@ -97,30 +97,30 @@ def _keeper(cell: Cell, store_dir: Path, save_seconds: float) -> Keeper:
 
 @functools.cache
 def _revision() -> str | None:
-  """The revision that this process runs: files that were edited since are not in it."""
+  """The revision that this process runs, without files edited since."""
   return provenance.git_revision()
 
 
 def _learning(cell: Cell, epoch: int, state: training.State, splits: Splits) -> dict[str, Any]:
-  """How well the model had learned, or goes on to learn, where that is asked for."""
+  """The learning metrics of the attacked model and of its further training, if asked for."""
   if not epoch and cell.game.learning_epoch < 0:
     return {}
   return {'learning': models.measure_learning(cell.recipe, epoch, state, splits)._asdict()}
 
 
 def _labels(report: resumable.Scored) -> dict[str, Any]:
-  """How many labels were inferred rightly, where they were."""
+  """The share of labels inferred correctly, if the attack infers labels."""
   inferred = report.label_accuracy
   return {} if inferred is None else {'label_accuracy': inferred}
 
 
 def _known(cell: Cell) -> dict[str, Any]:
-  """That the threshold was not chosen on trials, where it was not."""
+  """A remark that the threshold was known beforehand, if it was."""
   return {} if cell.threshold is None else {'threshold': 'known beforehand'}
 
 
 def _error(cell: Cell, state: training.State, splits: Splits) -> dict[str, Any]:
-  """What a lower precision than float32's cost a gradient here, where one was chosen."""
+  """The error of a gradient at a lower precision than float32, if one was chosen."""
   precision = cell.model.matmul_precision
   if precision == 'highest':
     return {}

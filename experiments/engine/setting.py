@@ -1,4 +1,4 @@
-"""The setting of a cell's trials: what the adversary knows, and what its attack makes of it."""
+"""The setting of a cell's trials: the adversary's knowledge, and the prepared attack."""
 
 import dataclasses
 import functools
@@ -77,7 +77,7 @@ def refusal(cell: Cell, splits: Splits) -> str | None:
 
 
 def _know(cell: Cell, attack: Attack, params: Params, references: Pool) -> Knowledge:
-  """The adversary's knowledge and belief about the inner loop: what its attack requires."""
+  """The adversary's knowledge, reduced to the requirements of its attack."""
   described = models.describe_training(cell)
   inner = described.inner
   everything = Knowledge(
