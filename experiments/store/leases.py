@@ -228,6 +228,24 @@ class Claims:
         _touch(path, token)
 
 
+class NoClaims(Claims):
+  """The claims of a process that follows another one's decisions: it makes none."""
+
+  def __init__(self) -> None:
+    self.folder, self._tokens = Path(), {}
+
+  def __enter__(self) -> 'NoClaims':
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    pass
+
+  def take(self, name: str) -> bool:
+    """Takes nothing: the first process has decided."""
+    del name
+    return False
+
+
 def folder(store_dir: Path) -> Path:
   """The folder of the claims in a store."""
   return store_dir / 'claims'

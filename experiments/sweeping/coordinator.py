@@ -15,7 +15,7 @@ from experiments.config.sweep import Sweep
 from experiments.process import distributed
 from experiments.store import cells as cell_files
 from experiments.store import failures, trials
-from experiments.store.leases import Claims, Lost
+from experiments.store.leases import Claims, Lost, NoClaims
 from experiments.sweeping import cost, folders, plan
 from experiments.sweeping.queue import Queue, in_order, in_share
 from experiments.sweeping.worker import Worker
@@ -39,10 +39,10 @@ class Coordinator:
   def __init__(self, sweep: Sweep, operation: Operation):
     self.sweep, self.operation = sweep, operation
     self.summaries: dict[Cell, cell_files.Summary] = {}
-    self._claims: Any = contextlib.nullcontext()
     self._due = time.monotonic() + operation.save_seconds
-    if distributed.is_first():
-      self._claims = Claims(sweep.store_dir, lease=operation.lease_seconds)
+    lease = operation.lease_seconds
+    is_first = distributed.is_first()
+    self._claims = Claims(sweep.store_dir, lease=lease) if is_first else NoClaims()
 
   def compute(self) -> None:
     """Computes the cells that are neither finished nor claimed by another task.
@@ -50,8 +50,8 @@ class Coordinator:
     Raises:
       Interrupted: if the process was asked to stop; the table has all finished cells.
     """
-    with self._claims as claims, self._published(claims):
-      if claims:
+    with self._claims as claims, self._published():
+      if distributed.is_first():
         self._prepare(claims)
       self._work(claims)
 
@@ -128,7 +128,7 @@ class Coordinator:
         folders.keep_replaced(self.sweep.output_dir, self.sweep.cells)
     plan.write(self.sweep.output_dir, store, self.sweep.cells, costs)
 
-  def _work(self, claims: Claims | None) -> None:
+  def _work(self, claims: Claims) -> None:
     """Computes cells until none is free."""
     cells = [cell for cell in self.sweep.cells if cell not in self.summaries]
     ordered = in_order(cells, cost.fit(self.summaries.values()), **self.operation.share)
@@ -153,12 +153,12 @@ class Coordinator:
       self._due = end + max(self.operation.save_seconds, PAUSE_FACTOR * (end - start))
 
   @contextlib.contextmanager
-  def _published(self, claims: Claims | None) -> Iterator[None]:
+  def _published(self) -> Iterator[None]:
     """Context that adds finished cells to the table if an exception ends the work."""
     try:
       yield
     except BaseException:
-      if claims:
+      if distributed.is_first():
         self._publish_last()
       raise
 

@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from experiments.config.cell import Cell
 from experiments.process import distributed
@@ -46,11 +45,11 @@ class Queue:
   """
 
   def __init__(
-    self, cells: Sequence[Cell], *, store_dir: Path, claims: Claims | None, max_failures: int
+    self, cells: Sequence[Cell], *, store_dir: Path, claims: Claims, max_failures: int
   ):
     self.left = {cell_hash(cell): cell for cell in cells}
     self._store_dir, self._max_failures = store_dir, max_failures
-    self._claims: Any = claims
+    self._claims = claims
     self._listed = time.monotonic()
 
   def take(self) -> Cell | None:
@@ -58,7 +57,7 @@ class Queue:
 
     If several processes compute together, the first one decides.
     """
-    name = self._claim() if self._claims else None
+    name = self._claim() if distributed.is_first() else None
     message = distributed.from_first(json.dumps(name).encode())
     name = json.loads(message or b'null')
     return None if name is None else self.left.pop(name)

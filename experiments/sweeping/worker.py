@@ -1,6 +1,5 @@
 """Worker of a sweep: takes cells, computes them, and writes results and failures."""
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -55,7 +54,7 @@ class Worker:
     self._last_line = time.monotonic()
     self._waiting_for: set[str] = set()
 
-  def work(self, queue: Queue, claims: Claims | None) -> None:
+  def work(self, queue: Queue, claims: Claims) -> None:
     """Computes all free cells; the only task of a sweep also waits for claimed cells.
 
     One of several tasks leaves claimed cells to the others, once it has seen that they are at
@@ -74,10 +73,10 @@ class Worker:
         time.sleep(WAIT_SECONDS)
         self._take_all(queue, claims)
 
-  def _take_all(self, queue: Queue, claims: Claims | None) -> None:
+  def _take_all(self, queue: Queue, claims: Claims) -> None:
     while (cell := queue.take()) is not None:
       self._expect(cell, queue)
-      with claims.held(cell_hash(cell)) if claims else contextlib.nullcontext():
+      with claims.held(cell_hash(cell)):
         self._compute(cell)
 
   def _expect(self, cell: Cell, queue: Queue) -> None:
@@ -91,9 +90,10 @@ class Worker:
     is_shared = self.operation.num_shards > 1
     self._bar.set_description_str((task if is_shared else '') + describe(cell))
 
-  def _waits(self, queue: Queue, claims: Claims | None) -> bool:
+  def _waits(self, queue: Queue, claims: Claims) -> bool:
     """Tests whether to wait for other tasks; the first of several processes decides."""
-    waits = distributed.any_process(bool(claims and queue.left and self._others(queue, claims)))
+    decides = distributed.is_first() and bool(queue.left)
+    waits = distributed.any_process(decides and self._others(queue, claims))
     if waits and distributed.asked_to_stop():
       raise preemption.Interrupted
     return waits
