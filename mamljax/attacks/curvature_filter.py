@@ -40,7 +40,7 @@ from mamljax.attacks.gaussian.known_noise import (
   variance_sent,
   without_mean,
 )
-from mamljax.attacks.gaussian.likelihood import in_deviations, log_likelihood_ratio
+from mamljax.attacks.gaussian.likelihood import log_likelihood_ratio
 from mamljax.attacks.gaussian.shadows import (
   AT_ONCE,
   Info,
@@ -117,9 +117,7 @@ class CurvatureFilter(BaseAttack):
   def score(
     self, key: jax.Array, prepared: Prepared, observation: Observation, candidate: Candidate
   ) -> tuple[jax.Array, Info]:
-    """Computes the log-likelihood ratio in units of its standard deviation.
-
-    Higher for a member.
+    """Computes the log-likelihood ratio of member and non-member, above 0 for a member.
 
     Args:
       key: a random key, for the shadows and the sketch.
@@ -157,7 +155,7 @@ class CurvatureFilter(BaseAttack):
     residual = shorten(observation.gradient) - model.mean
     ratio = log_likelihood_ratio(covariance, signal, residual)
     info = Info(response=ratio.response, energy=ratio.energy, classes=classes)
-    return in_deviations(ratio), info
+    return ratio.value, info
 
 
 class _Model(NamedTuple):

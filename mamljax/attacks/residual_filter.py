@@ -32,7 +32,7 @@ from mamljax.attacks.base import (
   required,
 )
 from mamljax.attacks.gaussian import shadows
-from mamljax.attacks.gaussian.likelihood import in_deviations, log_likelihood_ratio
+from mamljax.attacks.gaussian.likelihood import log_likelihood_ratio
 from mamljax.attacks.gaussian.shadows import AT_ONCE, about_mean, draw_shadow
 from mamljax.attacks.gaussian.sketches import Sketch, make_sketch
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
@@ -112,9 +112,7 @@ class ResidualFilter(BaseAttack):
   def score(
     self, key: jax.Array, prepared: Prepared, observation: Observation, candidate: Candidate
   ) -> tuple[jax.Array, Info]:
-    """Computes the log-likelihood ratio in units of its standard deviation.
-
-    Higher for a member.
+    """Computes the log-likelihood ratio of member and non-member, above 0 for a member.
 
     Args:
       key: a random key, for the shadows and the sketch.
@@ -159,7 +157,7 @@ class ResidualFilter(BaseAttack):
     covariance = _shrunk(spread, self.shrinkage)
     ratio = log_likelihood_ratio(covariance, with_it - without, received - without)
     info = Info(errors=errors, response=ratio.response, energy=ratio.energy, classes=classes)
-    return in_deviations(ratio), info
+    return ratio.value, info
 
 
 def _shrunk(rows: jax.Array, shrinkage: float | jax.Array) -> LowRankPlusDiagonal:

@@ -24,7 +24,7 @@ from mamljax.attacks.base import (
   guarded,
   required,
 )
-from mamljax.attacks.gaussian.likelihood import in_deviations, log_likelihood_ratio
+from mamljax.attacks.gaussian.likelihood import log_likelihood_ratio
 from mamljax.attacks.gaussian.shadows import (
   AT_ONCE,
   Info,
@@ -82,9 +82,9 @@ class ShadowMatchedFilter(BaseAttack):
   def score(
     self, key: jax.Array, prepared: Prepared, observation: Observation, candidate: Candidate
   ) -> tuple[jax.Array, Info]:
-    """Computes the log-likelihood ratio in units of its standard deviation.
+    """Computes the log-likelihood ratio of member and non-member, above 0 for a member.
 
-    Higher for a member. The order of the images does not matter to what is expected, but which
+    The order of the images does not matter to what is expected, but which
     shadows are drawn depends on it.
 
     Args:
@@ -118,7 +118,7 @@ class ShadowMatchedFilter(BaseAttack):
     residual = ravel_pytree(observation.gradient)[0] - mean
     ratio = log_likelihood_ratio(shrunk(apart, self.shrinkage), signal, residual)
     info = Info(response=ratio.response, energy=ratio.energy, classes=classes)
-    return in_deviations(ratio), info
+    return ratio.value, info
 
 
 def shrunk(apart: jax.Array, shrinkage: float | jax.Array) -> LowRankPlusDiagonal:

@@ -13,7 +13,6 @@ which is above 0 where y is more likely with the candidate than without.
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from mamljax.linear_algebra import LowRankPlusDiagonal
 
@@ -23,7 +22,7 @@ class Ratio(NamedTuple):
 
   Attributes:
     value: the ratio.
-    response: d' C^-1 (y - m), n times the ratio's linear part.
+    response: d' C^-1 (y - m), the ratio's linear part.
     energy: d' C^-1 d, how much the candidate stands out.
   """
 
@@ -54,12 +53,3 @@ def log_likelihood_ratio(
   else:
     response, energy = (solved[0] + solved[1]) / 2 @ residual, solved[0] @ signal[1]
   return Ratio(response - energy / (2 * images), response, energy)
-
-
-def in_deviations(ratio: Ratio) -> jax.Array:
-  """A ratio in units of its standard deviation; 0 where the signal has no energy.
-
-  Without energy a member would change nothing, or nothing varies that it could be measured by.
-  """
-  some = jnp.maximum(ratio.energy, 1e-30)
-  return jnp.where(ratio.energy <= 0, 0, ratio.value / jnp.sqrt(some))  # NaN is not at most 0
