@@ -10,6 +10,8 @@ from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.tasks import sample_task
 from mamljax.types import Batch, LossFn, Params, Pool, Task
 
+__version__ = '0.2.0'
+
 __all__ = [
   'ATTACKS',
   'Attack',

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import mamljax
+
 ROOT = Path(__file__).parent.parent
 LOCKS = ('requirements.txt', 'requirements-dev.txt')
 
@@ -130,3 +132,13 @@ def test_tracked_files_name_no_place_of_this_machine():
   pattern = re.compile('|'.join([*map(re.escape, sorted(places)), r'python[h]osted']).encode())
   named = {path: pattern.findall(path.read_bytes()) for path in tracked_files()}
   assert {path: found for path, found in named.items() if found} == {}
+
+
+def test_one_version_everywhere():
+  """Else a citation or a bug report names another release than the one that was used."""
+  project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+  cited = re.search(r'^version: (\S+)$', (ROOT / 'CITATION.cff').read_text(), re.MULTILINE)
+  latest = re.search(r'^## (\S+)$', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE)
+  assert cited
+  assert latest
+  assert {mamljax.__version__, cited[1], latest[1]} == {project['version']}
