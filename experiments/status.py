@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments.process import arguments, bounds, cli
-from experiments.store import cells, failures, leases
+from experiments.store import cells, claims, failures
 from experiments.store.trials import count_trials
 from experiments.sweeping import plan
 
@@ -62,12 +62,12 @@ def report(output_dir: Path, *, lease: float) -> list[str]:
 
 def _running(
   store: Path, names: Sequence[str], lease: float
-) -> Iterator[tuple[str, leases.Claim]]:
+) -> Iterator[tuple[str, claims.Claim]]:
   """The cells with a claim that has had a heartbeat within the lease."""
   for name in names:
-    path = leases.folder(store) / f'{name}.json'
-    claim = leases.find(path)
-    if claim and not leases.is_silent(path, claim, lease):
+    path = claims.folder(store) / f'{name}.json'
+    claim = claims.find(path)
+    if claim and not claims.is_silent(path, claim, lease):
       yield name, claim
 
 

@@ -23,30 +23,16 @@ from typing import NamedTuple
 
 from absl import logging
 
-from experiments.store import holder, records
-from experiments.store.holder import Holder
+from experiments.store import claims
+from experiments.store.claims import Claim
 from mamljax.errors import InputError
 
 BEATS = 4  # heartbeats in a lease
 PATIENCE = 1.0  # seconds of waiting before a message
 
-_MAX_BYTES = 10_000  # of a claim, as far as it is read
-
 
 class Lost(Exception):
   """Raised when another task took over a claim, after a pause longer than the lease."""
-
-
-class Claim(NamedTuple):
-  """A claim as read from its file.
-
-  Attributes:
-    holder: the process that holds the claim; None while it writes the file, or after damage.
-    mark: the date and content of the file, which change with each heartbeat.
-  """
-
-  holder: Holder | None
-  mark: tuple[int, bytes]
 
 
 class _Watched(NamedTuple):
@@ -64,7 +50,7 @@ class Claims:
   """
 
   def __init__(self, store_dir: Path, *, lease: float):
-    self.folder, self.lease = folder(store_dir), lease
+    self.folder, self.lease = claims.folder(store_dir), lease
     self._tokens: dict[Path, str] = {}  # of the claims that are held
     self._watched: dict[Path, _Watched] = {}
     self._stop: threading.Event
@@ -100,7 +86,7 @@ class Claims:
     path = self._path(name)
     token = self._tokens.pop(path, None)
     try:
-      if token is not None and _token(_look(path)) == token:
+      if token is not None and claims.token_of(claims.look(path)) == token:
         path.unlink(missing_ok=True)
     except OSError as error:
       details = path, error.strerror, self.lease
@@ -114,7 +100,7 @@ class Claims:
     """
     path = self._path(name)
     try:
-      token = _token(_look(path))
+      token = claims.token_of(claims.look(path))
     except OSError as error:
       raise InputError(f'cannot read the claim {path}: {error.strerror}') from error
     if token is None or token != self._tokens.get(path):
@@ -147,8 +133,8 @@ class Claims:
 
   def holders(self, names: list[str]) -> list[str]:
     """The holders of the claims on these cells, in words."""
-    claims = (find(self._path(name)) for name in names)
-    return sorted({str(claim.holder) for claim in claims if claim and claim.holder})
+    found = (claims.find(self._path(name)) for name in names)
+    return sorted({str(claim.holder) for claim in found if claim and claim.holder})
 
   def undecided(self, names: list[str]) -> bool:
     """Tests whether the holder of any of these claims may have ended without a trace.
@@ -162,7 +148,7 @@ class Claims:
 
   def _make(self, path: Path) -> bool:
     """Creates the file of a claim unless it exists, and returns whether it did."""
-    new = holder.this_process()
+    new = claims.this_process()
     try:
       file = path.open('x', encoding='utf-8')  # atomic on NFS, too
     except FileExistsError:
@@ -182,7 +168,7 @@ class Claims:
 
     Of several tasks that try at the same time, one succeeds.
     """
-    claim = _look(path)
+    claim = claims.look(path)
     if claim is None:
       return True
     if not self._is_over(path, claim):
@@ -192,7 +178,7 @@ class Claims:
       path.rename(aside)
     except FileNotFoundError:
       return True
-    renamed = _look(aside)
+    renamed = claims.look(aside)
     if renamed and renamed.mark != claim.mark:  # a newer claim of another task: put back
       with contextlib.suppress(OSError):
         os.link(aside, path)
@@ -201,7 +187,7 @@ class Claims:
 
   def _is_over(self, path: Path, claim: Claim) -> bool:
     """Tests whether a claim has expired."""
-    if claim.holder and holder.runs(claim.holder) is False:
+    if claim.holder and claims.runs(claim.holder) is False:
       return True
     return time.monotonic() - self._watch(path, claim).since > self.lease
 
@@ -213,10 +199,10 @@ class Claims:
     return self._watched[path]
 
   def _is_undecided(self, path: Path) -> bool:
-    claim = find(path)
+    claim = claims.find(path)
     if claim is None:
       return True  # free
-    is_running = holder.runs(claim.holder) if claim.holder else None
+    is_running = claims.runs(claim.holder) if claim.holder else None
     if is_running is None:
       return not self._watch(path, claim).changed
     return not is_running
@@ -225,7 +211,7 @@ class Claims:
     """Touches the claims that are still held, several times in a lease."""
     while not self._stop.wait(self.lease / BEATS):
       for path, token in list(self._tokens.items()):
-        _touch(path, token)
+        claims.touch(path, token)
 
 
 class NoClaims(Claims):
@@ -244,69 +230,6 @@ class NoClaims(Claims):
     """Takes nothing: the first process has decided."""
     del name
     return False
-
-
-def folder(store_dir: Path) -> Path:
-  """The folder of the claims in a store."""
-  return store_dir / 'claims'
-
-
-def find(path: Path) -> Claim | None:
-  """The claim in a file; None if there is no file (any more).
-
-  Raises:
-    InputError: if the file cannot be read.
-  """
-  try:
-    return _look(path)
-  except OSError as error:
-    raise InputError(f'cannot read the claim {path}: {error.strerror}') from error
-
-
-def is_silent(path: Path, claim: Claim, lease: float) -> bool:
-  """Tests whether a claim seems to have expired, without waiting for a heartbeat.
-
-  Its date is compared with that of a new file: both come from the clock of the file server.
-  """
-  has_ended = claim.holder is not None and holder.runs(claim.holder) is False
-  return has_ended or abs(_now(path.parent) - claim.mark[0] / 1e9) > lease
-
-
-def _look(path: Path) -> Claim | None:
-  """The claim in a file; None if there is no file (any more)."""
-  try:
-    with path.open('rb') as file:
-      date, data = os.fstat(file.fileno()).st_mtime_ns, file.read(_MAX_BYTES)
-  except FileNotFoundError:
-    return None
-  try:
-    return Claim(records.parse_json(data, Holder), (date, data))
-  except records.Unfit:
-    return Claim(None, (date, data))
-
-
-def _touch(path: Path, token: str) -> None:
-  """Touches the file of a claim, if this process still holds it."""
-  # A file server that fails for a moment is no reason to give up.
-  with contextlib.suppress(OSError):
-    if _token(_look(path)) == token:
-      os.utime(path)
-
-
-def _token(claim: Claim | None) -> str | None:
-  return claim.holder.token if claim and claim.holder else None
-
-
-def _now(folder: Path) -> float:
-  """The time on the clock that dates the files of a folder, perhaps that of a file server."""
-  probe = folder / f'.clock.{uuid.uuid4().hex}.tmp'
-  try:
-    probe.touch()
-    date = probe.stat().st_mtime
-    probe.unlink()
-  except OSError:
-    return time.time()  # a folder that cannot be written
-  return date
 
 
 def _make_folder(path: Path) -> None:

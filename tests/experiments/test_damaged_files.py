@@ -12,7 +12,7 @@ import pytest
 from experiments import status
 from experiments.analysis import results_csv
 from experiments.store import cells, failures, leases, reconstructions, runs, trials
-from experiments.store.holder import Holder
+from experiments.store.claims import Holder
 from experiments.studies import sweep_times
 from experiments.sweeping import cost, plan
 from mamljax import atomic

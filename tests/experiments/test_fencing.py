@@ -8,8 +8,8 @@ import pytest
 
 from experiments.analysis import results_csv
 from experiments.process import preemption
-from experiments.store import leases
-from experiments.store.holder import Holder
+from experiments.store import claims, leases
+from experiments.store.claims import Holder
 from experiments.store.leases import Claims
 from experiments.sweeping import coordinator, worker
 from mamljax import atomic
@@ -39,7 +39,7 @@ def clock(monkeypatch) -> Clock:
 
 def claimed(folder, name: str, holder: Holder = ELSEWHERE):
   """The claim of a task of another machine, which nobody here can look for."""
-  path = leases.folder(folder) / f'{name}.json'
+  path = claims.folder(folder) / f'{name}.json'
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(json.dumps(holder._asdict()))
   return path
@@ -71,7 +71,7 @@ def test_a_sign_of_life_is_any_change(tmp_path, clock):
 def test_a_claim_is_given_back_by_who_holds_it_alone(tmp_path):
   """A task that was stopped past its lease deleted the claim of the one that took over."""
   mine = Claims(tmp_path, lease=60)
-  leases.folder(tmp_path).mkdir()
+  claims.folder(tmp_path).mkdir()
   assert mine.take('cell')
   path = claimed(tmp_path, 'cell')  # another took over meanwhile
   mine.release('cell')
@@ -105,7 +105,7 @@ def test_nothing_is_written_by_who_has_lost_the_claim(tmp_path):
   """A task stopped past its lease and continued put an old table in the place of the new."""
   path, mine = tmp_path / 'results.csv', Claims(tmp_path, lease=60)
   path.write_text('new')
-  leases.folder(tmp_path).mkdir()
+  claims.folder(tmp_path).mkdir()
   with mine.alone('table'), atomic.fenced(lambda: mine.check('table')):
     claimed(tmp_path, 'table')
     with pytest.raises(leases.Lost):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from experiments import status
-from experiments.store import leases
+from experiments.store import claims
 from tests.experiments.tiny import GRID, arguments, cells, finish, rows, run, scores, start
 
 OPTIONS = GRID | {'trials': 200}  # several blocks to a cell
@@ -49,7 +49,7 @@ def test_a_sweep_that_is_killed_again_and_again_ends_the_same(finished, whole, t
 def any_claim(folder) -> bool:
   """Whether a cell is being computed."""
   paths = (folder / 'claims').glob('[!.]*.json')
-  return any(not leases.is_silent(p, c, 60) for p in paths if (c := leases.find(p)))
+  return any(not claims.is_silent(p, c, 60) for p in paths if (c := claims.find(p)))
 
 
 @pytest.mark.parametrize('write', [1, 2, 4, 9])

@@ -11,7 +11,7 @@ from absl.testing import flagsaver
 
 from experiments import status
 from experiments.config import flags, sharing
-from experiments.store import failures, leases
+from experiments.store import claims, failures, leases
 from experiments.store.cells import cell_hash
 from experiments.sweeping import queue, worker
 from mamljax.errors import InputError
@@ -65,7 +65,7 @@ def test_a_claim_without_a_sign_of_life_expires(tmp_path, monkeypatch, text):
   with leases.Claims(tmp_path, lease=60) as gone, leases.Claims(tmp_path, lease=60) as mine:
     assert gone.take('cell')
     assert not mine.take('cell')
-    path = leases.folder(tmp_path) / 'cell.json'
+    path = claims.folder(tmp_path) / 'cell.json'
     elsewhere = json.loads(path.read_text()) | {'machine': 'another'}
     path.write_text(json.dumps(elsewhere) if text is None else text)
     assert not mine.take('cell')
@@ -94,17 +94,17 @@ def test_a_claim_lives_while_its_task_does(tmp_path):
   with leases.Claims(tmp_path, lease=0.2) as held:
     assert held.take('cell')
     time.sleep(0.5)
-    found = leases.find(leases.folder(tmp_path) / 'cell.json')
+    found = claims.find(claims.folder(tmp_path) / 'cell.json')
     assert found is not None
-    assert not leases.is_silent(leases.folder(tmp_path) / 'cell.json', found, 0.2)
-  assert leases.find(leases.folder(tmp_path) / 'cell.json') is None
+    assert not claims.is_silent(claims.folder(tmp_path) / 'cell.json', found, 0.2)
+  assert claims.find(claims.folder(tmp_path) / 'cell.json') is None
 
 
 def test_of_many_that_clear_an_expired_claim_one_gets_it(tmp_path, monkeypatch):
   """Renaming is the decision, and it is made once."""
   tasks = [leases.Claims(tmp_path, lease=60) for _ in range(8)]
   with tasks[0]:
-    path = leases.folder(tmp_path) / 'cell.json'
+    path = claims.folder(tmp_path) / 'cell.json'
     path.write_text('')
     assert not any(task.take('cell') for task in tasks)
     now = time.monotonic()
