@@ -5,6 +5,7 @@ fully connected network of MAML's Omniglot experiments, `lenet` the five-layer L
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, cast
@@ -278,10 +279,14 @@ class CrossEntropy:
     return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
 
 
+@functools.partial(jax.jit, static_argnames=('network', 'image_shape'))
 def init_params(
   key: jax.Array, network: nn.Module, image_shape: tuple[int, int, int]
 ) -> Params:
-  """Initial parameters of a network for images of one shape (height, width, channels)."""
+  """Initial parameters of a network for images of one shape (height, width, channels).
+
+  Jitted, since a network of few layers is initialised by dozens of small programs.
+  """
   return network.init(key, jnp.zeros((1, *image_shape)))['params']
 
 

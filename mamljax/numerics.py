@@ -24,3 +24,6 @@ def is_finite(tree: Any) -> jax.Array:
   leaves = map(jnp.asarray, jax.tree.leaves(tree))
   inexact = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact)]
   return jnp.array([jnp.isfinite(leaf).all() for leaf in inexact]).all()
+
+
+all_finite = jax.jit(is_finite)  # for arrays at hand: one program instead of one for each leaf

@@ -24,7 +24,7 @@ from mamljax.defences import make_defence
 from mamljax.errors import Diverged, InputError
 from mamljax.maml import InnerLoop
 from mamljax.networks import NETWORKS, CrossEntropy, init_params, make_network
-from mamljax.numerics import is_finite
+from mamljax.numerics import all_finite
 
 META_TEST_TASKS = 400
 
@@ -199,7 +199,7 @@ def _key(recipe: Recipe) -> str:
 def _check_finite(recipe: Recipe, epoch: int, state: training.State, norms: jax.Array) -> None:
   """Refuses an epoch of training in which something diverged."""
   lost = np.flatnonzero(~np.isfinite(np.asarray(norms)))
-  if lost.size or not is_finite(state):
+  if lost.size or not all_finite(state):
     before = (epoch - 1) * recipe.model.rounds_per_epoch
     rounds = before + (int(lost[0]) + 1 if lost.size else recipe.model.rounds_per_epoch)
     raise Diverged(
@@ -232,7 +232,7 @@ def _read(path: Path, like: training.State) -> training.State | None:
   """The state in a checkpoint; None if it was damaged, or kept though training diverged."""
   try:
     state = checkpoints.load(path, like)
-    return state if is_finite(state) else None
+    return state if all_finite(state) else None
   except atomic.DamagedFile as error:
     aside = atomic.set_aside(path)
     logging.warning('%s: set aside as %s, and trained again', error, aside.name)

@@ -12,7 +12,7 @@ from experiments.config.streams import Stream, stream_key
 from experiments.engine import models
 from mamljax.errors import Diverged
 from mamljax.maml import meta_gradient
-from mamljax.numerics import is_finite
+from mamljax.numerics import all_finite
 from mamljax.tasks import sample_task
 from mamljax.types import Params, Pool
 
@@ -30,7 +30,7 @@ def gradient_error(recipe: Recipe, params: Params, pool: Pool) -> float:
   highest = dataclasses.replace(recipe.model, matmul_precision='highest')
   exact = dataclasses.replace(recipe, model=highest)
   found, wanted = (_gradient(which, params, pool) for which in (recipe, exact))
-  if not is_finite((found, wanted)):
+  if not all_finite((found, wanted)):
     raise Diverged('a gradient is not finite, so that the cost of a lower precision is unknown')
   return float(jnp.linalg.norm(found - wanted) / jnp.linalg.norm(wanted))
 

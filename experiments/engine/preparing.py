@@ -13,7 +13,7 @@ from mamljax.attacks import Attack, Knowledge
 from mamljax.attacks.base import name_of
 from mamljax.audit.playing import prepare_attack
 from mamljax.errors import Diverged
-from mamljax.numerics import is_finite
+from mamljax.numerics import all_finite
 
 _LAST: dict[type, Any] = {}  # of an attack: what it was prepared from last, and the outcome
 
@@ -38,7 +38,7 @@ def prepare_once(
   start = time.perf_counter()
   prepared = jax.block_until_ready(run(*told))
   seconds = time.perf_counter() - start
-  if not is_finite(_learned(prepared)):
+  if not all_finite(_learned(prepared)):
     raise Diverged(
       f'what {name_of(attack)!r} learns of public images is not finite: the model diverged, or '
       f'a covariance is singular and needs a larger --ridge'
