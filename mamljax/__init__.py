@@ -7,6 +7,7 @@ from mamljax.errors import InputError
 from mamljax.learner import send_gradient
 from mamljax.maml import InnerLoop, adapt, meta_gradient, per_task_gradients, task_loss
 from mamljax.networks import CrossEntropy, init_params, make_network
+from mamljax.reports import Adversary, Report, audit_tasks
 from mamljax.tasks import sample_task
 from mamljax.types import Batch, LossFn, Params, Pool, Task
 
@@ -14,6 +15,7 @@ __version__ = '0.2.0'
 
 __all__ = [
   'ATTACKS',
+  'Adversary',
   'Attack',
   'BaseAttack',
   'Batch',
@@ -29,8 +31,10 @@ __all__ = [
   'Observation',
   'Params',
   'Pool',
+  'Report',
   'Task',
   'adapt',
+  'audit_tasks',
   'init_params',
   'make_network',
   'meta_gradient',

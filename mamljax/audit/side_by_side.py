@@ -1,0 +1,157 @@
+"""Several attacks on the same trials: drawn and observed once, scored by each attack.
+
+Drawing and observing do not depend on the attack. Of what is observed an attack is shown what
+it requires and nothing else, so that its scores are those that `playing.play` gives it.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from mamljax.attacks.base import Attack, BaseAttack, Needs, Requirements, required, tell
+from mamljax.attacks.knowledge import Knowledge, Observation
+from mamljax.audit import trials
+from mamljax.audit.blocks import CHUNKS_PER_BLOCK, check_health
+from mamljax.audit.placement import AXIS, gather, own_copy, own_rows, spread, trials_mesh
+from mamljax.audit.trials import Rules, Setting
+from mamljax.defences import Defence
+from mamljax.types import Pool
+
+EVERYTHING: Needs = frozenset({'query_set', 'classes'})
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Witness(BaseAttack):
+  """Requirements of all attacks together, of what is observed; it scores nothing."""
+
+  requires: ClassVar[Requirements] = {'query': EVERYTHING, 'support': EVERYTHING}
+  optional: ClassVar[Requirements] = {'query': EVERYTHING, 'support': EVERYTHING}
+
+
+class Player(NamedTuple):
+  """An attack that is ready to be played.
+
+  Attributes:
+    name: a name among the players.
+    attack: the attack.
+    knowledge: the part of the adversary's knowledge that it is told.
+    prepared: what it prepared from that.
+  """
+
+  name: str
+  attack: Attack
+  knowledge: Knowledge
+  prepared: Any
+
+
+class Scored(NamedTuple):
+  """Scores of one attack on one block of trials.
+
+  Attributes:
+    name: the name of the player.
+    start: the number of the block's first trial.
+    scores: of its trials, without those that fill it up, [n].
+    seconds: the time that scoring took, compilation included.
+  """
+
+  name: str
+  start: int
+  scores: np.ndarray
+  seconds: float
+
+
+@jax.jit
+def _prepare(key: jax.Array, attack: Attack, knowledge: Knowledge) -> Any:
+  return attack.prepare(key, knowledge)
+
+
+def make_player(key: jax.Array, name: str, attack: Attack, knowledge: Knowledge) -> Player:
+  """Prepares an attack from the part of some knowledge that it requires.
+
+  Raises:
+    InputError: if the attack does not apply.
+  """
+  told = tell(attack, knowledge)
+  return Player(name, attack, told, jax.block_until_ready(_prepare(key, attack, told)))
+
+
+def play_side_by_side(
+  key: jax.Array,
+  pool: Pool,
+  knowledge: Knowledge,
+  players: Sequence[Player],
+  *,
+  inner: Any,
+  defence: Defence,
+  rules: Rules,
+  count: int,
+  chunk: int,
+  done: Mapping[str, int],
+  forget: Callable[[str], bool],
+) -> Iterator[Scored]:
+  """Plays trials 0..count-1 with every player, block by block, on all devices.
+
+  Args:
+    key: of the phase.
+    pool: the images that tasks and candidates are drawn from.
+    knowledge: the adversary's knowledge: the loss, w and the target.
+    players: the attacks.
+    inner: the learners' inner loop.
+    defence: the learners' defence.
+    rules: of the game.
+    count: number of trials.
+    chunk: trials computed together on a device.
+    done: for each player how many of the first trials need not be played again.
+    forget: tells by its name whether a player is to be played no more.
+
+  Yields:
+    The scores of each player on each block; they may be other than finite.
+
+  Raises:
+    Diverged: if an adaptation or a gradient is not finite; it says in how many trials.
+  """
+  mesh = trials_mesh()
+  common = {'inner': inner, 'defence': defence, 'rules': rules, 'chunk': chunk}
+  everything: Any = Witness()
+  witness = Setting(knowledge=knowledge, prepared=None, attack=everything, **common)
+  everywhere, split = NamedSharding(mesh, P()), NamedSharding(mesh, P(AXIS))
+  pool, witness = spread((pool, witness), everywhere)
+  size = chunk * CHUNKS_PER_BLOCK * mesh.size
+  for start in range(0, count, size):
+    here = min(size, count - start)
+    left = [x for x in players if done[x.name] < start + here and not forget(x.name)]
+    if not left:
+      continue
+    own = own_rows(jnp.arange(start, start + size), split)
+    keys, drawn = spread(trials.draw(key, own_copy(pool), own, rules=rules), split)
+    seen, health = trials.observe(keys, drawn, witness, mesh=mesh)
+    check_health(gather(health), here)
+    for player in left:
+      begin = time.perf_counter()
+      setting = spread(_setting(player, common), everywhere)
+      shown = show_required(seen, required(player.attack, player.knowledge))
+      scores = gather(trials.attack(keys, drawn, shown, setting, mesh=mesh).scores)
+      yield Scored(player.name, start, scores[:here], time.perf_counter() - begin)
+
+
+def show_required(seen: Observation, needs: frozenset[str]) -> Observation:
+  """The part of an observation that an attack requires."""
+  return seen._replace(
+    query_set=seen.query_set if 'query_set' in needs else None,
+    classes=seen.classes if 'classes' in needs else None,
+  )
+
+
+def _setting(player: Player, common: Mapping[str, Any]) -> Setting:
+  """The part of a game that all trials of a player share."""
+  return Setting(
+    knowledge=player.knowledge, prepared=player.prepared, attack=player.attack, **common
+  )

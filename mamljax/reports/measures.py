@@ -1,0 +1,143 @@
+"""Measures of the attacks of an audit, from their scores on calibration and reported trials."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from mamljax.audit import certainty
+from mamljax.audit.decision import decide
+from mamljax.audit.metrics import Rate, auc_rate
+from mamljax.audit.trials import is_member
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class AttackRow:
+  """Measures of one attack, each interval at 95 % for this attack alone.
+
+  Attributes:
+    attack: the attack's name.
+    accuracy: the share of right decisions, with a Clopper-Pearson interval.
+    auc: the area under the ROC curve, with a bootstrap interval.
+    tpr_at_fpr_1pct: the true-positive rate at a false-positive rate of at most 1 %, with an
+      interval that allows for the threshold's uncertainty; None below 200 trials.
+    tpr_at_fpr_01pct: that at 0.1 %; None below 2,000 trials.
+    epsilon: lower bound of epsilon, at a confidence of 95 %; 0 where the trials show nothing.
+    threshold: the score above which the decision is 'member'.
+    threshold_is_known: False if calibration trials chose the threshold.
+    has_known_threshold: whether the attack knows a threshold, used or not.
+    seconds: the time that the attack took, compilation included.
+    notes: what the attack does not model.
+    scores: of the reported trials [trials].
+    members: the truths [trials].
+  """
+
+  attack: str
+  accuracy: Rate
+  auc: Rate
+  tpr_at_fpr_1pct: Rate | None
+  tpr_at_fpr_01pct: Rate | None
+  epsilon: float
+  threshold: float
+  threshold_is_known: bool
+  has_known_threshold: bool
+  seconds: float
+  notes: tuple[str, ...] = ()
+  scores: np.ndarray = dataclasses.field(repr=False)
+  members: np.ndarray = dataclasses.field(repr=False)
+
+  @property
+  def right(self) -> int:
+    """The number of right decisions."""
+    return int(np.sum(decide(self.scores, self.threshold) == self.members))
+
+
+class Played(NamedTuple):
+  """Scores of an attack, and the time that it took.
+
+  Attributes:
+    calibration: of the trials that thresholds are chosen on.
+    reported: of other trials.
+    seconds: the time.
+  """
+
+  calibration: np.ndarray
+  reported: np.ndarray
+  seconds: float
+
+
+def measure(
+  name: str, played: Played, *, known: float | None, notes: Sequence[str], seed: int
+) -> AttackRow:
+  """The measures of one attack.
+
+  Args:
+    name: the attack's name.
+    played: its scores, all finite.
+    known: the threshold that it knows beforehand, if it does.
+    notes: what it does not model.
+    seed: seed of the bootstrap.
+  """
+  scores, members = played.reported, is_member(np.arange(len(played.reported)))
+  calibration = played.calibration, is_member(np.arange(len(played.calibration)))
+  threshold = certainty.calibrated_threshold(*calibration, known=known)
+  right = int(np.sum(decide(scores, threshold.value) == members))
+  return AttackRow(
+    attack=name,
+    accuracy=certainty.best_rate([right], len(members)),
+    auc=cast(Rate, auc_rate(scores, members, np.arange(len(members)), seed=seed)),
+    tpr_at_fpr_1pct=certainty.tpr_rate(scores, members, 0.01),
+    tpr_at_fpr_01pct=certainty.tpr_rate(scores, members, 0.001),
+    epsilon=certainty.empirical_epsilon(calibration, (scores, members)),
+    threshold=threshold.value,
+    threshold_is_known=threshold.is_known,
+    has_known_threshold=known is not None,
+    seconds=played.seconds,
+    notes=tuple(notes),
+    scores=scores,
+    members=members,
+  )
+
+
+def calibration_accuracy(scores: np.ndarray, *, known: float | None) -> float:
+  """The accuracy of an attack on calibration trials, with the threshold that it will use."""
+  members = is_member(np.arange(len(scores)))
+  threshold = certainty.calibrated_threshold(scores, members, known=known)
+  return float(np.mean(decide(scores, threshold.value) == members))
+
+
+def strongest(rows: Sequence[AttackRow]) -> AttackRow:
+  """The attack with the most right decisions, with an interval that allows for this choice.
+
+  Among equally accurate attacks the one with the greater AUC is taken. Its accuracy is the
+  greatest on the reported trials, so that no attack does better on them than the headline; the
+  interval is that of `certainty.best_rate`, for the accuracy of the best of these attacks.
+  """
+  best = max(rows, key=lambda row: (row.right, row.auc.value))
+  accuracy = certainty.best_rate([row.right for row in rows], len(best.members))
+  return dataclasses.replace(best, accuracy=accuracy)
+
+
+class Finding(NamedTuple):
+  """The answer of an audit.
+
+  Attributes:
+    level: 'leak' if the accuracy of the best attack is above 1/2 beyond chance, 'trace' if only
+      the ranks of scores tell members, 'none' if nothing does.
+    attack: the attack that shows it, or the strongest.
+  """
+
+  level: str
+  attack: str
+
+
+def find(rows: Sequence[AttackRow], worst: AttackRow) -> Finding:
+  """The answer of an audit, at a confidence of 95 % for all attacks together."""
+  if worst.accuracy.low > 0.5:
+    return Finding('leak', worst.attack)
+  tests = [(certainty.ranks_apart(row.scores, row.members), row.attack) for row in rows]
+  p_value, attack = min(tests)
+  if p_value * len(rows) < 1 - certainty.CONFIDENCE:
+    return Finding('trace', attack)
+  return Finding('none', worst.attack)

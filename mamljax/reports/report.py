@@ -1,0 +1,161 @@
+"""Report of an audit: the strongest attack, all others, and what was assumed."""
+
+import dataclasses
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mamljax.audit import metrics
+from mamljax.reports import wording, writing
+from mamljax.reports.measures import AttackRow, Finding
+
+if TYPE_CHECKING:
+  import pandas as pd
+  from matplotlib.axes import Axes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Report:
+  """Leakage of an update, as measured by every attack that applies.
+
+  Attributes:
+    worst: the attack with the most right decisions. The interval of its accuracy is for the
+      accuracy of the best of all attacks, and allows for this choice; see
+      `measures.strongest`.
+    attacks: measures of every attack that was played, the strongest first; each interval is
+      for one attack alone.
+    skipped: of each attack that was not played the reason.
+    finding: the answer, in a word.
+    assumptions: what was assumed: the learner, the game and the threat model, in sentences.
+    warnings: what may make the leak greater than is reported.
+    asked: the sizes of the audit: ways, shots, target, trials and the like.
+  """
+
+  worst: AttackRow
+  attacks: tuple[AttackRow, ...]
+  skipped: dict[str, str]
+  finding: Finding
+  assumptions: tuple[str, ...]
+  warnings: tuple[str, ...]
+  asked: dict[str, Any]
+
+  @property
+  def verdict(self) -> str:
+    """The answer in a sentence or two."""
+    return wording.verdict(self.finding, self.worst, self.attacks)
+
+  @property
+  def table(self) -> str:
+    """A line for each attack, the strongest first, as aligned text."""
+    return wording.aligned(wording.HEADINGS, [wording.cells(row) for row in self.attacks])
+
+  def roc(self, *, attack: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The ROC curve of an attack, of the strongest by default: `metrics.roc`.
+
+    Raises:
+      InputError: if no such attack was played.
+    """
+    row = self.row(attack or self.worst.attack)
+    return metrics.roc(row.scores, row.members)
+
+  def row(self, attack: str) -> AttackRow:
+    """The measures of an attack that was played.
+
+    Raises:
+      InputError: if none of that name was.
+    """
+    return wording.chosen(self.attacks, attack)
+
+  def to_frame(self) -> 'pd.DataFrame':
+    """A pandas data frame with a row for each attack, the strongest first."""
+    import pandas as pd
+
+    return pd.DataFrame([wording.flat(row) for row in self.attacks])
+
+  def to_dict(self) -> dict[str, Any]:
+    """The report as numbers, texts, lists and dictionaries, scores included."""
+    return {
+      'worst': wording.flat(self.worst),
+      'verdict': self.verdict,
+      'finding': self.finding.level,
+      'attacks': [
+        wording.flat(row) | {'scores': row.scores.tolist(), 'notes': list(row.notes)}
+        for row in self.attacks
+      ],
+      'members': self.worst.members.tolist(),
+      'skipped': self.skipped,
+      'assumptions': list(self.assumptions),
+      'warnings': list(self.warnings),
+      'asked': self.asked,
+    }
+
+  def to_json(self) -> str:
+    """The report as JSON; scores are in it, images are not."""
+    return json.dumps(self.to_dict(), indent=1)
+
+  def to_html(self, *, fragment: bool = False) -> str:
+    """The report as one self-contained HTML page, or as a fragment of one, for notebooks."""
+    from mamljax.reports import page, pictures
+
+    names, rates = zip(*((row.attack, row.accuracy) for row in self.attacks), strict=True)
+    bars = pictures.bars_svg(names, rates, label='share of right decisions', chance=0.5)
+    content = page.Page(
+      title=f'How much an update tells of its {self.asked["target"]} set',
+      verdict=self.verdict,
+      pictures={
+        'Right decisions of each attack, with intervals at 95 %; the dots mark guessing.': bars,
+        'ROC curves of the strongest attacks, with their AUC.': pictures.roc_svg(self.attacks),
+      },
+      tables=[page.Table('Attacks', wording.HEADINGS, [*map(wording.cells, self.attacks)])],
+      lists=self._lists,
+      is_alarm=self.finding.level != 'none',
+    )
+    return page.render(content, fragment=fragment)
+
+  @property
+  def _lists(self) -> dict[str, list[str]]:
+    """Sentences under their titles."""
+    skipped = [f'{name}: {reason}' for name, reason in self.skipped.items()]
+    return {
+      'Warnings': list(self.warnings),
+      'Attacks not played': skipped,
+      'What was assumed': list(self.assumptions),
+    }
+
+  def save(self, path: str | os.PathLike[str]) -> None:
+    """Writes the report, whole or not at all, in the format that the suffix names.
+
+    Args:
+      path: a file that ends in .html or .json.
+
+    Raises:
+      InputError: if it ends in anything else, or the folder cannot be written.
+    """
+    writing.save(self, path)
+
+  def plot(self, *, axes: 'Axes | None' = None) -> 'Axes':
+    """Draws the ROC curve of each attack over a logarithmic axis, and returns the axes.
+
+    Args:
+      axes: matplotlib's axes to draw on; those of a new figure if None.
+    """
+    from mamljax.reports import pictures
+
+    return pictures.plot_roc(self.attacks, axes=axes)
+
+  def _repr_html_(self) -> str:
+    """A fragment of HTML for notebooks."""
+    return self.to_html(fragment=True)
+
+  def __str__(self) -> str:
+    return wording.paragraphs(self.verdict, self.table, self._lists)
+
+  def __repr__(self) -> str:
+    low, high = self.worst.accuracy.low, self.worst.accuracy.high
+    return (
+      f'<Report: {self.worst.attack} decides {self.worst.accuracy.value:.1%} '
+      f'[{low:.1%}, {high:.1%}] rightly, {len(self.attacks)} attacks played, '
+      f'{len(self.skipped)} skipped>'
+    )

@@ -1,0 +1,120 @@
+"""Words and tables of a report, as text."""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mamljax.audit.metrics import Rate
+from mamljax.errors import unknown
+from mamljax.reports.measures import AttackRow, Finding
+
+WIDTH = 96
+HEADINGS = (
+  'attack', 'accuracy', '95 %', 'AUC', 'TPR at 1 % FPR', 'at 0.1 %', 'epsilon', 'seconds',
+)  # fmt: skip
+UNRESOLVED = '-'
+
+
+def percent(rate: Rate) -> str:
+  """A rate in per cent, with its interval.
+
+  >>> percent(Rate(0.975, 0.9412, 1.0))
+  '97.5 % [94.1, 100.0]'
+  """
+  return f'{100 * rate.value:.1f} % {interval(rate)}'
+
+
+def interval(rate: Rate) -> str:
+  """The interval of a rate, in per cent."""
+  return f'[{100 * rate.low:.1f}, {100 * rate.high:.1f}]'
+
+
+def plain(rate: Rate | None) -> str:
+  """A rate and its interval as fractions; a dash where the trials do not resolve it."""
+  if rate is None:
+    return UNRESOLVED
+  return f'{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}]'
+
+
+def cells(row: AttackRow) -> tuple[str, ...]:
+  """The entries of an attack under `HEADINGS`."""
+  return (
+    row.attack,
+    f'{100 * row.accuracy.value:.1f} %',
+    interval(row.accuracy),
+    plain(row.auc),
+    plain(row.tpr_at_fpr_1pct),
+    plain(row.tpr_at_fpr_01pct),
+    f'{row.epsilon:.2f}',
+    f'{row.seconds:.1f}',
+  )
+
+
+def flat(row: AttackRow) -> dict[str, Any]:
+  """The measures of an attack in columns: a rate becomes `x`, `x_low` and `x_high`."""
+  columns: dict[str, Any] = {'attack': row.attack}
+  for name in ('accuracy', 'auc', 'tpr_at_fpr_1pct', 'tpr_at_fpr_01pct'):
+    rate = getattr(row, name)
+    value, low, high = rate or (None, None, None)
+    columns |= {name: value, f'{name}_low': low, f'{name}_high': high}
+  for name in ('epsilon', 'threshold', 'threshold_is_known', 'seconds'):
+    columns[name] = getattr(row, name)
+  return columns
+
+
+def chosen(rows: Sequence[AttackRow], name: str) -> AttackRow:
+  """The row of an attack.
+
+  Raises:
+    InputError: if there is none, with the nearest names.
+  """
+  for row in rows:
+    if row.attack == name:
+      return row
+  raise unknown('attack', name, [row.attack for row in rows])
+
+
+def verdict(finding: Finding, worst: AttackRow, rows: Sequence[AttackRow]) -> str:
+  """The answer of an audit in a sentence or two."""
+  among = f'the strongest of {len(rows)} attacks' if len(rows) > 1 else 'the only attack'
+  decides = f'decides {percent(worst.accuracy)} of the trials rightly'
+  if finding.level == 'leak':
+    return f'It leaks: {worst.attack}, {among}, {decides}, where guessing decides 50 %.'
+  if finding.level == 'trace':
+    row = chosen(rows, finding.attack)
+    return (
+      f'It leaks something: the scores of {row.attack} rank members apart from others (AUC '
+      f'{plain(row.auc)}), although no decision beats guessing: {worst.attack}, {among}, '
+      f'{decides}.'
+    )
+  return (
+    f'Not shown to be safe: only that these attacks find nothing. {worst.attack}, {among}, '
+    f'{decides}, which is within chance. An attack that was not played may do better.'
+  )
+
+
+def aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+  """A table of text: the first column to the left, others to the right."""
+  lines = [tuple(headings), *map(tuple, rows)]
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+  def line(entries: Sequence[str]) -> str:
+    first, *others = zip(entries, widths, strict=True)
+    parts = [first[0].ljust(first[1]), *(entry.rjust(width) for entry, width in others)]
+    return '  '.join(parts).rstrip()
+
+  return '\n'.join([line(lines[0]), '-' * len(line(lines[0])), *map(line, lines[1:])])
+
+
+def bulleted(title: str, lines: Iterable[str]) -> str:
+  """A list of sentences under a title, wrapped; '' without sentences."""
+  wrapped = [
+    textwrap.fill(text, WIDTH, initial_indent='- ', subsequent_indent='  ') for text in lines
+  ]
+  return '\n'.join([f'{title}:', *wrapped]) if wrapped else ''
+
+
+def paragraphs(verdict: str, table: str, lists: Mapping[str, Iterable[str]]) -> str:
+  """A report as text, for a terminal: its answer, its table, and lists under their titles."""
+  listed = [bulleted(title, lines) for title, lines in lists.items()]
+  return '\n\n'.join(filter(None, [textwrap.fill(verdict, WIDTH), table, *listed]))
