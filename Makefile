@@ -8,7 +8,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help quickstart test slow lint lock clean
+.PHONY: help quickstart test slow lint docs lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +28,14 @@ lint: .venv/.installed-dev ## style, format, types and the layers of the house
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+docs: .venv/.installed-docs ## the site, into build/site: open build/site/index.html
+	$(BIN)/mkdocs build --strict
+
 # A stamp is written last, so an interrupted installation is taken up again.
 .venv/.installed: requirements.txt
 .venv/.installed-dev: requirements-dev.txt
-.venv/.installed .venv/.installed-dev: | $(BIN)/pip
+.venv/.installed-docs: requirements-docs.txt
+.venv/.installed .venv/.installed-dev .venv/.installed-docs: | $(BIN)/pip
 	@echo 'Installing $< into .venv: a minute or two, once.'
 	@$(BIN)/pip install --quiet --require-hashes --requirement $<
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
@@ -50,7 +54,8 @@ lock: ## requirements*.txt from pyproject.toml; keeps the versions that still fi
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT \
 	  && $(PYTHON) -m venv "$$tools" && "$$tools/bin/pip" install --quiet uv && PATH="$$tools/bin:$$PATH" \
 	  && $(COMPILE) --output-file requirements.txt \
-	  && $(COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	  && $(COMPILE) --extra dev --constraint requirements.txt --output-file requirements-dev.txt \
+	  && $(COMPILE) --extra docs --constraint requirements-dev.txt --output-file requirements-docs.txt
 
 clean: ## remove the environment and every cache; results in out/ stay
 	rm -rf .venv build dist *.egg-info .coverage* .*_cache .hypothesis

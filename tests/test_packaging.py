@@ -13,7 +13,7 @@ import pytest
 import mamljax
 
 ROOT = Path(__file__).parent.parent
-LOCKS = ('requirements.txt', 'requirements-dev.txt')
+LOCKS = tuple(sorted(path.name for path in ROOT.glob('requirements*.txt')))
 
 
 def tracked_files() -> list[Path]:
@@ -55,12 +55,13 @@ def test_lock_pins_and_hashes_every_requirement(lock: str):
 
 def test_lock_keeps_extras():
   """Else pip 23.2 finds coverage[toml], which pytest-cov asks for, unpinned, and stops."""
-  assert re.search(r'^coverage\[toml\]==', (ROOT / LOCKS[-1]).read_text(), re.MULTILINE)
+  text = (ROOT / 'requirements-dev.txt').read_text()
+  assert re.search(r'^coverage\[toml\]==', text, re.MULTILINE)
 
 
 def test_developers_run_the_users_versions():
   """Else the tests say nothing about what a user installs."""
-  assert pins('requirements.txt').items() <= pins('requirements-dev.txt').items()
+  assert all(pins('requirements.txt').items() <= pins(lock).items() for lock in LOCKS)
 
 
 def test_locks_hold_what_the_project_asks_for():
@@ -71,8 +72,10 @@ def test_locks_hold_what_the_project_asks_for():
   used = {
     'requirements.txt': [*project['dependencies'], *build, *extras['experiments']],
     'requirements-dev.txt': extras['dev'],
+    'requirements-docs.txt': extras['docs'],
   }
-  for lock, wanted in used.items():
+  for lock in LOCKS:
+    wanted = used[lock]
     locked = {pin.partition('==')[0] for pin in pins(lock)}
     names = {re.split(r'[^\w.-]', entry)[0].replace('_', '-') for entry in wanted}
     assert names <= locked

@@ -1,5 +1,10 @@
-"""What README and BUILD promise: their commands exist and their Python runs as printed."""
+"""Promises of README, BUILD and the site's pages: commands exist, and Python runs as printed.
 
+The blocks of a page that are marked `python` are one program, from the first to the last; those
+that are only to be read are marked `py`.
+"""
+
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +22,12 @@ from mamljax.data import load_dataset
 from tests.experiments.tiny import run
 
 ROOT = Path(__file__).parent.parent
-TEXT = {name: (ROOT / name).read_text() for name in ('README.md', 'BUILD.md')}
+PAGES = [
+  'README.md',
+  'BUILD.md',
+  *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob('docs/**/*.md')),
+]
+TEXT = {name: (ROOT / name).read_text() for name in PAGES}
 COMMANDS = {
   'sweep': sweep.main,
   'train': train.main,
@@ -28,9 +38,12 @@ NAMES = {entry.path: entry.name for entry in catalogue()}
 GRIDS = [path for path, module in MODULES.items() if module in COMMANDS]
 
 
-def blocks(language: str) -> list[str]:
-  """The fenced blocks of README in a language."""
-  return re.findall(rf'```{language}\n(.*?)```', TEXT['README.md'], re.DOTALL)
+def blocks(name: str, language: str) -> list[str]:
+  """The fenced blocks of a page in a language."""
+  return re.findall(rf'```{language}\n(.*?)```', TEXT[name], re.DOTALL)
+
+
+PROGRAMS = {name: '\n'.join(found) for name in PAGES if (found := blocks(name, 'python'))}
 
 
 @pytest.mark.parametrize('name', TEXT)
@@ -40,17 +53,21 @@ def test_every_command_and_file_named_exists(name: str):
   files = set(re.findall(r'experiments/flagfiles/[\w/]+\.flags', TEXT[name]))
   linked = set(re.findall(r'\]\((?!https?:)([^)#]+)\)', TEXT[name]))
   targets = set(re.findall(r'^make (?:PYTHON=\S+ )?(\w+)', TEXT[name], re.MULTILINE))
-  assert modules
+  folder = (ROOT / name).parent
+  assert modules or name.startswith('docs/')
   assert all((ROOT / f'{module.replace(".", "/")}.py').exists() for module in modules)
-  assert all((ROOT / path).exists() for path in files | linked)
+  assert all((ROOT / path).exists() for path in files)
+  assert all((folder / path).exists() for path in linked)
   makefile = (ROOT / 'Makefile').read_text()
   assert all(re.search(rf'^{target}:', makefile, re.MULTILINE) for target in targets)
 
 
-@pytest.mark.parametrize('code', blocks('python'))
-def test_python_in_readme_runs(code: str):
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_python_in_a_page_runs(name: str, tmp_path: Path):
   """Else the first thing that a JAX researcher tries is broken."""
-  subprocess.run([sys.executable, '-W', 'error', '-c', code], check=True, cwd=ROOT)
+  places = {**os.environ, 'PYTHONPATH': str(ROOT)}
+  command = [sys.executable, '-W', 'error', '-c', PROGRAMS[name]]
+  subprocess.run(command, check=True, cwd=tmp_path, env=places)
 
 
 @pytest.fixture

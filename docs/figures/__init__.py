@@ -1,0 +1,1 @@
+"""Pictures of the mathematics, computed from the images in the package."""
