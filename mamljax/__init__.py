@@ -2,6 +2,7 @@
 
 from mamljax.attacks import ATTACKS, Attack, BaseAttack, Candidate, Info, Knowledge, Observation
 from mamljax.audit.playing import play
+from mamljax.data import Data, from_arrays
 from mamljax.defences import Defence, Gaussian
 from mamljax.errors import InputError
 from mamljax.learner import send_gradient
@@ -21,6 +22,7 @@ __all__ = [
   'Batch',
   'Candidate',
   'CrossEntropy',
+  'Data',
   'Defence',
   'Gaussian',
   'Info',
@@ -35,6 +37,7 @@ __all__ = [
   'Task',
   'adapt',
   'audit_tasks',
+  'from_arrays',
   'init_params',
   'make_network',
   'meta_gradient',

@@ -108,32 +108,50 @@ def above_zero(name: str, value: Any) -> None:
     )
 
 
-def images(name: str, pixels: Any, *, unit: bool = False) -> None:
-  """Refuses images that are no arrays of finite floats.
+def interval(name: str, ends: Any) -> None:
+  """Refuses anything but two finite numbers, the lower one first."""
+  if len(ends) != 2 or not np.isfinite(ends).all() or not ends[0] < ends[1]:
+    raise InputError(f'{name} must be two finite numbers, the lower one first, not {ends!r}')
+
+
+def images(name: str, pixels: Any, *, leading: int = 1) -> None:
+  """Refuses images that are no arrays of finite floats, or 8-bit pixels not divided by 255.
 
   Args:
     name: the images' name in the message.
-    pixels: an array of any shape.
-    unit: refuse pixels outside [0, 1], too.
+    pixels: an array.
+    leading: its axes before those of an image.
   """
   dtype = getattr(pixels, 'dtype', None)
   if dtype is None or not jnp.issubdtype(dtype, jnp.floating):
-    raise InputError(
-      f'{name} must be an array of floats in [0, 1], not {dtype or type(pixels).__name__}'
-    )
+    advice = ': divide pixels of 8 bits by 255' if dtype == np.uint8 else ''
+    kind = dtype or type(pixels).__name__
+    raise InputError(f'{name} must be an array of floats, not {kind}{advice}')
   values = concrete(pixels)
   if values is None or values.size == 0:
     return
   low, high = float(values.min()), float(values.max())
   if not np.isfinite([low, high]).all():
     raise InputError(f'{name} must be finite, not in [{low}, {high}]')
-  if unit and not 0 <= low <= high <= 1:
-    raise InputError(f'{name} must be in [0, 1], not in [{low:.4g}, {high:.4g}]')
+  if values.ndim - leading >= 2:
+    undivided(name, values, low=low, high=high)
 
 
-def batch(name: str, examples: Batch, *, unit: bool = False) -> None:
-  """Refuses a batch whose images are not valid, or without exactly one label for each."""
-  images(f'{name} images', examples.images, unit=unit)
+def undivided(name: str, pixels: np.ndarray, *, low: float, high: float) -> None:
+  """Refuses floats in [low, high] that are whole numbers as 8-bit pixels are.
+
+  A network meant for [0, 1] has gradients of 1e9 on them. Whole numbers to 15 pass, as counts.
+  """
+  if low >= 0 and 15 < high <= 255 and not (pixels % 1).any():
+    raise InputError(
+      f'{name}: whole numbers in {low:.0f}..{high:.0f} look like pixels of 8 bits: divide by '
+      f'255 (a model that takes them as they are can multiply by 255 in its loss)'
+    )
+
+
+def batch(name: str, examples: Batch) -> None:
+  """Refuses a batch whose images are not valid, or without exactly one valid label for each."""
+  images(f'{name} images', examples.images)
   shape, labels = jnp.shape(examples.images), jnp.shape(examples.labels)
   if len(shape) < 2 or shape[0] == 0 or labels[:1] != shape[:1]:
     raise InputError(
@@ -141,10 +159,10 @@ def batch(name: str, examples: Batch, *, unit: bool = False) -> None:
     )
 
 
-def task(sets: Task, *, unit: bool = False) -> None:
+def task(sets: Task) -> None:
   """Refuses a task with an invalid set, or whose sets have images of different shapes."""
-  batch('support', sets.support, unit=unit)
-  batch('query', sets.query, unit=unit)
+  batch('support', sets.support)
+  batch('query', sets.query)
   support, query = (jnp.shape(examples.images)[1:] for examples in sets)
   if support != query:
     raise InputError(f'support images are {list(support)}, query images {list(query)}')
@@ -167,11 +185,19 @@ def labels(name: str, slots: Any, *, ways: int) -> None:
 
 
 def pool(source: Pool, *, per_class: int) -> None:
-  """Refuses a pool whose images are not uint8, or with too few images of a class."""
+  """Refuses a pool of no images, or with too few of a class.
+
+  Traced counts say nothing, but the images of all classes together must be enough.
+  """
   dtype, shape = source.images.dtype, source.images.shape
-  if dtype != np.uint8 or len(shape) < 2:
-    raise InputError(f'a pool holds uint8 images [n, ...], not {dtype}{list(shape)}')
-  counts = concrete(source.counts)
+  if dtype not in (np.uint8, np.float32) or len(shape) < 2:
+    raise InputError(f'a pool holds uint8 or float32 [n, ...], not {dtype}{list(shape)}')
+  counts, classes = concrete(source.counts), source.counts.shape[0]
+  if shape[0] < per_class * classes and counts is None:
+    raise InputError(
+      f'{per_class} different images of each class are needed, and a pool of {classes} classes '
+      f'has {shape[0]} in all'
+    )
   if counts is not None and counts.size and counts.min() < per_class:
     smallest = int(counts.argmin())
     raise InputError(

@@ -1,6 +1,6 @@
-"""Similarity and smoothness of images.
+"""Values, similarity and smoothness of images.
 
-Images are float32 in [0, 1], NHWC, or HWC for a single one.
+Images are float32, NHWC, or HWC for a single one; in [0, 1] where nothing else is said.
 """
 
 from typing import Any
@@ -12,6 +12,13 @@ import numpy as np
 
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
+
+
+def as_floats(stored: Any) -> jax.Array:
+  """The images of a pool as a network takes them: uint8 over 255, float32 as they are."""
+  if stored.dtype == jnp.uint8:
+    return stored.astype(jnp.float32) / 255
+  return stored.astype(jnp.float32)
 
 
 def ssim(a: jax.Array, b: jax.Array) -> jax.Array:

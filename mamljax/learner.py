@@ -49,7 +49,7 @@ def send_gradient(
     A pytree like `params`: exactly `meta_gradient` if the defence has no hooks.
 
   Raises:
-    InputError: if images are not floats in [0, 1], or lack a label each.
+    InputError: if images are not finite floats, or lack a label each.
   """
   return send(key, loss_fn, params, task, inner, defence=defence).gradient
 
@@ -64,7 +64,7 @@ def send(
   defence: Defence,
 ) -> Sent:
   """The gradient of `send_gradient` with diagnostics; same arguments."""
-  checks.task(task, unit=True)
+  checks.task(task)
   support, inner_gradient, query, outgoing = (hook or identity for hook in defence)
   key_support, key_inner, key_query, key_outgoing = jax.random.split(key, 4)
   noisy = Task(

@@ -6,6 +6,7 @@ import numpy as np
 
 from mamljax import checks
 from mamljax.errors import InputError
+from mamljax.images import as_floats
 from mamljax.types import Batch, Pool, Task
 
 
@@ -57,12 +58,13 @@ def sample_images(
     per_class: number of images of each class.
 
   Returns:
-    float32 images [ways, per_class, height, width, channels] in [0, 1], and the classes
-    int32 [ways].
+    float32 images [ways, per_class, height, width, channels], as `images.as_floats` has them,
+    and the classes int32 [ways]. NaN for a class that turns out to have too few, where counts
+    are traced.
 
   Raises:
-    InputError: if the pool has fewer classes, its images are not uint8 or, where the counts
-      are not traced, a class has fewer images.
+    InputError: if the pool has fewer classes, its images are neither uint8 nor float32, or
+      it has too few images: of a class or, where the counts are traced, of all together.
   """
   checks.whole('images of a class', per_class, least=1)
   check_ways(pool, ways)
@@ -70,7 +72,12 @@ def sample_images(
   key_classes, key_images = jax.random.split(key)
   classes = jax.random.permutation(key_classes, pool.counts.shape[0])[:ways]
   rows = sample_rows(key_images, pool, classes, per_class=per_class)
-  return take_images(pool, rows), classes
+  images = take_images(pool, rows)
+  if checks.concrete(pool.counts) is None:
+    # Rows past a class are of the next: a traced pool cannot be refused, but nor be believed.
+    enough = (pool.counts[classes] >= per_class).reshape(-1, *[1] * (images.ndim - 1))
+    images = jnp.where(enough, images, jnp.nan)
+  return images, classes
 
 
 def check_ways(pool: Pool, ways: int) -> None:
@@ -88,9 +95,9 @@ def sample_rows(key: jax.Array, pool: Pool, classes: jax.Array, *, per_class: in
 
 
 def take_images(pool: Pool, rows: jax.Array) -> jax.Array:
-  """The images in some rows, float32 in [0, 1]: [*rows.shape, height, width, channels]."""
+  """The images in some rows, float32 [*rows.shape, height, width, channels]."""
   checks.pool(pool, per_class=0)
-  return pool.images[rows].astype(jnp.float32) / 255
+  return as_floats(pool.images[rows])
 
 
 def first_of_each(pool: Pool, count: int) -> Pool:
@@ -126,18 +133,18 @@ def make_task(images: jax.Array, *, shots: int) -> Task:
   """The task with the first `shots` images of each slot in its support set, the next in query.
 
   Args:
-    images: [ways, at least 2 * shots, height, width, channels].
+    images: [ways, at least 2 * shots, height, width, channels], or vectors in their place.
     shots: number of images of each slot in each set.
 
   Raises:
     InputError: if a slot has fewer images, or the images are no floats.
   """
-  checks.images('images', images)
+  checks.images('images', images, leading=2)
   labels = slot_labels(ways=images.shape[0], shots=shots)
-  if images.ndim != 5 or images.shape[1] < 2 * shots:
+  if images.ndim < 3 or images.shape[1] < 2 * shots:
     raise InputError(
-      f'{shots} shots need images [ways, {2 * shots} or more, height, width, channels], '
-      f'not {list(images.shape)}'
+      f'{shots} shots need images [ways, {2 * shots} or more, height, width, channels] or '
+      f'vectors [ways, {2 * shots} or more, features], not {list(images.shape)}'
     )
   image_shape = images.shape[2:]
   support = images[:, :shots].reshape(-1, *image_shape)

@@ -1,8 +1,9 @@
 """Types that all modules share: batches, tasks, pools of images, losses.
 
-Conventions, stated once: images are float32 in [0, 1] in NHWC order (uint8 only
-inside a `Pool`), labels are integers in 0..ways-1, losses are means over the batch,
-and parameters are any pytree of arrays.
+Conventions, stated once: images are float32 in NHWC order, in the range that the model takes
+(uint8 only inside a `Pool`, where 0..255 is [0, 1]); vectors [n, features] stand wherever
+images do. Labels are integers in 0..ways-1, losses are means over the batch, and parameters
+are any pytree of arrays.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -16,7 +17,7 @@ class Batch(NamedTuple):
   """Images with their slot labels.
 
   Attributes:
-    images: float32 [n, height, width, channels], in [0, 1].
+    images: float32 [n, height, width, channels], or vectors [n, features].
     labels: integers [n], in 0..ways-1.
   """
 
@@ -40,7 +41,8 @@ class Pool(NamedTuple):
   """Images from which tasks are drawn, stored class after class.
 
   Attributes:
-    images: uint8 [n, height, width, channels]; class c holds the rows
+    images: [n, height, width, channels] or vectors [n, features], as uint8, of which 0..255 is
+      [0, 1], or as float32, used as they are; class c holds the rows
       starts[c] .. starts[c] + counts[c] - 1.
     starts: the first row of each class, integers [classes].
     counts: the number of images of each class, integers [classes].

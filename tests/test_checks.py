@@ -150,10 +150,19 @@ def test_a_pool_without_an_image_to_spare_is_refused():
     draw_trial(KEY, make_pool([4, 9]), jnp.array(True), **rules)
 
 
-def test_a_pool_of_floats_is_refused():
+def test_a_pool_of_floats_is_used_as_it_is():
   """It was divided by 255 once more: tasks of all but black images."""
-  with pytest.raises(ValueError, match='a pool holds uint8 images'):
-    sample_task(KEY, make_pool([9, 9], jnp.float32), ways=2, shots=1)
+  pool = make_pool([9, 9], jnp.float32)
+  pool = pool._replace(images=3 * pool.images - 2)
+  task = sample_task(KEY, pool, ways=2, shots=1)
+  assert sorted(task.support.images.ravel().tolist()) == [-2, 1]
+
+
+@pytest.mark.parametrize('dtype', [jnp.int32, jnp.uint16, jnp.float16])
+def test_a_pool_of_another_type_is_refused(dtype):
+  """Nobody has said what its white is."""
+  with pytest.raises(ValueError, match='a pool holds uint8 or float32'):
+    sample_task(KEY, make_pool([9, 9], dtype), ways=2, shots=1)
 
 
 def test_more_different_numbers_than_there_are_is_refused():
@@ -169,7 +178,7 @@ def test_a_task_of_fewer_images_than_shots_is_refused():
 
 
 BAD_SETS = [
-  (Batch(jnp.zeros((2, 2, 2, 1), jnp.uint8), LABELS), 'floats in .* not uint8'),
+  (Batch(jnp.zeros((2, 2, 2, 1), jnp.uint8), LABELS), 'not uint8: divide pixels of 8 bits'),
   (Batch(IMAGES.at[0].set(jnp.nan), LABELS), 'must be finite'),
   (Batch(IMAGES, jnp.arange(3)), r'need a label each, not labels \[3\]'),
   (Batch(IMAGES, jnp.array(1)), 'need a label each'),
@@ -190,13 +199,27 @@ def test_sets_that_are_none_are_refused(batch, message, place):
     adapt(bare_loss, 1.0, batch, inner)
 
 
-def test_what_a_learner_sends_is_of_images_in_the_unit_range():
-  """Images in 0..255 gave gradients that no attack's clipped reconstruction could match."""
-  task = Task(GOOD, Batch(255 * IMAGES, LABELS))
-  with pytest.raises(
-    ValueError, match=r'query images must be in \[0, 1\], not in \[127.5, 127'
-  ):
-    send_gradient(KEY, bare_loss, 1.0, task, InnerLoop(1, 0.1), defence=Defence())
+def test_pixels_that_were_cast_but_not_divided_are_refused():
+  """Images in 0..255 gave gradients of 1e9, that no attack's reconstruction could match."""
+  task, inner = Task(GOOD, Batch(510 * IMAGES, LABELS)), InnerLoop(1, 0.1)
+  with pytest.raises(ValueError, match=r'query images: whole numbers in 255..255 .*by 255'):
+    send_gradient(KEY, bare_loss, 1.0, task, inner, defence=Defence())
+  with pytest.raises(ValueError, match=r'query images: whole numbers in 255..255 .*by 255'):
+    meta_gradient(bare_loss, 1.0, task, inner)
+
+
+@pytest.mark.parametrize('low', [-2.1, 0, 3])
+def test_images_of_any_other_range_are_sent_as_they_are(low):
+  """ImageNet's normalisation, a thermal camera: what a model takes is its own affair."""
+  task = Task(GOOD, Batch(low + 40.5 * IMAGES, LABELS))
+  sent = send_gradient(KEY, bare_loss, 1.0, task, InnerLoop(0, 0.1), defence=Defence())
+  np.testing.assert_allclose(sent, 2 * (low + 20.25) ** 2, rtol=1e-5)
+
+
+def test_whole_numbers_in_vectors_are_taken_as_they_are():
+  """Ages and counts are no pixels."""
+  batch = Batch(jnp.array([[31.0, 2.0], [77.0, 0.0]]), LABELS)
+  assert jnp.isfinite(meta_gradient(bare_loss, 1.0, Task(batch, batch), InnerLoop(0, 0.1)))
 
 
 def test_sets_of_images_of_two_shapes_are_refused():
@@ -227,7 +250,10 @@ def test_labels_past_the_outputs_are_refused(labels, message):
   ('candidate', 'message'),
   [
     (Candidate(jnp.zeros((2, 2, 1), jnp.uint8), jnp.array(0)), 'candidate .* not uint8'),
-    (Candidate(jnp.full((2, 2, 1), 255.0), jnp.array(0)), r'candidate must be in \[0, 1\]'),
+    (
+      Candidate(jnp.full((2, 2, 1), 255.0), jnp.array(0)),
+      'candidate: whole numbers in 255..255',
+    ),
     (Candidate(jnp.zeros((2, 2, 1)), jnp.array(0.0)), 'slot .* one integer, not float32'),
     (Candidate(jnp.zeros((2, 2, 1)), LABELS), r'slot .* one integer, not int32\[2\]'),
   ],

@@ -63,7 +63,7 @@ class Attack(Protocol):
 
   @property
   def smallest_image(self) -> int:
-    """Least side of an image, in pixels."""
+    """Least side of an image, in pixels; 0 where vectors serve, too."""
     ...
 
   @property
@@ -121,8 +121,8 @@ class BaseAttack(Checked):
 
   @property
   def smallest_image(self) -> int:
-    """Least side of an image, in pixels."""
-    return 1
+    """Least side of an image, in pixels; 0 where vectors serve, too."""
+    return 0
 
   @property
   def passes(self) -> int:
@@ -208,20 +208,37 @@ def inapplicable(
   Args:
     attack: an attack.
     knowledge: what the adversary knows; its arrays may be `jax.ShapeDtypeStruct`s.
-    image_shape: height, width and channels of an image.
+    image_shape: height, width and channels of an image, or the features of a vector.
   """
+  if (too_small := _too_small(attack, image_shape)) is not None:
+    return too_small
+  try:
+    jax.eval_shape(lambda known: attack.prepare(jax.random.key(0), known), knowledge)
+  except ValueError as error:  # which an InputError is
+    return str(error)
+  return None
+
+
+def _too_small(attack: Attack, image_shape: tuple[int, ...]) -> str | None:
+  """The reason why examples of a shape are no images for an attack; None if they are."""
   least = attack.smallest_image
+  if least and len(image_shape) != 3:
+    return no_image(attack, image_shape)
   if min(image_shape[:2]) < least:
     height, width = image_shape[:2]
     return (
       f'attack {name_of(attack)!r} needs images of at least {least} x {least} pixels, not '
       f'{height} x {width}'
     )
-  try:
-    jax.eval_shape(lambda known: attack.prepare(jax.random.key(0), known), knowledge)
-  except ValueError as error:  # which an InputError is
-    return str(error)
   return None
+
+
+def no_image(attack: Any, shape: tuple[int, ...]) -> str:
+  """The reason why an attack on images cannot be run on examples of another shape."""
+  return (
+    f'attack {name_of(attack)!r} compares neighbouring pixels: it needs images [height, width, '
+    f'channels], not examples of the shape {list(shape)}'
+  )
 
 
 Score = TypeVar('Score', bound=Callable[..., tuple[jax.Array, Any]])

@@ -17,6 +17,7 @@ from mamljax.attacks.base import (
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gradients.objectives import cosine_similarity, unit_scale
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.images import as_floats
 from mamljax.types import Batch, Params
 
 _PEERS = 64  # references that a candidate is compared with: 9 % of error in a deviation
@@ -121,7 +122,7 @@ class GradientCosineZ(BaseAttack):
     pool = prepared.references
     each = pool.images.shape[0] // pool.counts.shape[0]
     first = pool.starts[observation.classes[candidate.label]]
-    images = pool.images[first + jnp.arange(min(_PEERS, each))].astype(jnp.float32) / 255
+    images = as_floats(pool.images[first + jnp.arange(min(_PEERS, each))])
     peers = jax.lax.map(cosine, images, batch_size=_AT_ONCE)
     own, mean, deviation = cosine(candidate.image), peers.mean(), peers.std(ddof=1)
     info = PeerInfo(cosine=own, mean=mean, deviation=deviation)

@@ -37,6 +37,8 @@ class Knowledge(Checked):
     ways: slots of a task, 0 if that is not known.
     shots: images of each slot in the targeted set, for the attacks that require 'shots'; 0 if
       that is not known.
+    bounds: the least and the greatest number that public images hold, within which an attack
+      seeks others: 0 and 1 unless they are normalised otherwise. Static.
     withheld: names among 'classes' and 'query_set' of what the adversary is not given although
       an attack would use it.
   """
@@ -49,10 +51,12 @@ class Knowledge(Checked):
   target: str = dataclasses.field(default='query', metadata=choice(*checks.TARGETS))
   ways: int = dataclasses.field(default=0, metadata=count(0))
   shots: int = dataclasses.field(default=0, metadata=count(0))
+  bounds: tuple[float, float] = dataclasses.field(default=(0.0, 1.0), metadata={'static': True})
   withheld: frozenset[str] = dataclasses.field(default=frozenset(), metadata={'static': True})
 
   def __post_init__(self):
     super().__post_init__()
+    checks.interval('bounds', self.bounds)
     for name in self.withheld:
       checks.one_of('name of what is withheld', name, WITHHOLDABLE)
 
@@ -80,7 +84,7 @@ class Candidate(NamedTuple):
   """The point (x, y) whose membership is asked.
 
   Attributes:
-    image: float32 [height, width, channels] in [0, 1].
+    image: float32 [height, width, channels], or a vector [features].
     label: an integer, the slot of the image's class.
   """
 
@@ -88,8 +92,8 @@ class Candidate(NamedTuple):
   label: jax.Array
 
   def check(self) -> None:
-    """Refuses an image that is no floats in [0, 1], or a slot that is no integer."""
-    checks.images('the candidate', self.image, unit=True)
+    """Refuses an image that is no finite floats, or a slot that is no integer."""
+    checks.images('the candidate', self.image, leading=0)
     checks.integer('the slot of the candidate', self.label)
 
 

@@ -41,6 +41,7 @@ from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gaussian.sketches import label_gradients
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import count
+from mamljax.images import as_floats
 from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal, product
 
 Gradients = Callable[[jax.Array, jax.Array], jax.Array]
@@ -115,7 +116,7 @@ class NoiseFilter(BaseAttack):
     pool = knowledge.references
     checks.references(pool)
     images = pool.images.reshape(len(pool.counts), -1, *pool.images.shape[1:])
-    public = jax.random.split(key_noise, images.shape[:2]), images.astype(jnp.float32) / 255
+    public = jax.random.split(key_noise, images.shape[:2]), as_floats(images)
     gradients = functools.partial(_gradients, knowledge)
     images_sent = knowledge.ways * knowledge.shots
     variance = _variance(gradients, *public) + images_sent * variance_sent(knowledge)

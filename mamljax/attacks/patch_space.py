@@ -35,6 +35,7 @@ from mamljax.attacks.base import (
 from mamljax.attacks.gradients.layers import layer_gradient, layer_inputs, widest_layer
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import count, nonnegative
+from mamljax.images import as_floats
 from mamljax.linear_algebra import make_whitener, product
 from mamljax.types import Batch
 
@@ -239,6 +240,6 @@ def _map_patches(knowledge: Knowledge, images: jax.Array) -> jax.Array:
   """Inputs of the compared layer for many images as a pool holds them, a part at a time."""
 
   def one(image: jax.Array) -> jax.Array:
-    return _patches(knowledge, image[None].astype(jnp.float32) / 255)[0]
+    return _patches(knowledge, as_floats(image[None]))[0]
 
   return jax.lax.map(one, images, batch_size=_AT_ONCE)

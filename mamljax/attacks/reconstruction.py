@@ -14,7 +14,7 @@ The query set is sought with the meta-knowledge in place of the adapted paramete
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from mamljax.attacks.gradients.labels import infer_labels
 from mamljax.attacks.gradients.objectives import objective, simulate, unit_scale
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
 from mamljax.checks import choice, count, nonnegative
+from mamljax.errors import InputError
 from mamljax.images import SSIM_WINDOW, ssim
 from mamljax.numerics import like
 from mamljax.types import Batch
@@ -90,11 +91,13 @@ class Reconstruction(BaseAttack):
 
   Attributes:
     iterations: optimiser steps of the reconstruction (a length, so a change of it recompiles).
-    learning_rate: initial step size of the reconstruction, in units of the pixel range.
+    learning_rate: initial step size of the reconstruction, in units of the pixel range,
+      `Knowledge.bounds`.
     decay: factor of the step after 3/8, 5/8 and 7/8 of the iterations.
     tv_weight: weight of the total variation, a in equation 9.
-    start_mean: mean of the Gaussian first guess of the slots without a candidate.
-    start_scale: standard deviation of the Gaussian first guess, which is clipped to [0, 1].
+    start_mean: mean of the Gaussian first guess of the slots without a candidate, as a share of
+      the pixel range.
+    start_scale: standard deviation of the Gaussian first guess, which is clipped to the range.
     labels: labels of the sought set: 'known', as the protocol orders them, or 'inferred' from
       the gradient.
     restarts: number of first guesses; the one with the least objective before its last
@@ -122,7 +125,7 @@ class Reconstruction(BaseAttack):
 
   @property
   def smallest_image(self) -> int:
-    """Least side of an image, in pixels: that of SSIM's window, if it judges."""
+    """Least side of an image, in pixels: that of SSIM's window, if it judges, or of any."""
     return SSIM_WINDOW if self.judge == 'ssim' else 1
 
   @property
@@ -149,7 +152,12 @@ class Reconstruction(BaseAttack):
 
     Returns:
       A scalar, at most 1 for SSIM and at most 0 for the other judges, and an `Info`.
+
+    Raises:
+      InputError: if the candidate is a vector, which has no total variation.
     """
+    if candidate.image.ndim != 3:
+      raise InputError(base.no_image(self, candidate.image.shape))
     aimed = observation._replace(gradient=unit_scale(observation.gradient))
     search = _Search(self, prepared, observation, aimed)
     runs = jax.vmap(lambda key: _reconstruct(key, search, candidate))(
@@ -160,7 +168,8 @@ class Reconstruction(BaseAttack):
     def left(found: Info) -> jax.Array:
       return search.mismatch(found.labels, found.images)
 
-    return JUDGES[self.judge](candidate.image, best, left), best
+    judged = dataclasses.replace(best, reconstruction=search.to_unit(best.reconstruction))
+    return JUDGES[self.judge](search.to_unit(candidate.image), judged, left), best
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +194,16 @@ class _Search:
     seen = self.observation
     return seen.query_labels if self.known.target == 'query' else seen.support_labels
 
+  def to_unit(self, images: Any) -> jax.Array:
+    """Images as shares of the pixel range, in which the search moves."""
+    low, high = self.known.bounds
+    return images if (low, high) == (0, 1) else (images - low) / (high - low)
+
+  def from_unit(self, shares: jax.Array) -> jax.Array:
+    """Images of which `to_unit` makes these shares."""
+    low, high = self.known.bounds
+    return shares if (low, high) == (0, 1) else low + (high - low) * shares
+
   def infer(self, alike: jax.Array) -> jax.Array:
     """The slots that the gradient tells, of images that are like those sought."""
     known, seen = self.known, self.observation
@@ -193,7 +212,9 @@ class _Search:
 
   def mismatch(self, labels: jax.Array, images: jax.Array) -> jax.Array:
     """The objective of the images, equation 9 or 10."""
-    known, tv_weight, guess = self.known, self.attack.tv_weight, Batch(images, labels)
+    known, guess = self.known, Batch(images, labels)
+    low, high = known.bounds
+    tv_weight = self.attack.tv_weight / (high - low)
     return objective(known, self.aimed, guess, target=known.target, tv_weight=tv_weight)
 
 
@@ -210,8 +231,13 @@ def _reconstruct(key: jax.Array, search: _Search, candidate: Candidate) -> Info:
   slot = jnp.argmax(labels == candidate.label)
   # A class that was not inferred has no slot: it gets the first.
   labels = labels.at[slot].set(candidate.label)
-  start = start.at[slot].set(image)
-  images, losses = _descend(functools.partial(search.mismatch, labels), start, attack)
+  start = start.at[slot].set(search.to_unit(image))
+
+  def mismatch(shares: jax.Array) -> jax.Array:
+    return search.mismatch(labels, search.from_unit(shares))
+
+  shares, losses = _descend(mismatch, start, attack)
+  images = search.from_unit(shares)
   return Info(
     images=images,
     losses=losses,
@@ -224,7 +250,7 @@ def _reconstruct(key: jax.Array, search: _Search, candidate: Candidate) -> Info:
 def _descend(
   mismatch: Callable[[jax.Array], jax.Array], start: jax.Array, attack: Reconstruction
 ) -> tuple[jax.Array, jax.Array]:
-  """Signed Adam within the box [0, 1], with three cuts of the step."""
+  """Signed Adam within the box [0, 1] of shares, with three cuts of the step."""
   cuts = jnp.array([attack.iterations * eighths // 8 for eighths in (3, 5, 7)])
 
   def schedule(count: jax.typing.ArrayLike) -> jax.Array:

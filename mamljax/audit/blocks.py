@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from mamljax import checks
 from mamljax.audit import trials
 from mamljax.audit.likelihood_ratio import Bound
 from mamljax.audit.placement import AXIS, gather, own_copy, own_rows, spread, trials_mesh
@@ -97,8 +98,11 @@ def play_blocks(
     A block of trials; all of its scores among the first `count` trials are finite.
 
   Raises:
+    InputError: if the pool has too few images of a class.
     Diverged: if an adaptation, a gradient or a score is not finite; it says in how many trials.
   """
+  rules = setting.rules
+  checks.pool(pool, per_class=2 * rules.shots * rules.learners + 1)
   mesh = trials_mesh()
   pool, setting = spread((pool, setting), NamedSharding(mesh, P()))
   size = setting.chunk * CHUNKS_PER_BLOCK * mesh.size

@@ -95,8 +95,18 @@ def make_dataset(name: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
     InputError: if the images or labels are anything else.
   """
   images = check_images(name, images)
-  labels = _check_labels(name, labels, count=len(images))
-  high, low = _content_hashes(images).T
+  return arrange(name, images, _check_labels(name, labels, count=len(images)))
+
+
+def arrange(name: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
+  """The data set of images, or of vectors, that are checked: sorted, without exact copies.
+
+  Args:
+    name: the name of the data set.
+    images: [n, ...], of any type of numbers.
+    labels: [n] integers, 0 or more.
+  """
+  high, low = content_hashes(images).T
   by_content = np.lexsort((labels, low, high))
   # Copies stand side by side in this order, that with the lowest label first.
   is_first = np.ones(len(images), bool)
@@ -195,7 +205,7 @@ def _check_labels(name: str, labels: np.ndarray, *, count: int) -> np.ndarray:
   return labels
 
 
-def _content_hashes(images: np.ndarray) -> np.ndarray:
+def content_hashes(images: np.ndarray) -> np.ndarray:
   """Hashes of the images, 128 bits of BLAKE2b, as two integers each: uint64 [n, 2]."""
   rows = np.ascontiguousarray(images).reshape(len(images), -1)
   digests = b''.join(hashlib.blake2b(row.data, digest_size=16).digest() for row in rows)

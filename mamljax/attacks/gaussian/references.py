@@ -16,6 +16,7 @@ from jax.flatten_util import ravel_pytree
 from mamljax import checks
 from mamljax.attacks.gaussian.sketches import Sketch, label_gradients, make_sketch
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
+from mamljax.images import as_floats
 from mamljax.linear_algebra import make_whitener
 from mamljax.types import Batch, Params
 
@@ -68,8 +69,7 @@ def learn_references(
     raise ValueError('the distribution of gradients cannot be learned without references')
   pool = knowledge.references
   checks.references(pool)
-  images = pool.images.reshape(len(pool.counts), -1, *pool.images.shape[1:])
-  images = images.astype(jnp.float32) / 255
+  images = as_floats(pool.images.reshape(len(pool.counts), -1, *pool.images.shape[1:]))
   gradients = functools.partial(label_gradients, knowledge.loss_fn, knowledge.params, ways=ways)
   shorten = make_sketch(key, _deviation(gradients, images[:, :_SCALED_BY]), size=sketch)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from mamljax.attacks import base
 from mamljax.attacks.knowledge import Knowledge, Observation
+from mamljax.images import as_floats
 from mamljax.types import Pool
 
 AT_ONCE = 12  # images whose gradients are computed together: they fit a core's cache
@@ -79,5 +80,5 @@ def _known(knowledge: Knowledge, observation: Observation) -> tuple[Pool, jax.Ar
 
 
 def _pixels(pool: Pool, rows: jax.Array) -> jax.Array:
-  """Images of a pool in [0, 1]."""
-  return pool.images[rows].astype(jnp.float32) / 255
+  """Some images of a pool, as floats."""
+  return as_floats(pool.images[rows])

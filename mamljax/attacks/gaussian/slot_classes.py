@@ -14,6 +14,7 @@ from optax.assignment import hungarian_algorithm
 
 from mamljax import checks
 from mamljax.attacks.knowledge import Knowledge, Observation, known_ways
+from mamljax.images import as_floats
 from mamljax.linear_algebra import product, solve_positive
 from mamljax.types import Pool
 
@@ -105,5 +106,5 @@ def _kernel(images: jax.Array, known: jax.Array) -> jax.Array:
 
 
 def _pixels(pool: Pool) -> jax.Array:
-  """The images of a pool in [0, 1]."""
-  return pool.images.astype(jnp.float32) / 255
+  """The images of a pool, as floats."""
+  return as_floats(pool.images)
