@@ -34,7 +34,7 @@ def prepare_once(
   kind = type(attack)
   if kind in _LAST and _LAST[kind][0] == signature:
     return _LAST[kind][1], {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
-  run, compile_seconds = compile_once(prepare_attack, *told)
+  run, compile_seconds = compile_once(prepare_attack, *told, kind=kind)
   start = time.perf_counter()
   prepared = jax.block_until_ready(run(*told))
   seconds = time.perf_counter() - start

@@ -1,5 +1,6 @@
 """The membership game at scale: trials of an attack, on all devices, and their truths."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -119,10 +120,14 @@ def _prepare(
   if isinstance(attack, Bound):
     return knowledge, None
   told = tell(attack, knowledge)
-  return told, prepare_attack(key, attack, told)
+  return told, prepare_attack(key, attack, told, kind=type(attack))
 
 
-@jax.jit
-def prepare_attack(key: jax.Array, attack: Attack, knowledge: Knowledge) -> Any:
-  """Prepares an attack before any gradient arrives."""
+@functools.partial(jax.jit, static_argnames='kind')
+def prepare_attack(key: jax.Array, attack: Attack, knowledge: Knowledge, *, kind: type) -> Any:
+  """Prepares an attack of a class, `kind`, before any gradient arrives.
+
+  To JAX, attacks of two classes are equal if their options are; their kinds are not.
+  """
+  del kind
   return attack.prepare(key, knowledge)

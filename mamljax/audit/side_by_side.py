@@ -20,6 +20,7 @@ from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.audit import trials
 from mamljax.audit.blocks import CHUNKS_PER_BLOCK, check_health
 from mamljax.audit.placement import AXIS, gather, own_copy, own_rows, spread, trials_mesh
+from mamljax.audit.playing import prepare_attack
 from mamljax.audit.trials import Rules, Setting
 from mamljax.defences import Defence
 from mamljax.types import Pool
@@ -68,11 +69,6 @@ class Scored(NamedTuple):
   seconds: float
 
 
-@jax.jit
-def _prepare(key: jax.Array, attack: Attack, knowledge: Knowledge) -> Any:
-  return attack.prepare(key, knowledge)
-
-
 def make_player(key: jax.Array, name: str, attack: Attack, knowledge: Knowledge) -> Player:
   """Prepares an attack from the part of some knowledge that it requires.
 
@@ -80,7 +76,8 @@ def make_player(key: jax.Array, name: str, attack: Attack, knowledge: Knowledge)
     InputError: if the attack does not apply.
   """
   told = tell(attack, knowledge)
-  return Player(name, attack, told, jax.block_until_ready(_prepare(key, attack, told)))
+  prepared = prepare_attack(key, attack, told, kind=type(attack))
+  return Player(name, attack, told, jax.block_until_ready(prepared))
 
 
 def play_side_by_side(

@@ -57,10 +57,13 @@ class Rules(NamedTuple):
   non_members: str = 'same_class'
 
 
-@jax.tree_util.register_dataclass
+@jax.tree_util.register_pytree_node_class
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setting:
   """The part of a game that all its trials share.
+
+  To JAX, registered dataclasses of two classes are equal if their static fields are: the
+  structure of a setting names the classes, lest one attack be scored by another's program.
 
   Attributes:
     knowledge: the adversary's knowledge before any gradient arrives.
@@ -77,8 +80,19 @@ class Setting:
   attack: Attack | Bound
   inner: InnerLoop
   defence: Defence
-  rules: Rules = dataclasses.field(metadata={'static': True})
-  chunk: int = dataclasses.field(metadata={'static': True})
+  rules: Rules
+  chunk: int
+
+  def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The parts that are pytrees, and what is static, their classes included."""
+    parts = self.knowledge, self.prepared, self.attack, self.inner, self.defence
+    return parts, (self.rules, self.chunk, *map(type, parts))
+
+  @classmethod
+  def tree_unflatten(cls, static: tuple[Any, ...], parts: tuple[Any, ...]) -> 'Setting':
+    """The setting of which `tree_flatten` gave these."""
+    names = 'knowledge', 'prepared', 'attack', 'inner', 'defence'
+    return cls(**dict(zip(names, parts, strict=True)), rules=static[0], chunk=static[1])
 
 
 class Played(NamedTuple):
