@@ -1,10 +1,12 @@
 """Exact MAML meta-gradients, and attacks on the data behind them, as pure functions."""
 
+from mamljax import io
 from mamljax.attacks import ATTACKS, Attack, BaseAttack, Candidate, Info, Knowledge, Observation
 from mamljax.audit.playing import play
 from mamljax.data import Data, from_arrays
 from mamljax.defences import Defence, Gaussian
 from mamljax.errors import InputError
+from mamljax.forward import check_forward
 from mamljax.learner import send_gradient
 from mamljax.maml import InnerLoop, adapt, meta_gradient, per_task_gradients, task_loss
 from mamljax.networks import CrossEntropy, init_params, make_network
@@ -37,8 +39,10 @@ __all__ = [
   'Task',
   'adapt',
   'audit_tasks',
+  'check_forward',
   'from_arrays',
   'init_params',
+  'io',
   'make_network',
   'meta_gradient',
   'per_task_gradients',

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mamljax.errors import InputError
+from mamljax.file_kinds import kind_of
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _SIGNATURE = b'mamljax\n'  # the first bytes of a sealed file
@@ -128,7 +129,9 @@ def read_sealed(path: str | os.PathLike[str]) -> bytes:
   matches = [expected == byte for expected, byte in zip(_SIGNATURE, data, strict=False)]
   if 2 * sum(matches) >= len(matches):
     raise DamagedFile(f'{path} is damaged')
-  raise ForeignFile(f'{path} is not a file that mamljax wrote')
+  kind = kind_of(path)
+  what = f': it is {kind.what}, read by {kind.reader}' if kind.reader else ''
+  raise ForeignFile(f'{path} is not a file that mamljax wrote{what}')
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

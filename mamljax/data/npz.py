@@ -39,6 +39,19 @@ def read(path: str | os.PathLike[str], *, keys: Sequence[str]) -> tuple[np.ndarr
   return arrays
 
 
+def names(path: str | os.PathLike[str]) -> list[str]:
+  """The names of the arrays, in the order of the file.
+
+  Raises:
+    InputError: if the path is not that of a readable .npz file.
+  """
+  try:
+    with zipfile.ZipFile(atomic.regular(path, kind='.npz')) as file:
+      return [name.removesuffix('.npy') for name in file.namelist()]
+  except (OSError, zipfile.BadZipFile) as error:
+    raise InputError(f'cannot read {path} as .npz: {error}') from error
+
+
 def write(path: str | os.PathLike[str], *, compress: bool, **arrays: np.ndarray) -> None:
   """Writes arrays under their names, atomically; equal arrays give equal bytes.
 
