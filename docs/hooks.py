@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from latex2mathml import converter
-from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, InclusionLevel
 
 ROOT = Path(__file__).parents[1]
@@ -30,13 +29,6 @@ SHIPPED = (
 )
 _LINK = re.compile(r'(\]\()([^)#\s]+)((?:#[^)\s]*)?\))')
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
-
-
-@event_priority(-200)  # after the plugin
-def on_config(config: Any) -> Any:
-  """Drops the one script that Material's offline plugin would load from elsewhere."""
-  config.extra.pop('polyfills', None)
-  return config
 
 
 def on_files(files: Any, config: Any) -> Any:

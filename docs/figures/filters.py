@@ -14,6 +14,7 @@ from docs.figures.game import (
   SHOTS,
   WAYS,
   knowledge,
+  legend,
   loss_of,
   members_and_others,
   panels,
@@ -45,13 +46,12 @@ def noise_filter() -> Figure:
   """The scores of the filter that does not know of the noise, and of that which does."""
   figure, axes = panels(2)
   known = knowledge(defence=Defence(outgoing=Gaussian(SIGMA)))
-  for at, attack in zip(axes, (MatchedFilter(), NoiseFilter()), strict=True):
+  attacks = MatchedFilter(), NoiseFilter()
+  for at, attack, name in zip(axes, attacks, ('matched', 'noise'), strict=True):
     played = play(attack, known, count=200)
     members_and_others(at, played.scores, played.trials.member)
     at.axvline(0, color='black', linewidth=0.8, linestyle='--')
-    at.set(xlabel='log-likelihood ratio')
-  axes[0].set_title('matched filter: noise unknown', fontsize=9)
-  axes[1].set_title(f'noise filter: {SIGMA:g} on what is sent, known', fontsize=9)
+    at.set(xlabel=f'log-likelihood ratio of the {name} filter')
   return figure
 
 
@@ -88,7 +88,7 @@ def shadow_filter() -> Figure:
     axes.hist(np.asarray(along), 25, color=colour, alpha=0.7, label=f'{label} the candidate')
   axes.axvline(float((received - mean) @ direction), color='black', label='received')
   axes.set(xlabel='along the filter', ylabel='shadows')
-  axes.legend(fontsize=8)
+  legend(axes)
   return figure
 
 
@@ -110,8 +110,8 @@ def _sent(known: Knowledge, task: Task, support: jax.Array) -> jax.Array:
 def residual_filter() -> Figure:
   """Errors of the query images, as estimated from the gradient and in truth."""
   known = knowledge(params=_trained())
-  attack = ResidualFilter(shadows=40, sketch=2048)
-  played = play(attack, known, count=16, at_once=1)
+  attack = ResidualFilter(shadows=100)
+  played = play(attack, known, count=10, at_once=1)
   tasks = jax.tree.map(lambda leaf: leaf[:, 0], played.trials.tasks)
   truth = jax.vmap(lambda task: _errors(known, task))(tasks)
   figure, (axes,) = panels(1, width=3.2, height=3)
@@ -122,10 +122,10 @@ def residual_filter() -> Figure:
 
 
 def _trained() -> Params:
-  """A Conv4 after 150 rounds of meta-training on the images in the package."""
+  """A Conv4 after 500 rounds of meta-training on the images in the package."""
   known = knowledge()
   training = Training(loss_fn=loss_of('conv4'), inner=INNER, ways=WAYS, shots=SHOTS)
-  run = jax.jit(lambda state: train(jax.random.key(7), state, pools()[0], training, rounds=150))
+  run = jax.jit(lambda state: train(jax.random.key(7), state, pools()[0], training, rounds=500))
   return run(init(known.params))[0].params
 
 

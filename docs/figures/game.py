@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mamljax import CrossEntropy, Defence, InnerLoop, Knowledge, init_params, make_network
 from mamljax.audit.game import Trial, draw_trial, observe
@@ -100,13 +101,20 @@ def panels(count: int, *, width: float = 3.4, height: float = 2.4) -> tuple[Figu
 
 
 def members_and_others(axes: Axes, values: np.ndarray, members: Any, *, bins: int = 30) -> None:
-  """Histograms of the values of members and of others, in bins of their own range."""
-  edges = np.linspace(values.min(), values.max(), bins + 1)
+  """Histograms of the values of members and of others; the farthest 1 % stand at the ends."""
+  low, high = np.percentile(values, [0.5, 99.5])
+  edges, values = np.linspace(low, high, bins + 1), np.clip(values, low, high)
   is_member = np.asarray(members)
   axes.hist(values[~is_member], edges, color=OTHER, alpha=0.7, label='other image of the class')
   axes.hist(values[is_member], edges, color=MEMBER, alpha=0.7, label='member')
   axes.set_ylabel('trials')
-  axes.legend(fontsize=8)
+  axes.xaxis.set_major_locator(MaxNLocator(6))
+  legend(axes)
+
+
+def legend(axes: Axes) -> None:
+  """A legend above the panel, where it hides nothing."""
+  axes.legend(fontsize=8, loc='lower center', bbox_to_anchor=(0.5, 1), ncols=3)
 
 
 def show(axes: Axes, image: Any, title: str = '') -> None:

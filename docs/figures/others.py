@@ -16,6 +16,7 @@ from docs.figures.game import (
   SHOTS,
   WAYS,
   knowledge,
+  legend,
   members_and_others,
   panels,
   play,
@@ -62,14 +63,14 @@ def bound() -> Figure:
     left.plot(fpr, best, color=colour, label=f'distance {distance}')
   left.plot([0, 1], [0, 1], ':', color='black', linewidth=0.8)
   left.set(xlabel='false positive rate', ylabel='true positive rate')
-  left.legend(fontsize=8)
+  legend(left)
   sigma = np.geomspace(1e-4, 1, 60)
   for target, colour in (('query', MEMBER), ('support', OTHER)):
     apart = _distances(target)
     accuracy = jax.scipy.stats.norm.cdf(apart[:, None] / sigma / 2).mean(axis=0)
     right.semilogx(sigma, accuracy, color=colour, label=f'{target} set')
   right.set(xlabel='deviation of the noise on what is sent', ylabel='accuracy of the bound')
-  right.legend(fontsize=8)
+  legend(right)
   return figure
 
 

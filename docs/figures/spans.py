@@ -13,6 +13,7 @@ from docs.figures.game import (
   SHOTS,
   WAYS,
   knowledge,
+  legend,
   members_and_others,
   panels,
   play,
@@ -44,7 +45,7 @@ def row_space() -> Figure:
     range(images + 1, len(values) + 1), values[images:], 'o', color=NEUTRAL, label='rounding'
   )
   left.set(xlabel='number', ylabel='singular value')
-  left.legend(fontsize=8)
+  legend(left)
   played = play(RowSpace(), knowledge('mlp'), count=200, at_once=25)
   distance = np.log10(np.maximum(-played.scores, 1e-8))
   members_and_others(right, distance, played.trials.member)
@@ -69,12 +70,12 @@ def recovery() -> Figure:
 
 def patch_space() -> Figure:
   """The share outside the span of public images, a member and an image that is none."""
-  played = play(PatchSpace(), knowledge('lenet'), count=2, at_once=1)
+  played = play(PatchSpace(), knowledge(), count=2, at_once=1)
   figure, axes = panels(2)
   for at, (name, colour) in enumerate([('member', MEMBER), ('other', OTHER)]):
     usual, own = (np.asarray(part[at]) for part in (played.info.usual, played.info.outside))
     axes[at].hist(np.log10(usual), 20, color=NEUTRAL, alpha=0.6, label='public images')
     axes[at].axvline(float(np.log10(own)), color=colour, label=name)
     axes[at].set(xlabel='log10 of the share outside the span', ylabel='images')
-    axes[at].legend(fontsize=8)
+    legend(axes[at])
   return figure
