@@ -62,7 +62,13 @@ def test_every_command_and_file_named_exists(name: str):
   assert all(re.search(rf'^{target}:', makefile, re.MULTILINE) for target in targets)
 
 
-@pytest.mark.parametrize('name', PROGRAMS)
+def program(name: str):
+  """The case of a page's program; those that play whole audits are for `make slow`."""
+  marks = pytest.mark.slow if 'audit_' in PROGRAMS[name] and name != 'README.md' else ()
+  return pytest.param(name, marks=marks)
+
+
+@pytest.mark.parametrize('name', map(program, PROGRAMS))
 def test_python_in_a_page_runs(name: str, tmp_path: Path):
   """Else the first thing that a JAX researcher tries is broken."""
   places = {**os.environ, 'PYTHONPATH': str(ROOT)}

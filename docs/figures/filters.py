@@ -109,7 +109,7 @@ def _sent(known: Knowledge, task: Task, support: jax.Array) -> jax.Array:
 
 def residual_filter() -> Figure:
   """Errors of the query images, as estimated from the gradient and in truth."""
-  known = knowledge(params=_trained())
+  known = knowledge(target='support', params=_trained())
   attack = ResidualFilter(shadows=100)
   played = play(attack, known, count=10, at_once=1)
   tasks = jax.tree.map(lambda leaf: leaf[:, 0], played.trials.tasks)

@@ -101,14 +101,14 @@ def panels(count: int, *, width: float = 3.4, height: float = 2.4) -> tuple[Figu
 
 
 def members_and_others(axes: Axes, values: np.ndarray, members: Any, *, bins: int = 30) -> None:
-  """Histograms of the values of members and of others; the farthest 1 % stand at the ends."""
-  low, high = np.percentile(values, [0.5, 99.5])
+  """Histograms of the values of members and of others; the farthest 4 % stand at the ends."""
+  low, high = np.percentile(values, [2, 98])
   edges, values = np.linspace(low, high, bins + 1), np.clip(values, low, high)
   is_member = np.asarray(members)
   axes.hist(values[~is_member], edges, color=OTHER, alpha=0.7, label='other image of the class')
   axes.hist(values[is_member], edges, color=MEMBER, alpha=0.7, label='member')
   axes.set_ylabel('trials')
-  axes.xaxis.set_major_locator(MaxNLocator(6))
+  axes.xaxis.set_major_locator(MaxNLocator(4))
   legend(axes)
 
 

@@ -74,8 +74,10 @@ def patch_space() -> Figure:
   figure, axes = panels(2)
   for at, (name, colour) in enumerate([('member', MEMBER), ('other', OTHER)]):
     usual, own = (np.asarray(part[at]) for part in (played.info.usual, played.info.outside))
-    axes[at].hist(np.log10(usual), 20, color=NEUTRAL, alpha=0.6, label='public images')
+    axes[at].hist(
+      np.log10(usual), np.linspace(-1.3, 0, 66), color=NEUTRAL, alpha=0.6, label='public images'
+    )
     axes[at].axvline(float(np.log10(own)), color=colour, label=name)
-    axes[at].set(xlabel='log10 of the share outside the span', ylabel='images')
+    axes[at].set(xlabel='log10 of the share outside the span', ylabel='images', xlim=(-1.3, 0))
     legend(axes[at])
   return figure
