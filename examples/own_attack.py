@@ -1,7 +1,7 @@
-"""An attack of one's own, in one file, beside those of the package. `python examples/own_attack.py`.
+"""An attack of one's own, in one file, beside those of the package.
 
-The idea (Phong et al., 2018): in the gradient of a fully connected first layer, the column of a unit
-that a single image reaches is that image, scaled. So a member resembles one of the columns.
+The idea (Phong et al., 2018): in the gradient of a fully connected first layer, the column of a
+unit that one image alone reaches is that image, scaled: a member resembles one of the columns.
 """
 
 import dataclasses

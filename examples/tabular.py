@@ -1,7 +1,7 @@
-"""Tables: what one update tells of the records in it. `python examples/tabular.py`, half a minute.
+"""Tables: how much one update tells of the records behind it.
 
-Records of 30 measurements and the name of a diagnosis; a network of one hidden layer, as plain
-arrays. An audit needs a loss `(params, batch) -> mean`, in which `batch.images` are the records.
+Records of 30 measurements with the name of a diagnosis; a network of one hidden layer, as plain
+arrays. An audit needs a loss `(params, batch) -> mean`: `batch.images` are the records.
 """
 
 import jax
