@@ -10,7 +10,7 @@ from mamljax.forward import check_forward
 from mamljax.learner import send_gradient
 from mamljax.maml import InnerLoop, adapt, meta_gradient, per_task_gradients, task_loss
 from mamljax.networks import CrossEntropy, init_params, make_network
-from mamljax.reports import Adversary, Report, audit_tasks
+from mamljax.reports import Adversary, Report, UpdateReport, audit_tasks, audit_update
 from mamljax.tasks import sample_task
 from mamljax.types import Batch, LossFn, Params, Pool, Task
 
@@ -37,8 +37,10 @@ __all__ = [
   'Pool',
   'Report',
   'Task',
+  'UpdateReport',
   'adapt',
   'audit_tasks',
+  'audit_update',
   'check_forward',
   'from_arrays',
   'init_params',

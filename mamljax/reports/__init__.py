@@ -3,5 +3,7 @@
 from mamljax.reports.adversary import Adversary
 from mamljax.reports.report import Report
 from mamljax.reports.tasks import audit_tasks
+from mamljax.reports.update import audit_update
+from mamljax.reports.update_report import UpdateReport
 
-__all__ = ['Adversary', 'Report', 'audit_tasks']
+__all__ = ['Adversary', 'Report', 'UpdateReport', 'audit_tasks', 'audit_update']

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from mamljax import checks
 from mamljax.audit.trials import Rules
 from mamljax.errors import InputError
-from mamljax.reports import choice, learners
+from mamljax.reports import choice, declared
 from mamljax.reports.adversary import Adversary
 from mamljax.reports.choice import Attacks
 from mamljax.reports.measures import AttackRow, Played, find, measure, strongest
@@ -82,7 +82,7 @@ def audit_tasks(
   plan = Plan(setup, Rules(ways, shots, target), chosen.attacks, chosen.costly, phases, seed)
   options: dict[str, Any] = {'is_stored': store is not None, 'progress': progress}
   played, failed = play_plan(plan, Store(store), **options)
-  rows = _measure(plan, played, plain=learners.is_plain(learner))
+  rows = _measure(plan, played, plain=declared.is_plain(learner))
   worst = strongest(rows)
   return Report(
     worst=worst,
@@ -107,7 +107,7 @@ def _measure(plan: Plan, played: Mapping[str, Played], *, plain: bool) -> tuple[
 
 def _check(data: Any, learner: Any, *, ways: int, shots: int, target: str, trials: int) -> None:
   """Refuses what no audit can be made of, before anything is computed."""
-  learners.check(learner)
+  declared.check(learner)
   checks.one_of('target', target, checks.TARGETS)
   for name, value in (('ways', ways), ('shots', shots)):
     checks.whole(name, value, least=1)
@@ -135,7 +135,7 @@ def _setup(
   target: str,
 ) -> Setup:
   """The setting: what learners do, and what the adversary knows of it."""
-  inner, defence = learners.inner_of(learner), learners.defence_of(learner)
+  inner, defence = declared.inner_of(learner), declared.defence_of(learner)
   bounds = {'bounds': data.bounds} if hasattr(data, 'bounds') else {}
   knowledge = adversary.knowledge(
     loss_fn,
@@ -159,8 +159,8 @@ def _asked(plan: Plan, learner: Any) -> dict[str, Any]:
     'trials': reported.trials,
     'calibration_trials': calibration.trials,
     'seed': plan.seed,
-    'learner': learners.describe(learner),
-    'defence': learners.describe_defence(plan.setup.defence),
+    'learner': declared.describe(learner),
+    'defence': declared.describe_defence(plan.setup.defence),
   }
 
 
@@ -169,8 +169,8 @@ def _assumptions(plan: Plan, learner: Any) -> list[str]:
   rules, (calibration, reported), setup = plan.rules, plan.phases, plan.setup
   return [
     f'A task is {rules.ways}-way {rules.shots}-shot: so many classes, and images of each in '
-    f'its support set and in its query set. A learner takes {learners.describe(learner)}. Its '
-    f'defence: {learners.describe_defence(setup.defence)}.',
+    f'its support set and in its query set. A learner takes {declared.describe(learner)}. Its '
+    f'defence: {declared.describe_defence(setup.defence)}.',
     f'The adversary receives one update, and asks of one image whether it is in the '
     f'{rules.target} set. Half of the images are; the others are of the same class.',
     *setup.adversary.describe(rules.target),
@@ -197,7 +197,7 @@ def _warnings(
   blind = [row.attack for row in rows if choice.LEARNER in row.notes]
   if blind:
     found.append(
-      f'The declared learner ({learners.describe(learner)}) is not modelled by: '
+      f'The declared learner ({declared.describe(learner)}) is not modelled by: '
       f'{", ".join(blind)}. These attacks take what is sent for a gradient at w.'
     )
   found.extend(f'{name} {x}' for name, x in failed.items() if x.startswith('failed'))

@@ -10,7 +10,7 @@ import optax
 
 from mamljax.types import Batch, Params, Pool
 
-SHAPE, CLASSES, WAYS = (4, 4, 1), 4, 3
+SHAPE, CLASSES, WAYS = (8, 8, 1), 4, 3
 EACH = {'references': 30, 'calibration': 12, 'victims': 12}
 
 

@@ -1,0 +1,126 @@
+"""Simulated tasks of public images: which attack tells most, found without any candidate."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mamljax.attacks.base import Attack, required
+from mamljax.attacks.knowledge import Candidate, Observation
+from mamljax.audit.game import draw_trial, show
+from mamljax.audit.metrics import auc
+from mamljax.audit.side_by_side import EVERYTHING, Player, show_required
+from mamljax.audit.trials import Rules, is_member
+from mamljax.learner import send
+from mamljax.types import Pool
+
+TASKS = 64  # simulated: an error of 0.06 in an AUC of 0.7
+_AT_ONCE = 8
+
+
+class Simulated(NamedTuple):
+  """Simulated updates, every other one with a candidate in it.
+
+  Attributes:
+    seen: the observation of each.
+    candidates: the image asked about, and its slot.
+  """
+
+  seen: Observation
+  candidates: Candidate
+
+
+@functools.partial(jax.jit, static_argnames=('rules', 'kinds'))
+def simulate(
+  key: jax.Array, pool: Pool, setup: Any, *, rules: Rules, kinds: tuple[type, ...]
+) -> Simulated:
+  """Updates of tasks that are drawn of public images.
+
+  Args:
+    key: a random key.
+    pool: the images.
+    setup: of the learners: the adversary's knowledge, the inner loop and the defence.
+    rules: of the game; with several learners their mean is received.
+    kinds: the classes of the learner's parts, which to JAX are equal if their fields are.
+  """
+  del kinds
+  known, inner, defence = setup
+
+  def one(index: jax.Array) -> Simulated:
+    key_draw, key_send = jax.random.split(jax.random.fold_in(key, index))
+    trial = draw_trial(key_draw, pool, is_member(index), **rules._asdict())
+
+    def update(key: jax.Array, task: Any) -> Any:
+      return send(key, known.loss_fn, known.params, task, inner, defence=defence)
+
+    sent = jax.vmap(update)(jax.random.split(key_send, rules.learners), trial.tasks)
+    mean = sent._replace(gradient=jax.tree.map(lambda leaf: leaf.mean(axis=0), sent.gradient))
+    own = jax.tree.map(lambda leaf: leaf[trial.learner], (trial.tasks, trial.classes))
+    seen = show(mean, own[0], classes=own[1], requires=EVERYTHING)
+    label = trial.candidates.label[trial.learner]
+    return Simulated(
+      repeated(seen, rules.learners), Candidate(trial.candidates.image[0], label)
+    )
+
+  return jax.lax.map(one, jnp.arange(TASKS), batch_size=_AT_ONCE)
+
+
+def repeated(seen: Observation, learners: int) -> Observation:
+  """The observation of a mean over learners, as of one with the images of all."""
+  return seen._replace(
+    support_labels=jnp.tile(seen.support_labels, learners),
+    query_labels=jnp.tile(seen.query_labels, learners),
+  )
+
+
+def power(key: jax.Array, player: Player, simulated: Simulated) -> float:
+  """The AUC of an attack on simulated updates; 0 where a score is not finite."""
+  needs = required(player.attack, player.knowledge)
+  shown = show_required(simulated.seen, needs)
+  asked, kind = simulated.candidates, type(player.attack)
+  scores = _score_tasks(key, player.attack, player.prepared, shown, asked, kind=kind)
+  if not np.isfinite(scores).all():
+    return 0.0
+  return auc(scores, is_member(np.arange(TASKS))) or 0.0
+
+
+@functools.partial(jax.jit, static_argnames='kind')
+def _score_tasks(
+  key: jax.Array,
+  attack: Attack,
+  prepared: Any,
+  seen: Observation,
+  candidates: Candidate,
+  *,
+  kind: type,
+) -> jax.Array:
+  """The scores of one candidate for each observation, by an attack of a class, `kind`."""
+  del kind
+
+  def one(asked: Any) -> jax.Array:
+    return attack.score(asked[0], prepared, *asked[1:])[0]
+
+  keys = jax.random.split(key, len(candidates.label))
+  return jax.lax.map(one, (keys, seen, candidates), batch_size=_AT_ONCE)
+
+
+@functools.partial(jax.jit, static_argnames='kind')
+def score_images(
+  key: jax.Array,
+  attack: Attack,
+  prepared: Any,
+  seen: Observation,
+  candidates: Candidate,
+  *,
+  kind: type,
+) -> jax.Array:
+  """The scores of many candidates for one observation, [n], by an attack of a class, `kind`."""
+  del kind
+
+  def one(asked: Any) -> jax.Array:
+    return attack.score(asked[0], prepared, seen, asked[1])[0]
+
+  keys = jax.random.split(key, len(candidates.label))
+  return jax.lax.map(one, (keys, candidates), batch_size=_AT_ONCE)

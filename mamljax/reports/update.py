@@ -1,0 +1,91 @@
+"""Audit of one received update: which of some candidates are in it, each with a p-value."""
+
+from typing import Any
+
+from mamljax import checks
+from mamljax.audit.trials import Rules
+from mamljax.errors import InputError
+from mamljax.reports import declared
+from mamljax.reports import received as inputs
+from mamljax.reports.choice import Attacks
+from mamljax.reports.questioning import choose_attack, make_question, score_candidates
+from mamljax.reports.sight import read_off
+from mamljax.reports.update_report import UpdateReport, make_update_report
+from mamljax.types import Batch, LossFn, Params
+
+
+def audit_update(
+  loss_fn: LossFn,
+  params: Params,
+  received: Any,
+  candidates: Any,
+  *,
+  public: Any,
+  learner: Any,
+  labels: Any = None,
+  ways: int | None = None,
+  shots: int | None = None,
+  target: str = 'query',
+  query_set: Batch | None = None,
+  classes: Any = None,
+  attack: Attacks = 'auto',
+  learners: int = 1,
+  fpr: float = 0.01,
+  seed: int = 0,
+) -> UpdateReport:
+  """Tells which of some candidates were in the data behind one update, each with a p-value.
+
+  The attack is chosen on tasks that are simulated with public images, before any candidate is
+  looked at. Each candidate's score is then ranked among those of public images of its class
+  that were not in the task: (1 + #{as high}) / (1 + number) is its p-value, which is exact if
+  public images and candidates are alike but for membership.
+
+  Decisions are corrected for many candidates by the procedure of Benjamini and Hochberg at
+  level `fpr`: of those called, an expected share of at most `fpr` are no members; any one
+  non-member is called with a probability of at most `fpr`; and where no candidate is a member,
+  any is called with a probability of at most `fpr`.
+
+  Args:
+    loss_fn: the task's loss: `(params, Batch) -> scalar`, a mean over the batch.
+    params: the parameters w that were sent out.
+    received: what a learner sent; or a list of what it sent of one task, or of pairs of the
+      parameters and what was sent in turn.
+    candidates: images with the slots that their class has in the task, as `Batch(images,
+      labels)`; or images alone, with their slots as `labels`.
+    public: images of the same classes, none of them the learner's: of `from_arrays`, a `Pool`,
+      or a `Batch` (or pair) whose labels are slots.
+    learner: how the learner adapts, what it sends and what protects it.
+    labels: slots of the candidates, where these are images alone; otherwise those of the images
+      in the set that is sought, from which `ways` and `shots` follow.
+    ways: classes of the task; those of `public` by default.
+    shots: images of each class in each of the task's two sets, 1 by default.
+    target: the set that candidates may be in: 'query' or 'support'.
+    query_set: the query set, where the support set is sought and the query set known.
+    classes: the class in `public` that each slot holds; needed where it has others.
+    attack: an attack or its name; or several of these, or 'auto', to choose among.
+    learners: the number of learners whose updates were added up in `received`.
+    fpr: level of the decisions.
+    seed: seed of all randomness.
+
+  Raises:
+    InputError: if an argument is none of the above, public images are too few to be divided,
+      or no attack applies.
+  """
+  checks.one_of('target', target, checks.TARGETS)
+  declared.check(learner)
+  checks.whole('learners', learners, least=1)
+  if not 0 < fpr < 1:
+    raise InputError(f'fpr must be between 0 and 1, not {fpr}')
+  ways, shots, labels = inputs.task_shape(candidates, labels, ways=ways, shots=shots)
+  pool = inputs.public_of(public)
+  rows = inputs.slots_of(pool, classes, ways=ways)
+  asked = inputs.candidates_of(candidates, labels, ways=len(rows))
+  rules = Rules(len(rows), shots or 1, target, learners=learners)
+  rows = inputs.without_copies(pool, rows, asked.images)
+  options: Any = {'query_set': query_set, 'attack': attack, 'seed': seed}
+  question = make_question(loss_fn, params, learner, rules, asked, pool, rows, **options)
+  rounds = inputs.rounds_of(params, received, question.setup.seen.gradient, learners=learners)
+  chosen = choose_attack(question, attack)
+  scored = score_candidates(question, rounds, chosen)
+  said: Any = {'learner': learner, 'rounds': len(rounds), 'fpr': fpr, 'shots': shots}
+  return make_update_report(question, chosen, scored, read_off(question, rounds[0]), **said)
