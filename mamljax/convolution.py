@@ -5,9 +5,13 @@ weight cotangents of a per-candidate gradient) into a grouped convolution, which
 many times slower on a CPU than the same arithmetic as a batched matrix product.
 """
 
+import math
+from collections.abc import Sequence
+
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 FORMS = ('auto', 'patches', 'xla')
 
@@ -50,6 +54,48 @@ def patches(
     across[:, at // stride : at // stride + rows, at % stride] for at in range(window[0])
   ]
   return jnp.concatenate(shifts, axis=-1)
+
+
+def windows(
+  images: jax.Array,
+  window: Sequence[int],
+  *,
+  strides: Sequence[int],
+  padding: Sequence[tuple[int, int]],
+  spread: Sequence[int],
+  dilation: Sequence[int],
+) -> jax.Array:
+  """Pixels under a window of any kind, along any number of axes; exact, since none are added.
+
+  Args:
+    images: [n, *sizes, channels].
+    window: sizes of the window.
+    strides: its steps.
+    padding: zeros before and after each axis; negative to crop.
+    spread: distance at which the pixels are put, with zeros between them, 1 for none: the
+      `lhs_dilation` of `jax.lax.conv_general_dilated`.
+    dilation: distance of the pixels under the window: its `rhs_dilation`.
+
+  Returns:
+    [n, *places, pixels of the window, channels].
+  """
+  edges = [(before, after, by - 1) for (before, after), by in zip(padding, spread, strict=True)]
+  zero = jnp.zeros((), images.dtype)
+  padded = jax.lax.pad(images, zero, [(0, 0, 0), *edges, (0, 0, 0)])
+  extents = [(size - 1) * by + 1 for size, by in zip(window, dilation, strict=True)]
+  triples = zip(padded.shape[1:-1], extents, strides, strict=True)
+  places = [max(0, (size - extent) // step + 1) for size, extent, step in triples]
+  n, channels = images.shape[0], images.shape[-1]
+  if not math.prod(places):
+    return jnp.zeros((n, *places, math.prod(window), channels), images.dtype)
+  reach = [(count - 1) * step + 1 for count, step in zip(places, strides, strict=True)]
+  shifts = []
+  for at in np.ndindex(*window):
+    start = [0, *(a * by for a, by in zip(at, dilation, strict=True)), 0]
+    sizes = [n, *reach, channels]
+    limit = [a + size for a, size in zip(start, sizes, strict=True)]
+    shifts.append(jax.lax.slice(padded, start, limit, [1, *strides, 1]))
+  return jnp.stack(shifts, axis=-2)
 
 
 def _span(size: int, extent: int, stride: int, padding: str) -> tuple[int, int, int]:

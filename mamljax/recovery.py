@@ -15,17 +15,26 @@ not reach, all but a few that the adaptation moved; so where one normal is missi
 which the other normals tell, tells it.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mamljax import checks
-from mamljax.attacks.gradients.first_layer import first_layer, random_start, span_in_noise
+from mamljax.attacks.gradients.finding import find_layers
+from mamljax.attacks.gradients.first_layer import (
+  first_gradient,
+  first_layer,
+  random_start,
+  span_in_noise,
+)
+from mamljax.attacks.gradients.layers import Layer, Layers, layer_inputs
 from mamljax.errors import InputError
 from mamljax.linear_algebra import product
 from mamljax.numerics import is_finite
-from mamljax.types import Params
+from mamljax.types import LossFn, Params
 
 # Below it a unit column is orthogonal to a normal: one of few columns, one fitted to many.
 _ZERO, _SURE = 1e-4, 1e-5
@@ -54,6 +63,7 @@ class Recovered(NamedTuple):
 
 def recover_images(
   key: jax.Array,
+  loss_fn: LossFn,
   params: Params,
   gradient: Params,
   shape: tuple[int, int, int],
@@ -65,9 +75,11 @@ def recover_images(
 
   Args:
     key: a random key, for the search.
+    loss_fn: the task's loss, which only tells the network's layers.
     params: the meta-knowledge w.
     gradient: what was received, of a network with a fully connected first layer of ReLUs
-      with biases, wider than there are images.
+      with biases, wider than there are images; its inputs are the pixels in any order, each
+      scaled and shifted.
     shape: of an image: height, width, channels.
     count: images in both sets together.
     samples: how many sets of columns are tried.
@@ -77,37 +89,84 @@ def recover_images(
     or a gradient that is not finite nothing can be said: NaN.
 
   Raises:
-    InputError: if the layers cannot be found by name, or there is no layer with a bias that
-      takes all pixels at once, or it has not more units than there are images.
+    InputError: if there is no layer with a bias that takes all pixels at once, or it has not
+      more units than there are images.
   """
   checks.whole('count', count, least=1)
   checks.whole('samples', samples, least=1)
-  height, width, channels = shape
-  pixels = height * width * channels
-  matrix, has_bias = first_layer(gradient, pixels, reader=_READER)
-  if not has_bias or matrix.shape[1] <= count:
+  layers = find_layers(loss_fn, params, jax.ShapeDtypeStruct(shape, jnp.float32))
+  layer = first_layer(layers, _READER)
+  if layer.bias is None or layer.columns <= count:
     raise InputError(
       f'{count} images are read off a first layer with a bias and more units than images, '
-      f'not off {"a" if has_bias else "no"} bias and {matrix.shape[1]} units'
+      f'not off {"a" if layer.bias else "no"} bias and {layer.columns} units'
     )
+  pixels = _pixels(layers, layer, params, shape)
+  matrix = first_gradient(layers, layer, gradient)
   key_span, key_samples = jax.random.split(key)
   start = random_start(key_span, matrix, rank=count)
   basis = span_in_noise(matrix, start, rank=count)[0]
   columns, live = _unit_columns(product(basis.T, _even(matrix)))
   normals, counts = _sample(key_samples, columns, live, samples=samples)
   chosen, silent = _choose(normals, counts, columns, live)
-  weights, _ = first_layer(params, pixels, reader=_READER)
+  weights = first_gradient(layers, layer, params)
   reach = product(basis.T, weights), basis[-1]
   chosen, silent = _complete(chosen, silent, columns, live, reach)
   points = product(basis, jnp.linalg.inv(chosen))
   found = (points[:-1] / points[-1]).T
   lost = ~jnp.isfinite(found).all(axis=1)
-  found = jnp.where(lost[:, None], 0, found)
+  found = jnp.where(lost[:, None], 0, pixels.undo(found))
   outside = jnp.where(lost, jnp.inf, jnp.max(jnp.abs(found - 0.5), axis=1) - 0.5)
   images, outside = found.reshape(count, *shape), jnp.maximum(outside, 0)
   told = is_finite((params, gradient))
   images, outside = (jnp.where(told, part, jnp.nan) for part in (images, outside))
   return Recovered(images, jnp.where(told, silent, 0), outside)
+
+
+class _Pixels(NamedTuple):
+  """The inputs of a layer as pixels: inputs = scale * pixels[places] + shift, [inputs].
+
+  Attributes:
+    places: of an input's pixel in the flattened image.
+    scale: factor of each.
+    shift: what is added to it.
+  """
+
+  places: np.ndarray
+  scale: np.ndarray
+  shift: np.ndarray
+
+  def undo(self, inputs: jax.Array) -> jax.Array:
+    """The pixels that inputs [..., inputs] are made of."""
+    pixels = (inputs - self.shift) / self.scale
+    return pixels[..., np.argsort(self.places)]
+
+
+def _pixels(
+  layers: Layers, layer: Layer, params: Params, shape: tuple[int, int, int]
+) -> _Pixels:
+  """The inputs of the first layer in terms of pixels, as trial images tell.
+
+  Raises:
+    InputError: if they are not the pixels, each once, scaled and shifted.
+  """
+  size = math.prod(shape)
+  tried = np.random.default_rng(0).uniform(size=size)
+  images = np.stack([np.zeros(size), np.ones(size), np.arange(size) / size, tried])
+  # It depends on no parameter, so that it is known even where those are traced.
+  with jax.ensure_compile_time_eval():
+    given = jnp.asarray(images.reshape(len(images), *shape), jnp.float32)
+    inputs = np.asarray(layer_inputs(layers, layer, params, given)[:, 0], np.float64)
+  scale, shift = inputs[1] - inputs[0], inputs[0]
+  with np.errstate(all='ignore'):
+    places = np.rint(np.nan_to_num((inputs[2] - shift) / scale * size)).astype(int)
+  each_once = np.array_equal(np.sort(places), np.arange(size))
+  if not each_once or not np.allclose(tried[places] * scale + shift, inputs[3], atol=1e-4):
+    raise InputError(
+      f'{_READER} needs a first layer on the {size} pixels themselves, each scaled and shifted '
+      f'at most: {layer.name!r} has {layer.product.inputs} other inputs'
+    )
+  return _Pixels(places, scale.astype(np.float32), shift.astype(np.float32))
 
 
 def _even(matrix: jax.Array) -> jax.Array:

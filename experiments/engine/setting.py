@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from experiments.config.attacks import is_bound
 from experiments.config.cell import Cell
@@ -65,6 +66,8 @@ def refusal(cell: Cell, splits: Splits) -> str | None:
   def prepare_one(part: Cell) -> Any:
     attack, params = part.attack, models.initial_state(part.recipe, splits).params
     knowledge = _know(part, attack, params, splits.references)
+    image = jax.ShapeDtypeStruct(splits.victims.images.shape[1:], jnp.float32)
+    attack.check_model(knowledge, image)
     return attack.prepare(jax.random.key(0), knowledge)
 
   attacks = [part for part in cell.alone if not is_bound(part.attack)]

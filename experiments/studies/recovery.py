@@ -55,11 +55,13 @@ def check(cell: Cell, splits: Splits, *, samples: int) -> None:
   height, width, channels = splits.victims.images.shape[1:]
   recover = functools.partial(
     recover_images,
+    loss_fn=models.describe_training(cell).loss_fn,
     shape=(height, width, channels),
     count=2 * cell.task.ways * cell.task.shots,
     samples=samples,
   )
-  jax.eval_shape(lambda params: recover(jax.random.key(0), params, params), params)
+  key = jax.random.key(0)
+  jax.eval_shape(lambda params: recover(key, params=params, gradient=params), params)
 
 
 def read_images(cell: Cell, sweep: Sweep, *, samples: int) -> Recovery:
@@ -76,14 +78,21 @@ def read_images(cell: Cell, sweep: Sweep, *, samples: int) -> Recovery:
   gradients, truth = _observe(cell, splits, params)
   count, shape = truth.shape[1], truth.shape[2:]
   recover = jax.jit(
-    functools.partial(recover_images, shape=shape, count=count, samples=samples)
+    functools.partial(
+      recover_images,
+      loss_fn=models.describe_training(cell).loss_fn,
+      params=params,
+      shape=shape,
+      count=count,
+      samples=samples,
+    )
   )
   compare, key = jax.jit(_compare), stream_key(cell.seed, Stream.RECOVERY)
   errors, similarities, first, seconds = [], [], None, []
   label = f'{cell.data.dataset} {count} images'
   for at in bar(range(cell.game.trials), unit='task', desc=label):
     gradient, start = jax.tree.map(lambda leaf, at=at: leaf[at], gradients), time.perf_counter()
-    result = jax.block_until_ready(recover(jax.random.fold_in(key, at), params, gradient))
+    result = jax.block_until_ready(recover(jax.random.fold_in(key, at), gradient=gradient))
     seconds.append(time.perf_counter() - start)
     first = np.asarray(result.images) if first is None else first
     error, similarity = compare(result.images, truth[at])

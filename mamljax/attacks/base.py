@@ -80,6 +80,18 @@ class Attack(Protocol):
     """Least number of floats kept of public images, for a network of so many parameters."""
     ...
 
+  def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
+    """Refuses a network that the attack cannot be run on, before anything is computed.
+
+    Args:
+      knowledge: what the adversary knows; its arrays may be `jax.ShapeDtypeStruct`s.
+      image: shape and type of an image.
+
+    Raises:
+      InputError: if the attack does not apply to that network.
+    """
+    ...
+
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Any:
     """Computes what all trials at one w share.
 
@@ -91,7 +103,7 @@ class Attack(Protocol):
       A `Knowledge`, or a pytree with one as its `knowledge`.
 
     Raises:
-      InputError: if the attack does not apply to that network or that knowledge.
+      InputError: if the attack does not apply to that knowledge.
     """
     ...
 
@@ -138,6 +150,10 @@ class BaseAttack(Checked):
     """Least number of floats kept of public images, for a network of so many parameters."""
     del parameters
     return 0
+
+  def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
+    """Refuses nothing; see `Attack.check_model`."""
+    del knowledge, image
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Any:
     """Prepares nothing; see `Attack.prepare`."""
@@ -213,6 +229,7 @@ def inapplicable(
   if (too_small := _too_small(attack, image_shape)) is not None:
     return too_small
   try:
+    attack.check_model(knowledge, jax.ShapeDtypeStruct(image_shape, jnp.float32))
     jax.eval_shape(lambda known: attack.prepare(jax.random.key(0), known), knowledge)
   except ValueError as error:  # which an InputError is
     return str(error)

@@ -19,7 +19,7 @@ Patches are those of an image by itself: under batch normalisation there are non
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,13 +32,20 @@ from mamljax.attacks.base import (
   guarded,
   required,
 )
-from mamljax.attacks.gradients.layers import layer_gradient, layer_inputs, widest_layer
+from mamljax.attacks.gradients.finding import find_layers
+from mamljax.attacks.gradients.layers import (
+  Layer,
+  Layers,
+  layer_gradient,
+  layer_inputs,
+  widest_layer,
+)
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import count, nonnegative
 from mamljax.images import as_floats
 from mamljax.linear_algebra import make_whitener, product
-from mamljax.types import Batch
 
+_READER = "attack 'patch_space'"
 _AT_ONCE = 64  # images that pass the network together
 _SMALLEST = 1e-30  # of what is divided by
 
@@ -101,6 +108,10 @@ class PatchSpace(BaseAttack):
   optional: ClassVar[Requirements] = {'support': frozenset({'query_set'})}
   threshold: ClassVar[float | None] = None  # how far a member stands out depends on the network
 
+  def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
+    """Refuses a network in which no layer is found whose gradient can be read."""
+    _widest(knowledge, image)
+
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how the patches of public images are distributed at w.
 
@@ -151,8 +162,9 @@ class PatchSpace(BaseAttack):
     alike = 2 * product(prepared.patches.reshape(-1, own.size), own.ravel()) - prepared.squares
     _, nearest = jax.lax.top_k(alike, min(self.neighbours, len(alike)))
     images = jnp.concatenate([own, prepared.patches[nearest]])
-    path = _path(prepared.knowledge, candidate.image)
-    columns = product(prepared.whitener, layer_gradient(observation.gradient, path))
+    layers, layer = _widest(prepared.knowledge, candidate.image)
+    gradient = layer_gradient(layers, layer, observation.gradient)
+    columns = product(prepared.whitener, gradient)
     outside, rank = _outside(images, _common(prepared, observation), columns)
     logs = jnp.log(jnp.maximum(outside, _SMALLEST))
     usual = logs[1:]
@@ -223,17 +235,15 @@ def _remove(rows: jax.Array, basis: jax.Array) -> jax.Array:
   return rows - product(product(rows, basis), basis.T)
 
 
-def _path(knowledge: Knowledge, image: jax.Array) -> tuple[str, ...]:
-  """The layer whose patches are compared."""
-  batch = Batch(image[None], jnp.zeros(1, jnp.int32))
-  return widest_layer(knowledge.loss_fn, knowledge.params, batch).path
+def _widest(knowledge: Knowledge, image: Any) -> tuple[Layers, Layer]:
+  """The layers of the network, and the one whose patches are compared."""
+  layers = find_layers(knowledge.loss_fn, knowledge.params, image)
+  return layers, widest_layer(layers, _READER)
 
 
 def _patches(knowledge: Knowledge, images: jax.Array) -> jax.Array:
   """Inputs of the compared layer at w, [n, places, inputs]."""
-  batch = Batch(images, jnp.zeros(len(images), jnp.int32))
-  path = _path(knowledge, images[0])
-  return layer_inputs(knowledge.loss_fn, knowledge.params, batch, path)
+  return layer_inputs(*_widest(knowledge, images[0]), knowledge.params, images)
 
 
 def _map_patches(knowledge: Knowledge, images: jax.Array) -> jax.Array:

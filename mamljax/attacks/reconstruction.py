@@ -22,7 +22,7 @@ import optax
 
 from mamljax.attacks import base
 from mamljax.attacks.base import BaseAttack, Requirements, guarded
-from mamljax.attacks.gradients.labels import infer_labels
+from mamljax.attacks.gradients.labels import check_output, infer_labels
 from mamljax.attacks.gradients.objectives import objective, simulate, unit_scale
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
 from mamljax.checks import choice, count, nonnegative
@@ -138,6 +138,11 @@ class Reconstruction(BaseAttack):
     """Number of sets that are reconstructed together."""
     return self.restarts
 
+  def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
+    """Refuses a network without biases in its output layer, if they are to tell the labels."""
+    if self.labels == 'inferred':
+      check_output(knowledge.loss_fn, knowledge.params, image)
+
   @guarded
   def score(
     self, key: jax.Array, prepared: Knowledge, observation: Observation, candidate: Candidate
@@ -208,7 +213,9 @@ class _Search:
     """The slots that the gradient tells, of images that are like those sought."""
     known, seen = self.known, self.observation
     expected = functools.partial(simulate, known, seen, target=known.target)
-    return infer_labels(alike, seen.gradient, expected, ways=known_ways(known))
+    return infer_labels(
+      known.loss_fn, known.params, alike, seen.gradient, expected, ways=known_ways(known)
+    )
 
   def mismatch(self, labels: jax.Array, images: jax.Array) -> jax.Array:
     """The objective of the images, equation 9 or 10."""

@@ -30,12 +30,16 @@ from mamljax.attacks.base import (
   BaseAttack,
   Requirements,
   guarded,
-  required,
 )
-from mamljax.attacks.gradients.first_layer import first_layer, random_start, span_in_noise
-from mamljax.attacks.gradients.names import check_layers
+from mamljax.attacks.gradients.finding import find_layers
+from mamljax.attacks.gradients.first_layer import (
+  first_gradient,
+  first_layer,
+  random_start,
+  span_in_noise,
+)
+from mamljax.attacks.gradients.layers import layer_inputs
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
-from mamljax.errors import InputError
 from mamljax.linear_algebra import product
 
 _READER = "attack 'row_space'"
@@ -68,23 +72,9 @@ class RowSpace(BaseAttack):
   # 36,000 trials on MNIST and Fashion-MNIST (experiments/flagfiles/attacks/row_space.flags).
   threshold: ClassVar[float | None] = -1e-2
 
-  def prepare(self, key: jax.Array, knowledge: Knowledge) -> Knowledge:
-    """Prepares nothing, but refuses networks that the attack cannot be run on.
-
-    Raises:
-      InputError: if there is no layer that takes all pixels at once, or layers have no names.
-    """
-    del key
-    required(self, knowledge)
-    check_layers(knowledge.params, _READER)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(knowledge.params):
-      if leaf.ndim > 2:
-        name = '/'.join(str(getattr(part, 'key', part)) for part in path)
-        raise InputError(
-          f"attack 'row_space' needs a network whose first layer is fully connected, such as "
-          f"'mlp': {name} has the shape {list(leaf.shape)}"
-        )
-    return knowledge
+  def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
+    """Refuses a network without a fully connected layer on the images themselves."""
+    first_layer(find_layers(knowledge.loss_fn, knowledge.params, image), _READER)
 
   @guarded
   def score(
@@ -105,18 +95,20 @@ class RowSpace(BaseAttack):
       A scalar and an `Info`.
 
     Raises:
-      InputError: if there is no layer that takes all pixels at once.
+      InputError: if no fully connected layer sees the images themselves.
     """
-    del prepared
+    layers = find_layers(prepared.loss_fn, prepared.params, candidate.image)
+    layer = first_layer(layers, _READER)
     images = len(observation.support_labels) + len(observation.query_labels)
-    matrix, has_bias = first_layer(observation.gradient, candidate.image.size, reader=_READER)
+    matrix = first_gradient(layers, layer, observation.gradient)
     start = random_start(key, matrix, rank=images)
     # One after another: a batch of LAPACK's calls may wait for itself where there are several
     # CPU devices.
     span = jax.custom_batching.sequential_vmap(functools.partial(span_in_noise, rank=images))
     basis, values, noise, unit = span(matrix, start)
     doubt = _doubt(values, noise, matrix.shape)
-    point = jnp.append(candidate.image.ravel(), jnp.ones(has_bias))
+    inputs = layer_inputs(layers, layer, prepared.params, candidate.image[None])
+    point = jnp.append(inputs[0, 0], jnp.ones(len(matrix) - inputs.shape[-1]))
     point /= jnp.linalg.norm(point)
     along = product(basis.T, point)
     # Not 1 - sum(along^2): it would keep no more than half of the digits of a small remainder.

@@ -130,8 +130,8 @@ def test_a_member_lies_in_the_row_space_and_no_other_does(target, steps):
 
 def changed(change) -> Any:
   """What is seen where the first layer's gradient is changed."""
-  first = told('query').gradient['first']
-  return told('query')._replace(gradient={'first': change(first)})
+  gradient = told('query').gradient
+  return told('query')._replace(gradient=gradient | {'first': change(gradient['first'])})
 
 
 def test_columns_of_any_size_tell_as_much():
@@ -159,12 +159,13 @@ def test_first_order_maml_hides_the_support_set_from_the_row_space():
 @pytest.mark.parametrize('width', [2 * WAYS * SHOTS + 1, 2 * WAYS * SHOTS - 1])
 def test_a_layer_narrower_than_the_sets_mixes_the_images(width):
   """The limit of the attack, stated and true: members leave the span once it is too small."""
-  seen_all = told('query')
-  narrow = seen_all._replace(
-    gradient={'first': seen_all.gradient['first'][..., :width], 'second': jnp.zeros(())}
+  known, seen_all = known_to(RowSpace, 'query'), told('query')
+  params, gradient = (
+    {'first': whole['first'][..., :width], 'second': whole['second'][..., :width, :]}
+    for whole in (known.params, seen_all.gradient)
   )
-  narrow = narrow._replace(gradient={'first': narrow.gradient['first']})
-  residuals = -played(RowSpace, 'query', narrow)[0]
+  narrow = dataclasses.replace(known, params=params), seen_all._replace(gradient=gradient)
+  residuals = -np.asarray(scores(RowSpace(), *narrow, trials('query')[0].candidate)[0])
   assert (np.median(residuals[MEMBERS]) < 1e-3) == (width > 2 * WAYS * SHOTS)
 
 
@@ -174,7 +175,7 @@ def test_under_noise_a_direction_counts_as_much_as_it_is_known(scale):
   clean = told('query').gradient['first']
   noise = np.random.default_rng(0).normal(size=clean.shape)
   level = scale * np.linalg.norm(clean, axis=(1, 2), keepdims=True) / HIDDEN
-  noisy = told('query')._replace(gradient={'first': clean + jnp.asarray(level * noise)})
+  noisy = changed(lambda clean: clean + jnp.asarray(level * noise))
   found, info = played(RowSpace, 'query', noisy)
   np.testing.assert_allclose(info.noise, level.ravel(), rtol=0.05)
   assert (auc(found, MEMBERS) or 0) > 0.95
@@ -185,7 +186,7 @@ def test_under_noise_a_direction_counts_as_much_as_it_is_known(scale):
 def test_pure_noise_spans_nothing():
   """Every direction is in doubt, so that all candidates are outside alike."""
   first = np.random.default_rng(0).normal(size=told('query').gradient['first'].shape)
-  noise = told('query')._replace(gradient={'first': jnp.asarray(first, jnp.float32)})
+  noise = changed(lambda _: jnp.asarray(first, jnp.float32))
   residuals = -played(RowSpace, 'query', noise)[0]
   assert residuals.min() > 0.95
 

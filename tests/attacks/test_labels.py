@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from mamljax.attacks import Candidate, Reconstruction
+from mamljax.attacks.base import inapplicable
 from mamljax.attacks.gradients.labels import infer_labels
 from mamljax.attacks.gradients.objectives import simulate
 from mamljax.attacks.reconstruction import LABELS
@@ -40,7 +42,7 @@ def inferred(
   def one(labels: jax.Array) -> jax.Array:
     seen = observed(labels, known)
     told = functools.partial(simulate, known, seen, target=target)
-    return infer_labels(guess, seen.gradient, told, ways=WAYS)
+    return infer_labels(known.loss_fn, params, guess, seen.gradient, told, ways=WAYS)
 
   return jax.vmap(one)(made_of)
 
@@ -66,26 +68,40 @@ def test_the_guess_of_the_images_does_not_matter_to_an_unsure_network(target, gu
   np.testing.assert_array_equal(found, MADE_OF)
 
 
-@pytest.mark.parametrize('last', ['Dense_2', 'Dense_10'])
-def test_the_output_layer_is_the_last_by_number(last):
-  """By spelling Dense_10 stands before Dense_9: labels would be read off a hidden layer."""
+def loss_by_place(params: list, batch: Batch, /) -> jax.Array:
+  """Eleven layers, of which the second in the list is the last."""
+  x = batch.images.reshape(len(batch.images), -1)
+  for weights, bias in [params[0], *params[2:]]:
+    x = jnp.tanh(x @ weights + bias)
+  logits = jnp.einsum('ow,nw->no', params[1][0], x) + params[1][1]
+  return -jax.nn.log_softmax(logits)[jnp.arange(len(x)), batch.labels].mean()
+
+
+def test_the_output_layer_is_the_one_that_makes_the_logits():
+  """By spelling Dense_10 stands before Dense_9: labels were read off a hidden layer."""
+  sizes = [(noise(1)[0].size, 4), (WAYS, 4), *[(4, 4)] * 9]
+  features = [4, WAYS, *[4] * 9]
+  params = [(jnp.full(s, 0.1), jnp.zeros(f)) for s, f in zip(sizes, features, strict=True)]
   labels = jnp.array([0, 2, 2, 2, 2, 2])
 
   def told(batch):
-    bias = 0.1 - jax.nn.one_hot(batch.labels, WAYS).mean(axis=0)
-    return {'Dense_0': {'bias': jnp.ones(4)}, last: {'bias': bias}, 'Dense_1': {'bias': 0}}
+    return jax.grad(loss_by_place)(params, batch)
 
   gradient = told(Batch(noise(1), labels))
-  np.testing.assert_array_equal(infer_labels(noise(1), gradient, told, ways=WAYS), labels)
+  found = infer_labels(loss_by_place, params, noise(1), gradient, told, ways=WAYS)
+  np.testing.assert_array_equal(found, labels)
 
 
-def test_a_network_without_an_output_layer_is_refused():
+def test_a_network_without_biases_is_refused():
   """Labels read off some other parameter would be noise with an accuracy beside it."""
   trials, seen = plays.played('query')
   first = jax.tree.map(lambda leaf: leaf[0], (seen, trials.candidate))
-  chosen = dataclasses.replace(plays.ATTACK, labels='inferred')
-  with pytest.raises(ValueError, match='no output layer among first, second: none is named'):
-    chosen.score(KEY, plays.knowledge(), *first)
+  chosen, known = dataclasses.replace(plays.ATTACK, labels='inferred'), plays.knowledge()
+  said = "needs biases of the output layer: it finds none that is added to what 'second'"
+  with pytest.raises(ValueError, match=said):
+    chosen.score(KEY, known, *first)
+  assert re.search(said, inapplicable(chosen, known, (28, 28, 1)) or '')
+  assert inapplicable(plays.ATTACK, known, (28, 28, 1)) is None
 
 
 @functools.partial(jax.jit, static_argnames='target')

@@ -12,18 +12,18 @@ from sklearn.covariance import EmpiricalCovariance
 
 from mamljax.attacks import Knowledge, Observation, PatchSpace
 from mamljax.attacks.base import required
-from mamljax.attacks.gradients.layers import layer_gradient, layer_inputs
+from mamljax.attacks.gradients.finding import find_layers
+from mamljax.attacks.gradients.layers import layer_gradient, layer_inputs, widest_layer
 from mamljax.attacks.patch_space import Prepared, _outside
 from mamljax.audit.metrics import auc
 from mamljax.errors import InputError
 from mamljax.maml import InnerLoop
 from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.types import Batch
-from tests.attacks.closed_form import MEMBERS, TRIALS, knowledge, references, seen, trials
+from tests.attacks.closed_form import MEMBERS, TRIALS, references, seen, trials
 from tests.attacks.plays import WAYS
 
 CHANCE = 3 * ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5  # three deviations of the AUC
-LAST = ('Convolution_3',)
 
 
 @functools.cache
@@ -123,13 +123,15 @@ def test_where_nothing_adapts_a_member_is_in_the_span_exactly():
 
 def test_what_is_outside_against_numpy():
   """Whitening, what is taken out and the span, by NumPy's least squares in float64."""
-  told, loss_fn = observed('query'), known().loss_fn
+  told = observed('query')
+  layers = find_layers(known().loss_fn, known().params, trials('query')[0].candidate.image[0])
+  last = widest_layer(layers, 'this test')
+  assert last.name == 'Convolution_3/kernel'
   public = references().images.astype(np.float32) / 255
 
   def inputs(images: Any) -> np.ndarray:
-    labels = jnp.zeros(len(images), jnp.int32)
-    batch = Batch(jnp.asarray(images), labels)
-    return np.asarray(layer_inputs(loss_fn, known().params, batch, LAST), np.float64)
+    found = layer_inputs(layers, last, known().params, jnp.asarray(images))
+    return np.asarray(found, np.float64)
 
   patches = inputs(public).reshape(10, -1, *inputs(public[:1]).shape[1:])
   apart = (patches - patches.mean(axis=1, keepdims=True)).reshape(-1, patches.shape[-1])
@@ -140,7 +142,7 @@ def test_what_is_outside_against_numpy():
   _, info = scored('query', told)
   for at in range(4):
     gradient = jax.tree.map(lambda leaf, at=at: leaf[at], told.gradient)
-    columns = np.asarray(layer_gradient(gradient, LAST), np.float64)
+    columns = np.asarray(layer_gradient(layers, last, gradient), np.float64)
     columns = columns[:, np.abs(columns).max(axis=0) > 0]
     columns /= np.linalg.norm(columns, axis=0)
     own = inputs(trials('query')[0].candidate.image[at][None])[0] @ whiten.T
@@ -209,10 +211,16 @@ def test_an_image_of_which_nothing_is_left_is_no_member():
   np.testing.assert_allclose(outside, 1, atol=1e-6)
 
 
+def brightness(params: jax.Array, batch: Batch, /) -> jax.Array:
+  """A loss without a layer."""
+  return jnp.mean(params * batch.images)
+
+
 def test_what_cannot_be_compared_is_named():
   """A network without such layers, or an adversary without public images."""
-  with pytest.raises(InputError, match='no layer of the network'):
-    PatchSpace().prepare(jax.random.key(0), knowledge())
+  bare = dataclasses.replace(known(), loss_fn=brightness, params=jnp.ones(()))
+  with pytest.raises(InputError, match=r"^attack 'patch_space' finds no layer of the network"):
+    PatchSpace().prepare(jax.random.key(0), bare)
   alone = dataclasses.replace(known(), references=None)
   with pytest.raises(ValueError, match='without references'):
     PatchSpace().prepare(jax.random.key(0), alone)

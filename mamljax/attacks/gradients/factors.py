@@ -9,17 +9,15 @@ and the factors give those without a matrix of the weights' shape:
 For few images that is less arithmetic, and far less memory to go through.
 """
 
-import functools
-import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from mamljax.attacks.gradients.layers import visit_layers
-from mamljax.attacks.gradients.names import by_path
+from mamljax.attacks.gradients.contractions import Convolution
+from mamljax.attacks.gradients.finding import layers_of
+from mamljax.attacks.gradients.layers import Layers, bias_gradient, layer_gradient
 from mamljax.linear_algebra import product
 from mamljax.types import Batch, LossFn, Params
 
@@ -36,65 +34,59 @@ class Factors(NamedTuple):
   slopes: jax.Array
 
 
-def dense_outputs(
-  loss_fn: LossFn, params: Params, batch: Batch
-) -> dict[tuple[str, ...], jax.ShapeDtypeStruct] | None:
-  """The outputs of each `flax.linen.Dense` by its path, where factors are all and cheaper.
+def dense_layers(loss_fn: LossFn, params: Params, batch: Batch) -> Layers | None:
+  """The layers of a network, where factors are all of its gradient, and cheaper.
 
   Returns:
-    None unless every parameter is the kernel or bias of a layer that is applied once, to
-    inputs [n, in], and the images so few that n (in + out) < in out, summed over layers.
+    None unless every parameter is the weights or the bias of a layer that is applied once to
+    each image, and the images so few that n (in + out) < in out, summed over layers.
   """
-  calls = []
-
-  def note(layer: nn.Module, inputs: jax.Array, outputs: jax.Array) -> jax.Array:
-    calls.append((layer.path, jax.ShapeDtypeStruct(outputs.shape, outputs.dtype)))
-    return outputs
-
-  visit = functools.partial(visit_layers, loss_fn, note, kinds=(nn.Dense,))
-  jax.eval_shape(visit, params, batch)
-  leaves = by_path(params)
-  owners = sorted((*path, name) for path, _ in calls for name in ('bias', 'kernel'))
-  if owners != sorted(leaves) or any(len(outputs.shape) != 2 for _, outputs in calls):
+  layers, n = layers_of(loss_fn, params, batch), len(batch.labels)
+  owned = [layer.weights.leaf for layer in layers.seen]
+  owned += [layer.bias.leaf for layer in layers.seen if layer.bias]
+  if layers.program.custom or sorted(owned) != list(range(len(layers.names))):
     return None
-  kernels = [leaf.shape for path, leaf in leaves.items() if path[-1] == 'kernel']
-  saved = sum(math.prod(shape) - len(batch.labels) * sum(shape) for shape in kernels)
-  return dict(calls) if saved > 0 else None
+  products = [layer.product for layer in layers.found]
+  if any(p.places != n or p.groups > 1 or isinstance(p, Convolution) for p in products):
+    return None
+  saved = sum(p.inputs * p.features - n * (p.inputs + p.features) for p in products)
+  return layers if saved > 0 else None
 
 
-def factor_gradient(
-  loss_fn: LossFn, params: Params, batch: Batch, outputs: Mapping[tuple[str, ...], Any]
-) -> dict[tuple[str, ...], Factors]:
-  """The gradient of such a loss, a pair for each layer; `outputs` are its `dense_outputs`."""
+def factor_gradient(layers: Layers, params: Params, batch: Batch) -> list[Factors]:
+  """The gradient of such a loss, a pair for each layer; `layers` are its `dense_layers`."""
+  program, found = layers.program, layers.found
+  entering = [layer.entering for layer in found]
 
-  def shifted(shifts: Mapping[tuple[str, ...], jax.Array]) -> tuple[jax.Array, Any]:
-    inputs = {}
+  def shifted(shifts: dict[int, jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
+    loss, *inputs = program.run(params, batch, [program.loss, *entering], shifts=shifts)
+    return loss, inputs
 
-    def shift(layer: nn.Module, entering: jax.Array, leaving: jax.Array) -> jax.Array:
-      inputs[layer.path] = entering
-      return leaving + shifts[layer.path]
-
-    return visit_layers(loss_fn, shift, params, batch, kinds=(nn.Dense,)), inputs
-
-  zeros = {path: jnp.zeros(like.shape, like.dtype) for path, like in outputs.items()}
+  avals = {layer.leaving: program.avals[layer.leaving] for layer in found}
+  zeros = {at: jnp.zeros(aval.shape, aval.dtype) for at, aval in avals.items()}
   slopes, inputs = jax.grad(shifted, has_aux=True)(zeros)
-  return {path: Factors(inputs[path], slopes[path]) for path in slopes}
-
-
-def vdot(factors: Mapping[tuple[str, ...], Factors], gradient: Params) -> jax.Array:
-  """The inner product with a gradient of the parameters' shapes, biases included."""
-  layers = by_path(gradient)
-  parts = [
-    jnp.vdot(f.slopes, product(f.inputs, layers[*path, 'kernel']) + layers[*path, 'bias'])
-    for path, f in factors.items()
+  return [
+    Factors(layer.product.rows(given), layer.product.columns(slopes[layer.leaving]))
+    for layer, given in zip(found, inputs, strict=True)
   ]
+
+
+def vdot(layers: Layers, factors: Sequence[Factors], gradient: Params) -> jax.Array:
+  """The inner product with a gradient of the parameters' shapes, biases included."""
+  parts = []
+  for layer, f in zip(layers.found, factors, strict=True):
+    along = product(f.inputs, layer_gradient(layers, layer, gradient))
+    bias = bias_gradient(layers, layer, gradient)
+    parts.append(jnp.vdot(f.slopes, along if bias is None else along + bias))
   return jnp.asarray(sum(parts))
 
 
-def squared_norm(factors: Mapping[tuple[str, ...], Factors]) -> jax.Array:
+def squared_norm(layers: Layers, factors: Sequence[Factors]) -> jax.Array:
   """The inner product with itself, biases included."""
   parts = [
-    jnp.vdot(product(f.inputs, f.inputs.T) + 1, product(f.slopes, f.slopes.T))
-    for f in factors.values()
+    jnp.vdot(
+      product(f.inputs, f.inputs.T) + (layer.bias is not None), product(f.slopes, f.slopes.T)
+    )
+    for layer, f in zip(layers.found, factors, strict=True)
   ]
   return jnp.asarray(sum(parts))

@@ -1,11 +1,9 @@
 """Gradient of the first layer, whose columns span the images, and that span in noise."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from mamljax.attacks.gradients.names import check_layers, describe
+from mamljax.attacks.gradients.layers import Layer, Layers, bias_gradient, layer_gradient
 from mamljax.errors import InputError
 from mamljax.linear_algebra import product
 from mamljax.types import Params
@@ -15,26 +13,35 @@ _POWERS = 1
 _SMALLEST = 1e-30  # of what is divided by
 
 
-def first_layer(gradient: Params, pixels: int, *, reader: str) -> tuple[jax.Array, int]:
-  """The gradient of the layer on the pixels [pixels (+ 1 for a bias), width], and that 1 or 0.
+def first_layer(layers: Layers, reader: str) -> Layer:
+  """The fully connected layer on images themselves: what enters depends on no parameter.
 
-  It is the first layer with a kernel of that shape; its bias is the vector beside it. An error
-  names the `reader`.
+  Images may be normalised or turned into features before it, in any way that is not learnt. Of
+  several layers it is the one whose gradient tells most directions, of equals the first.
 
   Raises:
-    InputError: if there is none.
+    InputError: if there is none; it names the `reader`.
   """
-  check_layers(gradient, reader)
-  for layer in gradient.values():
-    parts = layer if isinstance(layer, dict) else {'kernel': layer}
-    kernel: Any = parts.get('kernel')
-    if getattr(kernel, 'ndim', 0) == 2 and kernel.shape[0] == pixels:
-      bias = [parts['bias'][None]] if 'bias' in parts else []
-      return jnp.concatenate([kernel, *bias]), len(bias)
+  on_images = [layer for layer in layers.seen if not layer.reach]
+  whole = [layer for layer in on_images if layer.places == 1]
+  if whole:
+    return max(whole, key=lambda layer: min(layer.product.inputs, layer.columns))
+  reasons = [f'{layer.name!r} sees {layer.places} parts of an image' for layer in on_images]
+  reasons += [layers.faults()] if layers.faults() else []
+  if not reasons:
+    names = ', '.join(repr(layer.name) for layer in layers.found[:3])
+    reasons = [f'{names or "no parameters"} see what other parameters made of the images']
   raise InputError(
-    f"{reader}: no layer takes all {pixels} pixels at once in a 'kernel', of those named "
-    f'{describe(gradient)}'
+    f'{reader} needs a network whose first layer is fully connected, such as '
+    f"'mlp': {'; '.join(reasons[:3])}"
   )
+
+
+def first_gradient(layers: Layers, layer: Layer, gradient: Params) -> jax.Array:
+  """The gradient of a layer, its biases below its weights: [inputs (+ 1), features]."""
+  bias = bias_gradient(layers, layer, gradient)
+  weights = layer_gradient(layers, layer, gradient)
+  return weights if bias is None else jnp.concatenate([weights, bias[None]])
 
 
 def random_start(key: jax.Array, matrix: jax.Array, *, rank: int) -> jax.Array:

@@ -1,121 +1,167 @@
-"""Inputs of a layer, place by place: the factor of its gradient that the images choose.
+"""The layers of a network, what enters them and their gradients.
 
-A fully connected layer on inputs a_i has the gradient sum_i a_i delta_i' in its weights,
-[inputs, features]. A convolution has the same with a sum over the places of its window: a_ip is
-then the patch of the image, or of the layer before, that the window covers at place p.
+A layer is a product of weights, which are parameters, with what depends on the images. On
+inputs a_ip at places p of image i it has the gradient sum_ip a_ip delta_ip' in its weights,
+[inputs, features]. A fully connected layer on whole images has one place; a convolution has the
+places of its window, and a_ip is what the window covers there. `finding` finds layers in the
+computation of a loss.
 """
 
-import functools
-import math
-from collections.abc import Callable
+import dataclasses
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-from mamljax.attacks.gradients.names import by_path, describe
-from mamljax.convolution import patches
+from mamljax.attacks.gradients.contractions import Contraction
+from mamljax.attacks.gradients.moves import View
+from mamljax.attacks.gradients.program import Program
 from mamljax.errors import InputError
-from mamljax.networks import Convolution
-from mamljax.types import Batch, LossFn, Params
-
-Path = tuple[str, ...]
-Visit = Callable[[nn.Module, jax.Array, jax.Array], jax.Array]
-
-KINDS = (nn.Dense, Convolution)
+from mamljax.types import Batch, Params
 
 
-class Layer(NamedTuple):
+class Bias(NamedTuple):
+  """A parameter that is added to what leaves a layer, one number for each feature.
+
+  Attributes:
+    leaf: its place among the leaves of the parameters.
+    order: where each feature's number lies in the flattened leaf, [features].
+  """
+
+  leaf: int
+  order: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
   """A layer of a network.
 
   Attributes:
-    path: the names that lead to its parameters.
-    places: how often it is applied to one image.
-    features: its outputs at a place, the columns of its gradient.
+    name: path of its weights among the parameters, for messages.
+    weights: the parameter that its weights are, or are part of.
+    bias: its biases, None if it has none of its own.
+    product: its places, inputs, features and groups.
+    entering: number of the value that enters, in the program.
+    leaving: number of the product, in the program.
+    reach: the parameters' leaves that what enters depends on; none of a first layer.
+    fault: the reason why its gradient is not that of one layer, None if it is.
   """
 
-  path: Path
-  places: int
-  features: int
+  name: str
+  weights: View
+  bias: Bias | None
+  product: Contraction
+  entering: int
+  leaving: int
+  reach: frozenset[int]
+  fault: str | None = None
+
+  @property
+  def places(self) -> int:
+    """Number of times that it is applied to one image."""
+    return self.product.places
+
+  @property
+  def columns(self) -> int:
+    """Columns of its gradient that are sums of the same inputs."""
+    return self.product.features // self.product.groups
 
 
-def visit_layers(
-  loss_fn: LossFn,
-  visit: Visit,
-  params: Params,
-  batch: Batch,
-  *,
-  kinds: tuple[type[nn.Module], ...] = KINDS,
-) -> jax.Array:
-  """The loss, with `visit(layer, inputs, outputs)` for the outputs of each layer of a kind."""
+class Layers(NamedTuple):
+  """The layers of a network, as one image passes them.
 
-  def intercept(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-    outputs = call(*args, **kwargs)
-    if isinstance(context.module, kinds) and context.method_name == '__call__':
-      return visit(context.module, args[0], outputs)
-    return outputs
+  Attributes:
+    program: the computation of the loss.
+    names: the path of each leaf of the parameters.
+    shapes: the shape of each leaf.
+    found: all of them, in order; the last one makes the logits.
+    others: for parameters with two axes or more that are in no layer, the reason.
+  """
 
-  with nn.intercept_methods(intercept):
-    return loss_fn(params, batch)
+  program: Program
+  names: tuple[str, ...]
+  shapes: tuple[tuple[int, ...], ...]
+  found: tuple[Layer, ...]
+  others: tuple[str, ...]
+
+  @property
+  def seen(self) -> tuple[Layer, ...]:
+    """The layers whose gradient is their own."""
+    return tuple(layer for layer in self.found if layer.fault is None)
+
+  def faults(self) -> str:
+    """The reasons why parameters are in no layer, or in none of their own, for a message."""
+    reasons = [layer.fault for layer in self.found if layer.fault] + list(self.others)
+    return '; '.join([*reasons[:3], *(['...'] if reasons[3:] else [])])
 
 
-def widest_layer(loss_fn: LossFn, params: Params, batch: Batch) -> Layer:
-  """The layer with the most features for each of its places, of equals the first.
+def widest_layer(layers: Layers, reader: str) -> Layer:
+  """The layer with the most columns for each of its places, of equals the first.
 
   Its gradient has the most columns for what they are sums of. The last layer, whose columns are
   the logits' and sum to zero, is taken only if there is no other.
 
   Raises:
-    InputError: if no layer is a `flax.linen.Dense` or a `mamljax.networks.Convolution`.
+    InputError: if there is no layer; it names the `reader`.
   """
-  layers = []
-
-  def note(layer: nn.Module, inputs: jax.Array, outputs: jax.Array) -> jax.Array:
-    del inputs
-    *places, features = outputs.shape[1:]
-    layers.append(Layer(layer.path, math.prod(places), features))
-    return outputs
-
-  jax.eval_shape(functools.partial(visit_layers, loss_fn, note), params, batch)
-  if not layers:
-    raise InputError('no layer of the network is a flax.linen.Dense or a mamljax Convolution')
-  return max(layers[:-1] or layers, key=lambda layer: layer.features / layer.places)
+  inner = [layer for layer in layers.seen if layer is not layers.found[-1]]
+  if not layers.seen:
+    why = layers.faults() or 'it multiplies no parameters with what depends on the images'
+    raise InputError(
+      f'{reader} finds no layer of the network whose gradient it can read: {why}'
+    )
+  return max(inner or layers.seen, key=lambda layer: layer.columns / layer.places)
 
 
-def layer_inputs(loss_fn: LossFn, params: Params, batch: Batch, path: Path) -> jax.Array:
-  """Inputs of the layer at `path`, [n, places, inputs].
+def layer_inputs(layers: Layers, layer: Layer, params: Params, images: jax.Array) -> jax.Array:
+  """Inputs of a layer, of each image by itself, [n, places, inputs].
 
-  The last axis is in the order of the flattened kernel without its last axis.
+  It costs no more than to compute the network up to there. The last axis is in the order of
+  the rows of `layer_gradient`.
   """
-  found = []
+  program, label = layers.program, layers.program.avals[layers.program.labels]
 
-  def note(layer: nn.Module, inputs: jax.Array, outputs: jax.Array) -> jax.Array:
-    if layer.path == path:
-      found.append(_windows(layer, inputs))
-    return outputs
+  def one(image: jax.Array) -> jax.Array:
+    batch = Batch(image[None], jnp.zeros(label.shape, label.dtype))
+    (entering,) = program.run(params, batch, [layer.entering])
+    return layer.product.rows(entering)
 
-  visit_layers(loss_fn, note, params, batch)
-  return found[0]
+  return jax.vmap(one)(images)
 
 
-def layer_gradient(gradient: Params, path: Path) -> jax.Array:
-  """The gradient of the weights of the layer at `path`, [inputs, features].
+def layer_gradient(layers: Layers, layer: Layer, gradient: Params) -> jax.Array:
+  """The gradient of a layer's weights, [inputs, features], or the weights themselves.
 
   Raises:
-    InputError: if there is none, as where the parameters are not flax.linen's `params`.
+    InputError: if the gradient is not like the parameters.
   """
-  kernel = by_path(gradient).get((*path, 'kernel'))
-  if kernel is None:
+  leaf = _leaf(layers, gradient, layer.weights.leaf)
+  return layer.product.matrix(layer.weights.of(leaf))
+
+
+def bias_gradient(layers: Layers, layer: Layer, gradient: Params) -> jax.Array | None:
+  """The gradient of a layer's biases, [features], or the biases; None if it has none.
+
+  Raises:
+    InputError: if the gradient is not like the parameters.
+  """
+  if layer.bias is None:
+    return None
+  leaf, order = _leaf(layers, gradient, layer.bias.leaf).reshape(-1), layer.bias.order
+  return leaf if np.array_equal(order, np.arange(leaf.size)) else leaf[order]
+
+
+def _leaf(layers: Layers, gradient: Params, at: int) -> Any:
+  """A leaf of a pytree like the parameters."""
+  leaves = jax.tree.leaves(gradient)
+  shapes = tuple(jnp.shape(leaf) for leaf in leaves)
+  if shapes == layers.shapes:
+    return leaves[at]
+  if len(shapes) != len(layers.shapes):
     raise InputError(
-      f'no gradient of the layer {"/".join(path)!r} among {describe(gradient)}: parameters are '
-      f"a network's variables['params'], in dicts"
+      f'a gradient of {len(shapes)} arrays is not one of parameters of {len(layers.shapes)}'
     )
-  return kernel.reshape(-1, kernel.shape[-1])
-
-
-def _windows(module: nn.Module, inputs: jax.Array) -> jax.Array:
-  """The rows of a layer's matrix product, [n, places, inputs]."""
-  if isinstance(module, Convolution):
-    window = module.window, module.window
-    inputs = patches(inputs, window, stride=module.stride, padding=module.padding)
-  return inputs.reshape(inputs.shape[0], -1, inputs.shape[-1])
+  pairs = zip(layers.names, layers.shapes, shapes, strict=True)
+  name, shape, other = next(pair for pair in pairs if pair[1] != pair[2])
+  raise InputError(f'the gradient of {name!r} has the shape {list(other)}, not {list(shape)}')

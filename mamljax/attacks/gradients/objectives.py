@@ -88,9 +88,9 @@ def _alignment(
 ) -> jax.Array:
   """The cosine of the simulated and the received gradient, from factors where those will do."""
   loss_fn, params, received = knowledge.loss_fn, knowledge.params, observation.gradient
-  outputs = factors.dense_outputs(loss_fn, params, guess) if target == 'query' else None
-  if outputs is None:
+  layers = factors.dense_layers(loss_fn, params, guess) if target == 'query' else None
+  if layers is None:
     return cosine_similarity(simulate(knowledge, observation, guess, target=target), received)
-  found = factors.factor_gradient(loss_fn, params, guess, outputs)
-  norms = _inverse_root(factors.squared_norm(found)) * _inverse_norm(received)
-  return factors.vdot(found, received) * norms
+  found = factors.factor_gradient(layers, params, guess)
+  norms = _inverse_root(factors.squared_norm(layers, found)) * _inverse_norm(received)
+  return factors.vdot(layers, found, received) * norms
