@@ -157,6 +157,14 @@ def batch(name: str, examples: Batch) -> None:
     raise InputError(
       f'{name} images {list(shape)} need a label each, not labels {list(labels)}'
     )
+  values = concrete(examples.labels)
+  if values is not None and (values.dtype.kind not in 'biuf' or not (values >= 0).all()):
+    raise InputError(f'{name} labels must be 0 or more, not {_first_bad(values)}')
+
+
+def _first_bad(values: np.ndarray) -> Any:
+  """The first label that is negative, NaN or no number."""
+  return values[~(values >= 0)].flat[0] if values.dtype.kind in 'biuf' else values.flat[0]
 
 
 def task(sets: Task) -> None:
@@ -215,6 +223,7 @@ def references(source: Pool) -> None:
   moved = starts is not None and (starts * classes != np.arange(classes) * total).any()
   if total % classes or uneven or moved:
     raise InputError(
-      f'references must be class after class, equally many of each: {total} images of '
-      f'{classes} classes' + ('' if counts is None else f' have counts {counts.tolist()[:20]}')
+      f'references must be class after class, equally many of each, as from_arrays and '
+      f'first_of_each make them: {total} images of {classes} classes'
+      + ('' if counts is None else f' have counts {counts.tolist()[:20]}')
     )

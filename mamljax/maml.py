@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from mamljax import checks
 from mamljax.errors import InputError
 from mamljax.numerics import like
+from mamljax.slots import check_labels
 from mamljax.types import Batch, LossFn, Params, Task
 
 Perturb = Callable[[jax.Array, Params], Params]
@@ -163,6 +164,7 @@ def gradient_and_adapted(
 ) -> tuple[Params, Params]:
   """The `meta_gradient`, and the adapted parameters theta, which stay with the learner."""
   checks.task(task)
+  check_labels(loss_fn, params, task)
 
   def loss(params: Params) -> tuple[jax.Array, Params]:
     theta = adapt(loss_fn, params, task.support, inner, perturb=perturb)

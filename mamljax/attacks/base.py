@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar, cast
 import jax
 import jax.numpy as jnp
 
+from mamljax import checks
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import Checked
 from mamljax.errors import InputError
@@ -187,6 +188,7 @@ def needs_of(
 ) -> Needs:
   """Requirements of an attack on a set, without what is withheld; see `required`."""
   name = name_of(attack)
+  checks.one_of('target', target, checks.TARGETS)
   if target not in attack.requires:
     known = ', '.join(attack.requires)
     raise InputError(f'attack {name!r} has no target {target!r}, only: {known}')

@@ -33,6 +33,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mamljax import checks
 from mamljax.audit.game import Trial
 from mamljax.defences import Defence, Gaussian
 from mamljax.learner import send
@@ -128,6 +129,7 @@ class LikelihoodRatio:
       A scalar, NaN where an adaptation or a gradient diverges, and its diagnostics.
     """
     key_defence, key_noise = jax.random.split(key)
+    checks.one_of('target', target, checks.TARGETS)
     tasks = hypotheses(trial, target=target)
     bounds = [
       *_on_images(trial, getattr(defence, target)),

@@ -4,16 +4,19 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mamljax.attacks.base import Attack, tell
-from mamljax.attacks.knowledge import Knowledge
+from mamljax.attacks.knowledge import Knowledge, known_ways
 from mamljax.audit.blocks import play_blocks
 from mamljax.audit.likelihood_ratio import Bound
 from mamljax.audit.trials import Rules, Setting, is_member
 from mamljax.defences import Defence
 from mamljax.errors import InputError
+from mamljax.images import as_floats
 from mamljax.maml import InnerLoop
+from mamljax.slots import check_ways
 from mamljax.types import Pool
 
 
@@ -96,6 +99,7 @@ def play(
   inner, defence = inner or knowledge.inner, defence or knowledge.defence or Defence()
   if inner is None:
     raise InputError('learners adapt by an inner loop: give one, or put it in the knowledge')
+  check_outputs(knowledge, pool)
   key_prepare, key_trials = jax.random.split(key)
   told, prepared = _prepare(key_prepare, knowledge, attack)
   setting = Setting(
@@ -111,6 +115,13 @@ def play(
   played = [(block.played.scores, block.played.located) for block in blocks]
   scores, located = (np.concatenate(part)[:trials] for part in zip(*played, strict=True))
   return Outcome(scores, is_member(np.arange(trials)), located)
+
+
+def check_outputs(knowledge: Knowledge, pool: Pool) -> None:
+  """Refuses a game of more ways than the loss has outputs, as far as that can be told."""
+  rows = np.linspace(0, len(pool.images) - 1, 4).astype(int)
+  loss_fn, params, few = knowledge.loss_fn, knowledge.params, as_floats(pool.images[rows])
+  check_ways(loss_fn, params, jnp.asarray(few), ways=known_ways(knowledge))
 
 
 def _prepare(

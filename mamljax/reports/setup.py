@@ -12,6 +12,7 @@ from mamljax.attacks import Candidate
 from mamljax.attacks.base import Attack, required
 from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.audit.game import observe
+from mamljax.audit.playing import check_outputs
 from mamljax.audit.side_by_side import EVERYTHING, show_required
 from mamljax.defences import Defence
 from mamljax.errors import InputError
@@ -58,9 +59,11 @@ def make_setup(
     defence: the learners' defence.
 
   Raises:
-    InputError: if the loss is no scalar, or a learner cannot be traced.
+    InputError: if the loss is no scalar or has fewer outputs than ways, or a learner cannot
+      be traced.
   """
   shape, ways = tuple(pool.images.shape[1:]), knowledge.ways
+  check_outputs(knowledge, pool)
   separate = is_mean_over_images(knowledge.loss_fn, knowledge.params, pool, ways=ways)
   function, arguments = sending(knowledge, shape, inner=inner, defence=defence)
   seen = jax.eval_shape(function, *arguments)

@@ -18,6 +18,7 @@ from mamljax.attacks.gaussian.sketches import Sketch, label_gradients, make_sket
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
 from mamljax.images import as_floats
 from mamljax.linear_algebra import make_whitener
+from mamljax.slots import check_ways
 from mamljax.types import Batch, Params
 
 _SCALED_BY = 32  # images of a class that say how much each number varies
@@ -70,6 +71,9 @@ def learn_references(
   pool = knowledge.references
   checks.references(pool)
   images = as_floats(pool.images.reshape(len(pool.counts), -1, *pool.images.shape[1:]))
+  check_ways(
+    knowledge.loss_fn, knowledge.params, images.reshape(-1, *images.shape[2:]), ways=ways
+  )
   gradients = functools.partial(label_gradients, knowledge.loss_fn, knowledge.params, ways=ways)
   shorten = make_sketch(key, _deviation(gradients, images[:, :_SCALED_BY]), size=sketch)
 

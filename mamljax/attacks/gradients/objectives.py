@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mamljax import checks
 from mamljax.attacks.gradients import factors
 from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.images import total_variation
@@ -51,6 +52,7 @@ def simulate(
   Raises:
     ValueError: if the support set is sought, and the query set or inner loop not known.
   """
+  checks.one_of('target', target, checks.TARGETS)
   if target == 'query':
     return jax.grad(knowledge.loss_fn)(knowledge.params, guess)
   if observation.query_set is None:
