@@ -29,7 +29,7 @@ _FAST: dict[str, Attack] = {
   'shadow_matched_filter': ShadowMatchedFilter(shadows=100, swaps=50),
   'residual_filter': ResidualFilter(shadows=24, sketch=1024),
 }
-COSTLY = ('curvature_filter', 'shadow_matched_filter', 'residual_filter')
+_COSTLY = ('curvature_filter', 'shadow_matched_filter', 'residual_filter')
 _SLOW = {'reconstruction': 'a hundred optimiser steps for each candidate'}
 
 
@@ -69,7 +69,9 @@ def choose(attacks: Attacks, setup: Setup) -> Choice:
     reasons = '; '.join(skipped.values())
     raise InputError(f'no attack applies to the {setup.knowledge.target} set: {reasons}')
   is_auto = isinstance(attacks, str) and attacks == 'auto'
-  costly = tuple(name for name in COSTLY if name in chosen) if is_auto else ()
+  # Without noise it asks what the matched filter asks, at ten times the cost.
+  named = _COSTLY if any(setup.defence) else ('noise_filter', *_COSTLY)
+  costly = tuple(name for name in named if name in chosen) if is_auto else ()
   return Choice(chosen, costly, skipped)
 
 

@@ -164,7 +164,7 @@ def choose_attack(question: Question, attack: Attacks) -> Chosen:
   asked = _simulated(key, question)
   for name, one in found.items():
     best = max(power, key=power.__getitem__, default='')
-    if name in choice.COSTLY and power.get(best, 0) >= ENOUGH:
+    if name in applicable.costly and power.get(best, 0) >= ENOUGH:
       skipped[name] = f'left out for its cost: {best} tells enough of simulated tasks already'
       continue
     try:

@@ -12,7 +12,7 @@ from mamljax.reports import choice, declared, wording, writing
 from mamljax.reports.questioning import Chosen, Question, Scored
 from mamljax.reports.sight import Sight
 
-HEADINGS = ('candidate', 'slot', 'score', 'p-value', 'called')
+HEADINGS = ('candidate', 'called', 'p-value', 'score', 'slot')
 _SHOWN = 50  # candidates of a table on a terminal
 
 
@@ -77,10 +77,10 @@ class UpdateReport:
     return [
       (
         str(i),
-        str(self.slots[i]),
-        f'{self.scores[i]:.4g}',
-        f'{self.p_values[i]:.4g}',
         'member' if self.called[i] else '-',
+        f'{self.p_values[i]:.4g}',
+        f'{self.scores[i]:.4g}',
+        str(self.slots[i]),
       )
       for i in order
     ]
