@@ -1,4 +1,4 @@
-"""How much does one update of a model of one's own tell? An Equinox network, in fifteen lines."""
+"""An audit of a model of one's own, an Equinox network, in fifteen lines."""
 
 import equinox as eqx
 import jax
