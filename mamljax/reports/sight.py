@@ -41,7 +41,8 @@ def read_off(question: Question, one: Round) -> Sight:
     return Sight(none, f'no images were read off: {count} are in the task, {_MOST} in reach')
   shape, key = setup.shape, question.stream(READ)
   try:
-    found = _recover(key, one.params, one.update, shape=shape, count=count)
+    known = setup.knowledge.loss_fn, one.params, one.update
+    found = _recover(key, *known, shape=shape, count=count)
   except InputError as error:
     return Sight(none, f'no images were read off: {error}')
   images, silent, outside = (np.asarray(part) for part in found)
@@ -49,4 +50,4 @@ def read_off(question: Question, one: Round) -> Sight:
   return Sight(images[seen], f'{seen.sum()} of {count} images were read off the update itself')
 
 
-_recover = jax.jit(recover_images, static_argnames=('shape', 'count', 'samples'))
+_recover = jax.jit(recover_images, static_argnames=('loss_fn', 'shape', 'count', 'samples'))

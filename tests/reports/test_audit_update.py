@@ -190,3 +190,34 @@ def test_a_report_is_read_by_people_and_programs(tmp_path):
   found.save(tmp_path / 'update.html')
   assert (tmp_path / 'update.html').read_text() == found.to_html()
   assert found.table.count('\n') == 1 + len(found.scores)
+
+
+def test_images_are_read_off_an_update_where_they_can_be():
+  """Of a hidden layer of ReLUs, without any candidate; elsewhere it is said why not."""
+
+  def loss_fn(params, batch):
+    hidden = jax.nn.relu(
+      batch.images.reshape(len(batch.labels), -1) @ params['w'] + params['b']
+    )
+    return small.loss_fn(params['head'], batch._replace(images=hidden))
+
+  random = np.random.default_rng(6)
+  weights = random.normal(0, 0.2, (64, 192))  # reached by about every other image
+  params = {
+    'w': jnp.asarray(weights, jnp.float32),
+    'b': jnp.asarray(-weights.sum(axis=0) / 2, jnp.float32),
+    'head': {
+      'weights': jnp.asarray(random.normal(0, 0.3, (192, WAYS)), jnp.float32),
+      'bias': jnp.zeros(WAYS),
+    },
+  }
+  images = (public(7, 2)[0].reshape(WAYS, 2, *small.SHAPE) / 255).astype(np.float32)
+  labels = jnp.arange(WAYS)
+  task = Task(*(Batch(jnp.asarray(images[:, part]), labels) for part in (0, 1)))
+  sent = jax.jit(functools.partial(mamljax.meta_gradient, loss_fn, inner=INNER))(params, task)
+  options: dict[str, Any] = {'attack': 'loss', 'shots': 1, 'learner': INNER}
+  found = mamljax.audit_update(loss_fn, params, sent, task.query, public=public(), **options)
+  apart = np.abs(found.images[:, None] - images.reshape(-1, *small.SHAPE)[None]).max((2, 3, 4))
+  assert len(found.images) == 2 * WAYS
+  assert apart.min(axis=0).max() < 1e-2
+  assert 'not off a bias and 3 units' in report().assumptions[-1]
