@@ -10,6 +10,8 @@ from mamljax.forward import check_forward
 from mamljax.learner import send_gradient
 from mamljax.maml import InnerLoop, adapt, meta_gradient, per_task_gradients, task_loss
 from mamljax.networks import CrossEntropy, init_params, make_network
+from mamljax.protocol import Custom, ImplicitMAML, Learner
+from mamljax.protocol.messages import WithRates, as_gradient
 from mamljax.reports import Adversary, Report, UpdateReport, audit_tasks, audit_update
 from mamljax.tasks import sample_task
 from mamljax.types import Batch, LossFn, Params, Pool, Task
@@ -24,13 +26,16 @@ __all__ = [
   'Batch',
   'Candidate',
   'CrossEntropy',
+  'Custom',
   'Data',
   'Defence',
   'Gaussian',
+  'ImplicitMAML',
   'Info',
   'InnerLoop',
   'InputError',
   'Knowledge',
+  'Learner',
   'LossFn',
   'Observation',
   'Params',
@@ -38,7 +43,9 @@ __all__ = [
   'Report',
   'Task',
   'UpdateReport',
+  'WithRates',
   'adapt',
+  'as_gradient',
   'audit_tasks',
   'audit_update',
   'check_forward',

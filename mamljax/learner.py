@@ -1,27 +1,29 @@
-"""The task-learner: adapts, and sends a defended meta-gradient to the meta-learner."""
+"""The task-learner: adapts, and sends a defended message to the meta-learner."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
 from mamljax import checks
 from mamljax.defences import Defence, identity
-from mamljax.maml import InnerLoop, gradient_and_adapted
+from mamljax.errors import InputError
+from mamljax.maml import Inner, as_learner, gradient_and_adapted
 from mamljax.numerics import is_finite
 from mamljax.types import LossFn, Params, Task
 
 
 class Sent(NamedTuple):
-  """A gradient that was sent, and diagnostics that stay with the learner.
+  """A message that was sent, and diagnostics that stay with the learner.
 
   Attributes:
-    gradient: a pytree like the parameters: all that the adversary receives.
+    gradient: the message as it was sent, all that the adversary receives: a pytree like the
+      parameters, `WithRates`, or that of a learner's own function.
     is_adapted: False if the adapted parameters are not finite. The gradient may be finite all
       the same, for instance behind dead ReLUs.
     is_finite: False if the gradient is not finite.
   """
 
-  gradient: Params
+  gradient: Any
   is_adapted: jax.Array
   is_finite: jax.Array
 
@@ -31,10 +33,10 @@ def send_gradient(
   loss_fn: LossFn,
   params: Params,
   task: Task,
-  inner: InnerLoop,
+  inner: Inner,
   *,
-  defence: Defence,
-) -> Params:
+  defence: Defence | None = None,
+) -> Any:
   """The meta-gradient that leaves the task-learner: all that the adversary receives.
 
   Args:
@@ -42,14 +44,17 @@ def send_gradient(
     loss_fn: the task's loss.
     params: the meta-knowledge w.
     task: the private data.
-    inner: the inner loop.
-    defence: the hooks at the four points of section IV-E.
+    inner: the inner loop, or a learner.
+    defence: the hooks at the four points of section IV-E; a learner's own by default.
 
   Returns:
-    A pytree like `params`: exactly `meta_gradient` if the defence has no hooks.
+    A pytree like `params`, or what else the learner sends: exactly `meta_gradient` if there is
+    no defence, or one without hooks.
 
   Raises:
-    InputError: if images are not finite floats, or lack a label each.
+  checks.task(task)
+    InputError: if images are not floats in [0, 1], or lack a label each, or a learner with a
+      defence of its own is given another.
   """
   return send(key, loss_fn, params, task, inner, defence=defence).gradient
 
@@ -59,13 +64,14 @@ def send(
   loss_fn: LossFn,
   params: Params,
   task: Task,
-  inner: InnerLoop,
+  inner: Inner,
   *,
-  defence: Defence,
+  defence: Defence | None = None,
 ) -> Sent:
   """The gradient of `send_gradient` with diagnostics; same arguments."""
   checks.task(task)
-  support, inner_gradient, query, outgoing = (hook or identity for hook in defence)
+  hooks = resolve_defence(inner, defence)
+  support, inner_gradient, query, outgoing = (hook or identity for hook in hooks)
   key_support, key_inner, key_query, key_outgoing = jax.random.split(key, 4)
   noisy = Task(
     task.support._replace(images=support(key_support, task.support.images)),
@@ -80,3 +86,15 @@ def send(
   )
   sent = outgoing(key_outgoing, gradient)
   return Sent(sent, is_finite(adapted), is_finite(sent))
+
+
+def resolve_defence(inner: Inner, defence: Defence | None) -> Defence:
+  """The defence that a learner has of its own or is given; one without hooks if neither.
+
+  Raises:
+    InputError: if it has one and is given another, with hooks.
+  """
+  own = as_learner(inner).defence
+  if own is not None and any(hook is not None for hook in defence or ()):
+    raise InputError('the learner has a defence of its own: leave the other out')
+  return own or defence or Defence()

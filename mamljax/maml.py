@@ -8,28 +8,32 @@ and sends the gradient of L(theta_K; D_q) with respect to w. (Equations 5 and 6 
 Challenges in Meta-Learning" are printed with plus signs and without a step size.) With one
 step the gradient is (I - alpha H_s(w)) grad L(theta; D_q); here it is exact for any number
 of steps, by differentiation through the loop.
+
+`InnerLoop` is the short form of a `Learner`, which may adapt by other steps and send another
+message. The task-learner, and whoever simulates it, call the functions below.
 """
 
 import dataclasses
-import math
-from collections.abc import Callable
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from mamljax import checks
 from mamljax.errors import InputError
-from mamljax.numerics import like
+from mamljax.protocol import adaptation, messages
+from mamljax.protocol.adaptation import Perturb
+from mamljax.protocol.learner import Learner
 from mamljax.slots import check_labels
 from mamljax.types import Batch, LossFn, Params, Task
-
-Perturb = Callable[[jax.Array, Params], Params]
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class InnerLoop:
   """The inner loop: the gradient descent by which a task-learner adapts.
+
+  The short form of `Learner(steps, learning_rate)`, which sends 'maml', or 'fomaml' if the
+  order is 1.
 
   Attributes:
     steps: number of gradient steps on the support set; 0 leaves the parameters as they are.
@@ -55,11 +59,29 @@ class InnerLoop:
       raise InputError(f'remat must be True or False, not {self.remat!r}')
 
 
+Inner = InnerLoop | Learner
+
+
+def as_learner(inner: Inner) -> Learner:
+  """The learner of an inner loop, or itself.
+
+  Raises:
+    InputError: if the learning rate is an array of several numbers.
+  """
+  if isinstance(inner, InnerLoop):
+    checks.scalar('learning_rate', inner.learning_rate)
+    sends = 'maml' if inner.order == 2 else 'fomaml'
+    return Learner(inner.steps, inner.learning_rate, sends=sends, remat=inner.remat)
+  if inner.rate is not None:
+    checks.scalar('optimizer', inner.rate)
+  return inner
+
+
 def adapt(
   loss_fn: LossFn,
   params: Params,
   support: Batch,
-  inner: InnerLoop,
+  inner: Inner,
   *,
   perturb: Perturb | None = None,
 ) -> Params:
@@ -69,66 +91,27 @@ def adapt(
     loss_fn: the task's loss.
     params: the meta-knowledge w.
     support: the support set.
-    inner: the inner loop.
+    inner: the inner loop, or a learner.
     perturb: `(step, gradient) -> gradient`, applied to each support gradient before its
       step is taken; a defence adds noise to the adaptation here.
 
   Returns:
     A pytree like `params`. Its derivative in the support images is exact; that in `params` is
-    exact if `inner.order` is 2 and the identity if it is 1.
+    the identity in first-order MAML, and exact otherwise.
 
   Raises:
-    InputError: if the support images are not finite floats or lack a label each, or the
-      learning rate is an array of several numbers.
+    InputError: if the support images are not finite floats or lack a label each, or a rate is
+      an array of several numbers, or the rates of each parameter are not like the parameters.
   """
   checks.batch('support', support)
-  checks.scalar('learning_rate', inner.learning_rate)
-  start = params if inner.order == 2 else jax.lax.stop_gradient(params)
-
-  def step(theta: Params, index: jax.Array):
-    gradient = jax.grad(loss_fn)(theta, support)
-    if perturb is not None:
-      gradient = perturb(index, gradient)
-    rate = inner.learning_rate
-    # Neither a rate nor a perturbed gradient of another type may promote the parameters.
-    return jax.tree.map(lambda t, g: t - like(t, rate) * like(t, g), theta, gradient), None
-
-  theta = (_rescan if inner.remat else _scan)(step, start, inner.steps)
-  if inner.order == 2:
-    return theta
-  # The term added is zero, and its derivative in w the identity.
-  return jax.tree.map(lambda t, w: t + (w - jax.lax.stop_gradient(w)), theta, params)
-
-
-Step = Callable[[Params, jax.Array], tuple[Params, None]]
-
-
-def _scan(step: Step, theta: Params, steps: int) -> Params:
-  """The parameters after some steps; a backward pass stores the results of every step."""
-  return jax.lax.scan(step, theta, jnp.arange(steps))[0]
-
-
-def _rescan(step: Step, theta: Params, steps: int) -> Params:
-  """`_scan` in segments of about sqrt(steps) steps, recomputed in a backward pass.
-
-  It keeps the parameters before each segment and, one segment at a time, before each step.
-  """
-  step = jax.checkpoint(step)
-  length = max(1, math.isqrt(steps))
-
-  @jax.checkpoint
-  def segment(theta: Params, first: jax.Array) -> tuple[Params, None]:
-    return jax.lax.scan(step, theta, first + jnp.arange(length))
-
-  theta, _ = jax.lax.scan(segment, theta, length * jnp.arange(steps // length))
-  return jax.lax.scan(step, theta, jnp.arange(steps - steps % length, steps))[0]
+  return adaptation.adapt(loss_fn, params, support, as_learner(inner), perturb=perturb)
 
 
 def task_loss(
   loss_fn: LossFn,
   params: Params,
   task: Task,
-  inner: InnerLoop,
+  inner: Inner,
   *,
   perturb: Perturb | None = None,
 ) -> jax.Array:
@@ -142,14 +125,19 @@ def meta_gradient(
   loss_fn: LossFn,
   params: Params,
   task: Task,
-  inner: InnerLoop,
+  inner: Inner,
   *,
   perturb: Perturb | None = None,
-) -> Params:
+) -> Any:
   """The meta-gradient: the gradient of `task_loss` in `params` (equation 4).
 
-  Exact for any number of inner steps if `inner.order` is 2; the gradient of the query loss at
-  the adapted parameters (equation 7) if it is 1. Arguments as in `adapt`, and the whole task.
+  Exact for any number of inner steps in MAML; the gradient of the query loss at the adapted
+  parameters (equation 7) in first-order MAML. Of a learner that sends another message it is
+  that message: see `Learner`. Arguments as in `adapt`, and the whole task.
+
+  Returns:
+    A pytree like `params`; `WithRates` of a learner that sends the gradient in its rates, too;
+    of a message of one's own, that.
   """
   return gradient_and_adapted(loss_fn, params, task, inner, perturb=perturb)[0]
 
@@ -158,23 +146,17 @@ def gradient_and_adapted(
   loss_fn: LossFn,
   params: Params,
   task: Task,
-  inner: InnerLoop,
+  inner: Inner,
   *,
   perturb: Perturb | None = None,
-) -> tuple[Params, Params]:
+) -> tuple[Any, Params]:
   """The `meta_gradient`, and the adapted parameters theta, which stay with the learner."""
   checks.task(task)
   check_labels(loss_fn, params, task)
-
-  def loss(params: Params) -> tuple[jax.Array, Params]:
-    theta = adapt(loss_fn, params, task.support, inner, perturb=perturb)
-    return loss_fn(theta, task.query), theta
-
-  return jax.grad(loss, has_aux=True)(params)
+  learner = as_learner(inner)
+  return messages.compute(messages.Problem(loss_fn, params, task, learner, perturb))
 
 
-def per_task_gradients(
-  loss_fn: LossFn, params: Params, tasks: Task, inner: InnerLoop
-) -> Params:
+def per_task_gradients(loss_fn: LossFn, params: Params, tasks: Task, inner: Inner) -> Any:
   """The meta-gradients of many tasks: `tasks` and the result have a leading task axis."""
   return jax.vmap(lambda task: meta_gradient(loss_fn, params, task, inner))(tasks)

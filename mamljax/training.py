@@ -15,10 +15,12 @@ import optax
 from mamljax import checks
 from mamljax.checks import Checked, count
 from mamljax.defences import Defence
+from mamljax.errors import InputError
 from mamljax.learner import Sent, send
-from mamljax.maml import InnerLoop, adapt
+from mamljax.maml import Inner, adapt, as_learner
 from mamljax.networks import CrossEntropy, accuracy
 from mamljax.numerics import is_finite, like
+from mamljax.protocol.messages import as_gradient
 from mamljax.tasks import sample_task
 from mamljax.types import Params, Pool
 
@@ -30,8 +32,9 @@ class Training(Checked):
 
   Attributes:
     loss_fn: the loss of a task, with the network to be trained.
-    inner: the inner loop of the task-learners.
-    defence: the defence of the task-learners.
+    inner: the inner loop of the task-learners, or their declaration as a `Learner` that sends
+      no gradient in rates, which nobody would train.
+    defence: the defence of the task-learners, if they have none of their own.
     learning_rate: step size of the meta-learner's optimiser, Adam.
     ways: number of classes of a task.
     shots: number of images of each class in each set of a task.
@@ -42,7 +45,7 @@ class Training(Checked):
   """
 
   loss_fn: CrossEntropy = dataclasses.field(metadata={'static': True})
-  inner: InnerLoop
+  inner: Inner
   defence: Defence = dataclasses.field(default_factory=Defence)
   learning_rate: float | jax.Array = 1e-3
   ways: int = dataclasses.field(metadata=count(1))
@@ -111,12 +114,15 @@ def train(
 
 
 def _one_learner(params: Params, pool: Pool, training: Training, key: jax.Array) -> Sent:
-  """Draws a task and sends its meta-gradient."""
+  """Draws a task and sends its meta-gradient, or a message that is read as one."""
+  learner = as_learner(training.inner)
+  if learner.sends_rates or not learner.kind.is_gradient:
+    also = 'a gradient in rates' if learner.sends_rates else 'a function that is no gradient'
+    raise InputError(f'training moves w against mean gradients, and learners send {also}')
   key_task, key_send = jax.random.split(key)
   task = sample_task(key_task, pool, ways=training.ways, shots=training.shots)
-  return send(
-    key_send, training.loss_fn, params, task, training.inner, defence=training.defence
-  )
+  sent = send(key_send, training.loss_fn, params, task, learner, defence=training.defence)
+  return sent._replace(gradient=as_gradient(learner, sent.gradient))
 
 
 def meta_test(

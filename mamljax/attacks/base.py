@@ -18,10 +18,12 @@ import jax
 import jax.numpy as jnp
 
 from mamljax import checks
-from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
 from mamljax.checks import Checked
 from mamljax.errors import InputError
+from mamljax.maml import Inner, InnerLoop, as_learner
 from mamljax.numerics import is_finite
+from mamljax.protocol.learner import Learner, check_target
 
 # Requirements of an attack beyond the loss, w and the gradient. 'separate_images' is one of the
 # loss: a mean over images that do not see each other, as under batch normalisation they do.
@@ -93,6 +95,10 @@ class Attack(Protocol):
     """
     ...
 
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why the attack does not model a learner, after its name; None if it does."""
+    ...
+
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Any:
     """Computes what all trials at one w share.
 
@@ -156,6 +162,11 @@ class BaseAttack(Checked):
     """Refuses nothing; see `Attack.check_model`."""
     del knowledge, image
 
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """No reason: an attack that models some learners alone says which; see `Attack.refuses`."""
+    del learner, target
+    return None
+
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Any:
     """Prepares nothing; see `Attack.prepare`."""
     del key
@@ -178,9 +189,22 @@ def required(attack: 'Attack | BaseAttack', knowledge: Knowledge) -> Needs:
   """Requirements of an attack on the target, without what is withheld.
 
   Raises:
-    InputError: if the attack cannot seek that set, or cannot do without what is withheld.
+    InputError: if the attack cannot seek that set, or cannot do without what is withheld, or
+      does not model the learner, where one is known.
   """
-  return needs_of(attack, knowledge.target, withheld=knowledge.withheld)
+  needs = needs_of(attack, knowledge.target, withheld=knowledge.withheld)
+  if knowledge.inner is not None:
+    check_learner(attack, knowledge.inner, target=knowledge.target)
+  return needs
+
+
+def check_learner(attack: 'Attack | BaseAttack', inner: Inner, *, target: str) -> None:
+  """Refuses a learner that the attack does not model, or whose message lacks the target."""
+  learner = as_learner(inner)
+  check_target(learner, target)
+  reason = attack.refuses(learner, target)
+  if reason is not None:
+    raise InputError(f'attack {name_of(attack)!r} {reason}')
 
 
 def needs_of(
@@ -211,45 +235,16 @@ def tell(attack: Attack, knowledge: Knowledge) -> Knowledge:
   needs = required(attack, knowledge)
   return dataclasses.replace(
     knowledge,
-    inner=knowledge.inner if 'inner_loop' in needs else None,
+    inner=_undefended(knowledge.inner) if 'inner_loop' in needs else None,
     references=knowledge.references if 'references' in needs else None,
-    defence=knowledge.defence if 'defence' in needs else None,
+    defence=known_defence(knowledge) if 'defence' in needs else None,
     shots=knowledge.shots if 'shots' in needs else 0,
   )
 
 
-def inapplicable(
-  attack: Attack, knowledge: Knowledge, image_shape: tuple[int, ...]
-) -> str | None:
-  """The reason why an attack cannot be run, found without computing anything; None if it can.
-
-  Args:
-    attack: an attack.
-    knowledge: what the adversary knows; its arrays may be `jax.ShapeDtypeStruct`s.
-    image_shape: height, width and channels of an image, or the features of a vector.
-  """
-  if (too_small := _too_small(attack, image_shape)) is not None:
-    return too_small
-  try:
-    attack.check_model(knowledge, jax.ShapeDtypeStruct(image_shape, jnp.float32))
-    jax.eval_shape(lambda known: attack.prepare(jax.random.key(0), known), knowledge)
-  except ValueError as error:  # which an InputError is
-    return str(error)
-  return None
-
-
-def _too_small(attack: Attack, image_shape: tuple[int, ...]) -> str | None:
-  """The reason why examples of a shape are no images for an attack; None if they are."""
-  least = attack.smallest_image
-  if least and len(image_shape) != 3:
-    return no_image(attack, image_shape)
-  if min(image_shape[:2]) < least:
-    height, width = image_shape[:2]
-    return (
-      f'attack {name_of(attack)!r} needs images of at least {least} x {least} pixels, not '
-      f'{height} x {width}'
-    )
-  return None
+def _undefended(inner: Inner | None) -> Inner | None:
+  """The inner loop without a defence, of which an attack is told apart from it."""
+  return inner if inner is None or isinstance(inner, InnerLoop) else inner.undefended
 
 
 def no_image(attack: Any, shape: tuple[int, ...]) -> str:

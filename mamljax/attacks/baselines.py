@@ -17,7 +17,9 @@ from mamljax.attacks.base import (
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gradients.objectives import cosine_similarity, unit_scale
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.readable import reads_gradient
 from mamljax.images import as_floats
+from mamljax.protocol.learner import Learner
 from mamljax.types import Batch, Params
 
 _PEERS = 64  # references that a candidate is compared with: 9 % of error in a deviation
@@ -35,6 +37,11 @@ class GradientCosine(BaseAttack):
   """
 
   requires: ClassVar[Requirements] = _NOTHING
+
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why the attack does not model a learner; see `Attack.refuses`."""
+    del target
+    return reads_gradient(learner)
 
   @guarded
   def score(
@@ -78,6 +85,11 @@ class GradientCosineZ(BaseAttack):
     'query': frozenset({'references', 'classes'}),
     'support': frozenset({'references', 'classes'}),
   }
+
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why the attack does not model a learner; see `Attack.refuses`."""
+    del target
+    return reads_gradient(learner)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Knowledge:
     """Prepares nothing: the references of interest depend on the slot and its class.

@@ -52,10 +52,10 @@ from mamljax.attacks.gaussian.sketches import Sketch, make_sketch
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import count, positive
-from mamljax.errors import InputError
 from mamljax.linear_algebra import low_rank_plus_diagonal
-from mamljax.maml import adapt
+from mamljax.maml import adapt, as_learner
 from mamljax.numerics import like
+from mamljax.protocol.learner import Learner
 from mamljax.types import Batch, Params
 
 _NOISE = 1  # a stream of randomness beside those of shadows and sketch
@@ -97,20 +97,26 @@ class CurvatureFilter(BaseAttack):
     """Least number of floats kept: the sketches of shadows."""
     return self.shadows * min(self.sketch, parameters)
 
-  def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
-    """Learns how classes are told apart, if withheld; the rest depends on each trial.
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why the attack does not model a learner; see `Attack.refuses`."""
+    del target
+    if learner.deviation is not None:
+      return (
+        'models plain gradient steps of one rate, and this learner adapts by '
+        f'{learner.deviation}'
+      )
+    name, steps = learner.kind.name, learner.steps
+    if name not in ('maml', 'fomaml') or (steps and (steps, name) != (1, 'maml')):
+      return (
+        f"needs one inner step of exact MAML, 'maml', not {steps} of {name!r}: "
+        f"'shadow_matched_filter' takes any"
+      )
+    return None
 
-    Raises:
-      InputError: if the inner loop takes steps other than one of exact MAML.
-    """
+  def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
+    """Learns how classes are told apart, if withheld; the rest depends on each trial."""
     del key
     required(self, knowledge)
-    inner = knowledge.inner
-    if inner is not None and inner.steps and (inner.steps, inner.order) != (1, 2):
-      raise InputError(
-        f"attack 'curvature_filter' needs one inner step of order 2, not {inner.steps} of "
-        f"order {inner.order}: 'shadow_matched_filter' takes any"
-      )
     return learn_classes(knowledge)
 
   @guarded
@@ -215,7 +221,10 @@ def _rate(known: Knowledge) -> float | jax.Array:
   """The inner rate a; 0 where no step is taken."""
   if known.inner is None:
     raise ValueError('the adaptation cannot be simulated without the inner loop')
-  return known.inner.learning_rate if known.inner.steps else 0.0
+  learner = as_learner(known.inner)
+  if learner.rate is None:
+    raise ValueError('the curvature is that of plain gradient steps, which have a rate')
+  return learner.rate if learner.steps else 0.0
 
 
 def _bend(known: Knowledge, batch: Batch, direction: Params) -> Params:

@@ -13,7 +13,8 @@ import jax
 from mamljax import checks
 from mamljax.checks import Checked, choice, count
 from mamljax.defences.defence import Defence
-from mamljax.maml import InnerLoop
+from mamljax.maml import Inner, as_learner
+from mamljax.protocol.messages import WithRates
 from mamljax.types import Batch, LossFn, Params, Pool
 
 WITHHOLDABLE = ('classes', 'query_set')
@@ -27,12 +28,12 @@ class Knowledge(Checked):
   Attributes:
     loss_fn: the task's loss. Static: equal losses share one compilation.
     params: the meta-knowledge w.
-    inner: the inner loop that task-learners are told to run, for the attacks that require
-      'inner_loop'.
+    inner: the inner loop that task-learners are told to run, or their whole declaration as a
+      `Learner`, for the attacks that require 'inner_loop'.
     references: public images of the data's distribution, none of them a task's, equally many
       of each class; for the attacks that require 'references'.
-    defence: the protection of learners, as they publish it; for the attacks that require
-      'defence'.
+    defence: the protection of learners, as they publish it, that of a `Learner` by default;
+      for the attacks that require 'defence'.
     target: 'query' or 'support', the set that is sought.
     ways: slots of a task, 0 if that is not known.
     shots: images of each slot in the targeted set, for the attacks that require 'shots'; 0 if
@@ -45,7 +46,7 @@ class Knowledge(Checked):
 
   loss_fn: LossFn = dataclasses.field(metadata={'static': True})
   params: Params
-  inner: InnerLoop | None = None
+  inner: Inner | None = None
   references: Pool | None = None
   defence: Defence | None = None
   target: str = dataclasses.field(default='query', metadata=choice(*checks.TARGETS))
@@ -65,12 +66,14 @@ class Observation(NamedTuple):
   """Observation of the adversary in one trial.
 
   Attributes:
-    gradient: the received meta-gradient, a pytree like the parameters.
+    gradient: the received meta-gradient, a pytree like the parameters; of learners that send
+      another message, that as `as_gradient` reads it.
     support_labels: integers [n], the slot of each support image.
     query_labels: integers [n], the slot of each query image.
     query_set: the query set itself, for the attacks that require 'query_set'.
     classes: integers [ways], the class that each slot holds, as `Knowledge.references`
       numbers them; for the attacks that require 'classes'.
+    rates: the received gradient in the rates of each parameter, if learners send one.
   """
 
   gradient: Params
@@ -78,6 +81,12 @@ class Observation(NamedTuple):
   query_labels: jax.Array
   query_set: Batch | None = None
   classes: jax.Array | None = None
+  rates: Params | None = None
+
+  @property
+  def message(self) -> Params | WithRates:
+    """All that was received: the gradient, and that in the rates where there are any."""
+    return self.gradient if self.rates is None else WithRates(self.gradient, self.rates)
 
 
 class Candidate(NamedTuple):
@@ -95,6 +104,13 @@ class Candidate(NamedTuple):
     """Refuses an image that is no finite floats, or a slot that is no integer."""
     checks.images('the candidate', self.image, leading=0)
     checks.integer('the slot of the candidate', self.label)
+
+
+def known_defence(knowledge: Knowledge) -> Defence | None:
+  """The defence that is known, by itself or as that of the learner; None if there is none."""
+  if knowledge.defence is not None or knowledge.inner is None:
+    return knowledge.defence
+  return as_learner(knowledge.inner).defence
 
 
 def known_ways(knowledge: Knowledge) -> int:

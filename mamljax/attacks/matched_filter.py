@@ -29,8 +29,10 @@ from mamljax.attacks.gaussian.references import (
   learn_references,
 )
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.readable import reads_gradient
 from mamljax.checks import count, nonnegative
 from mamljax.linear_algebra import uncorrelated
+from mamljax.protocol.learner import Learner
 
 
 @jax.tree_util.register_dataclass
@@ -76,6 +78,11 @@ class MatchedFilter(BaseAttack):
   def held(self, parameters: int) -> int:
     """Least number of floats kept: the covariance of sketches."""
     return min(self.sketch, parameters) ** 2
+
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why the attack does not model a learner; see `Attack.refuses`."""
+    del target
+    return reads_gradient(learner)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns the distribution of single images' gradients at w from the references.

@@ -40,9 +40,11 @@ from mamljax.attacks.gaussian.likelihood import log_likelihood_ratio
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gaussian.sketches import label_gradients
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.readable import reads_gradient
 from mamljax.checks import count
 from mamljax.images import as_floats
 from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal, product
+from mamljax.protocol.learner import Learner
 
 Gradients = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -96,6 +98,11 @@ class NoiseFilter(BaseAttack):
     'query': frozenset({'references', 'classes', 'separate_images', 'defence', 'shots'})
   }
   threshold: ClassVar[float | None] = 0.0  # the likelihood ratio's
+
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why the attack does not model a learner; see `Attack.refuses`."""
+    del target
+    return reads_gradient(learner)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how the gradients of single images are distributed at w, and how noise hides them.

@@ -41,9 +41,11 @@ from mamljax.attacks.gradients.layers import (
   widest_layer,
 )
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.readable import reads_span
 from mamljax.checks import count, nonnegative
 from mamljax.images import as_floats
 from mamljax.linear_algebra import make_whitener, product
+from mamljax.protocol.learner import Learner
 
 _READER = "attack 'patch_space'"
 _AT_ONCE = 64  # images that pass the network together
@@ -111,6 +113,11 @@ class PatchSpace(BaseAttack):
   def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
     """Refuses a network in which no layer is found whose gradient can be read."""
     _widest(knowledge, image)
+
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why the attack does not model a learner; see `Attack.refuses`."""
+    del target
+    return reads_span(learner)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how the patches of public images are distributed at w.

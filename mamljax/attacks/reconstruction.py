@@ -23,12 +23,14 @@ import optax
 from mamljax.attacks import base
 from mamljax.attacks.base import BaseAttack, Requirements, guarded
 from mamljax.attacks.gradients.labels import check_output, infer_labels
-from mamljax.attacks.gradients.objectives import objective, simulate, unit_scale
+from mamljax.attacks.gradients.objectives import expect_gradient, objective, unit_scale
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
+from mamljax.attacks.readable import reads_gradient
 from mamljax.checks import choice, count, nonnegative
 from mamljax.errors import InputError
 from mamljax.images import SSIM_WINDOW, ssim
 from mamljax.numerics import like
+from mamljax.protocol.learner import Learner
 from mamljax.types import Batch
 
 LABELS = ('known', 'inferred')
@@ -143,6 +145,14 @@ class Reconstruction(BaseAttack):
     if self.labels == 'inferred':
       check_output(knowledge.loss_fn, knowledge.params, image)
 
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why the query set cannot be sought; any learner is simulated on a support set.
+
+    Labels are inferred from a gradient, of either set.
+    """
+    reads = target == 'query' or self.labels == 'inferred'
+    return reads_gradient(learner) if reads else None
+
   @guarded
   def score(
     self, key: jax.Array, prepared: Knowledge, observation: Observation, candidate: Candidate
@@ -163,7 +173,8 @@ class Reconstruction(BaseAttack):
     """
     if candidate.image.ndim != 3:
       raise InputError(base.no_image(self, candidate.image.shape))
-    aimed = observation._replace(gradient=unit_scale(observation.gradient))
+    gradient, rates = (unit_scale(part) for part in (observation.gradient, observation.rates))
+    aimed = observation._replace(gradient=gradient, rates=rates)
     search = _Search(self, prepared, observation, aimed)
     runs = jax.vmap(lambda key: _reconstruct(key, search, candidate))(
       jax.random.split(key, self.restarts)
@@ -212,7 +223,7 @@ class _Search:
   def infer(self, alike: jax.Array) -> jax.Array:
     """The slots that the gradient tells, of images that are like those sought."""
     known, seen = self.known, self.observation
-    expected = functools.partial(simulate, known, seen, target=known.target)
+    expected = functools.partial(expect_gradient, known, seen, target=known.target)
     return infer_labels(
       known.loss_fn, known.params, alike, seen.gradient, expected, ways=known_ways(known)
     )

@@ -46,6 +46,7 @@ from mamljax.linear_algebra import (
 )
 from mamljax.maml import adapt
 from mamljax.numerics import like
+from mamljax.protocol.learner import Learner
 from mamljax.types import Batch, Params
 
 _ROUNDS = 3  # of the estimate of the errors and the shadows' spread given them; 8 do no better
@@ -101,6 +102,16 @@ class ResidualFilter(BaseAttack):
   def held(self, parameters: int) -> int:
     """Least number of floats kept: the sketches of shadows."""
     return self.shadows * min(self.sketch, parameters)
+
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why the attack does not model a learner; see `Attack.refuses`."""
+    del target
+    if learner.kind.name in ('maml', 'fomaml'):
+      return None
+    return (
+      "reads errors of query images off their gradient, as 'maml' and 'fomaml' send it, "
+      f'and this learner sends {learner.kind.name!r}'
+    )
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how classes are told apart, if withheld; shadows depend on those of each trial."""

@@ -40,7 +40,9 @@ from mamljax.attacks.gradients.first_layer import (
 )
 from mamljax.attacks.gradients.layers import layer_inputs
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.readable import reads_span
 from mamljax.linear_algebra import product
+from mamljax.protocol.learner import Learner
 
 _READER = "attack 'row_space'"
 
@@ -75,6 +77,11 @@ class RowSpace(BaseAttack):
   def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
     """Refuses a network without a fully connected layer on the images themselves."""
     first_layer(find_layers(knowledge.loss_fn, knowledge.params, image), _READER)
+
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why the attack does not model a learner; see `Attack.refuses`."""
+    del target
+    return reads_span(learner)
 
   @guarded
   def score(

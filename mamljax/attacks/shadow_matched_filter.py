@@ -115,7 +115,7 @@ class ShadowMatchedFilter(BaseAttack):
     with_it = jax.lax.map(gradient, swapped.set(candidate.image), batch_size=at_once)
     signal = beyond_rounding(with_it - without[: self.swaps], without).mean(axis=0)
     mean, apart = about_mean(without)
-    residual = ravel_pytree(observation.gradient)[0] - mean
+    residual = ravel_pytree(observation.message)[0] - mean
     ratio = log_likelihood_ratio(shrunk(apart, self.shrinkage), signal, residual)
     info = Info(response=ratio.response, energy=ratio.energy, classes=classes)
     return ratio.value, info

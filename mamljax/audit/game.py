@@ -6,7 +6,7 @@ The adversary receives the gradient of every learner. In the global game it gues
 the local game there is one learner, and it guesses b.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ from mamljax import checks
 from mamljax.attacks.knowledge import Candidate, Observation
 from mamljax.defences import Defence
 from mamljax.learner import Sent, send
-from mamljax.maml import InnerLoop
+from mamljax.maml import Inner, as_learner
+from mamljax.protocol.messages import WithRates, as_gradient
 from mamljax.tasks import check_ways, make_task, sample_rows, take_images
 from mamljax.types import LossFn, Params, Pool, Task
 
@@ -144,9 +145,9 @@ def observe(
   loss_fn: LossFn,
   params: Params,
   task: Task,
-  inner: InnerLoop,
+  inner: Inner,
   *,
-  defence: Defence,
+  defence: Defence | None = None,
   classes: jax.Array | None = None,
   requires: frozenset[str] = frozenset(),
 ) -> Observation:
@@ -157,28 +158,37 @@ def observe(
     loss_fn: the task's loss.
     params: the meta-knowledge w.
     task: the private data.
-    inner: the inner loop.
-    defence: the learner's defence.
+    inner: the inner loop, or the learner.
+    defence: the learner's defence, one of its own by default.
     classes: integers [ways], the class of each slot.
     requires: the optional fields of the observation that the attack requires: 'query_set',
       'classes'.
   """
   sent = send(key, loss_fn, params, task, inner, defence=defence)
-  return show(sent, task, classes=classes, requires=requires)
+  return show(sent, task, inner=inner, classes=classes, requires=requires)
 
 
 def show(
   sent: Sent,
   task: Task,
   *,
+  inner: Inner,
   classes: jax.Array | None = None,
   requires: frozenset[str] = frozenset(),
 ) -> Observation:
-  """The observation of a gradient that was sent; other arguments as in `observe`."""
+  """The observation of a message that was sent; other arguments as in `observe`."""
+  gradient, rates = read_message(sent.gradient, inner)
   return Observation(
-    gradient=sent.gradient,
+    gradient=gradient,
     support_labels=task.support.labels,
     query_labels=task.query.labels,
     query_set=task.query if 'query_set' in requires else None,
     classes=classes if 'classes' in requires else None,
+    rates=rates,
   )
+
+
+def read_message(message: Any, inner: Inner) -> tuple[Any, Params | None]:
+  """The gradient and that in the rates, or None, of an observation of a message."""
+  rates = message.rates if isinstance(message, WithRates) else None
+  return as_gradient(as_learner(inner), message), rates

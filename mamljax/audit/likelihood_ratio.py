@@ -37,7 +37,8 @@ from mamljax import checks
 from mamljax.audit.game import Trial
 from mamljax.defences import Defence, Gaussian
 from mamljax.learner import send
-from mamljax.maml import InnerLoop
+from mamljax.maml import Inner, as_learner
+from mamljax.protocol.learner import Learner
 from mamljax.types import Batch, LossFn, Params, Task
 
 
@@ -72,7 +73,7 @@ class Bound(Protocol):
     loss_fn: LossFn,
     params: Params,
     trial: Trial,
-    inner: InnerLoop,
+    inner: Inner,
     *,
     defence: Defence,
     target: str,
@@ -108,7 +109,7 @@ class LikelihoodRatio:
     loss_fn: LossFn,
     params: Params,
     trial: Trial,
-    inner: InnerLoop,
+    inner: Inner,
     *,
     defence: Defence,
     target: str,
@@ -167,7 +168,7 @@ def _on_adaptation(
   loss_fn: LossFn,
   params: Params,
   tasks: tuple[Task, Task],
-  inner: InnerLoop,
+  inner: Inner,
   defence: Defence,
   target: str,
 ) -> Iterator[jax.Array]:
@@ -176,10 +177,15 @@ def _on_adaptation(
   It does not in second-order MAML, whose gradient has a factor with the Hessian of the support
   set, without noise.
   """
-  if defence.inner is None or target == 'query' or (inner.order, inner.steps) != (1, 1):
+  if defence.inner is None or target == 'query' or not _sends_one_gradient(as_learner(inner)):
     return
   gradients = (jax.grad(loss_fn)(params, task.support) for task in tasks)
   yield _separation(optax.tree.sub(*gradients), defence.inner)
+
+
+def _sends_one_gradient(learner: Learner) -> bool:
+  """True if the message depends on the support set through the gradient of one step alone."""
+  return learner.steps == 1 and (learner.kind.descends or learner.kind.is_first_order)
 
 
 def _on_sent(
@@ -187,15 +193,15 @@ def _on_sent(
   loss_fn: LossFn,
   params: Params,
   tasks: tuple[Task, Task],
-  inner: InnerLoop,
+  inner: Inner,
   defence: Defence,
 ) -> jax.Array:
   """The separation by noise on the gradient that is sent or, without any, by its rounding.
 
   Noise at other points is given to the adversary: it is the same in both gradients.
   """
-  others = defence._replace(outgoing=None)
-  sent = [send(key, loss_fn, params, task, inner, defence=others) for task in tasks]
+  others, learner = defence._replace(outgoing=None), as_learner(inner).undefended
+  sent = [send(key, loss_fn, params, task, learner, defence=others) for task in tasks]
   with_candidate, without = (each.gradient for each in sent)
   is_finite = jnp.stack([each.is_adapted & each.is_finite for each in sent]).all()
   size = sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mamljax.attacks.base import Attack, tell
+from mamljax.attacks.base import Attack, check_learner, tell
 from mamljax.attacks.knowledge import Knowledge, known_ways
 from mamljax.audit.blocks import play_blocks
 from mamljax.audit.likelihood_ratio import Bound
@@ -15,7 +15,9 @@ from mamljax.audit.trials import Rules, Setting, is_member
 from mamljax.defences import Defence
 from mamljax.errors import InputError
 from mamljax.images import as_floats
-from mamljax.maml import InnerLoop
+from mamljax.learner import resolve_defence
+from mamljax.maml import Inner, as_learner
+from mamljax.protocol.learner import Learner, check_target
 from mamljax.slots import check_ways
 from mamljax.types import Pool
 
@@ -41,7 +43,7 @@ def play(
   *,
   attack: Attack | Bound,
   trials: int,
-  inner: InnerLoop | None = None,
+  inner: Inner | None = None,
   defence: Defence | None = None,
   learners: int = 1,
   non_members: str = 'same_class',
@@ -56,8 +58,9 @@ def play(
       w, the set that is sought, ways and shots at the least.
     attack: an attack or a bound.
     trials: how many; every other one has a member.
-    inner: the learners' inner loop; that which the adversary knows by default.
-    defence: the learners' defence; that which the adversary knows by default, or none.
+    inner: the learners' inner loop, or their declaration as a `Learner`; that which the
+      adversary knows by default.
+    defence: the learners' defence; their own, or that which the adversary knows, by default.
     learners: task-learners of a trial; 1 is the local game.
     non_members: 'same_class' or 'any_class', see `game.draw_trial`.
     chunk: trials computed together on a device. The last bits of a score depend on it.
@@ -96,17 +99,22 @@ def play(
   >>> told.scores.shape, auc(told.scores, told.members) > 0.7
   ((1000,), True)
   """
-  inner, defence = inner or knowledge.inner, defence or knowledge.defence or Defence()
+  inner = inner or knowledge.inner
   if inner is None:
     raise InputError('learners adapt by an inner loop: give one, or put it in the knowledge')
   check_outputs(knowledge, pool)
+  learner = as_learner(inner)
+  defence = resolve_defence(
+    learner, defence or (None if learner.defence else knowledge.defence)
+  )
+  _check_learners(attack, knowledge, learner)
   key_prepare, key_trials = jax.random.split(key)
   told, prepared = _prepare(key_prepare, knowledge, attack)
   setting = Setting(
     knowledge=told,
     prepared=prepared,
     attack=attack,
-    inner=inner,
+    inner=learner.undefended,
     defence=defence,
     rules=Rules(knowledge.ways, knowledge.shots, knowledge.target, learners, non_members),
     chunk=chunk,
@@ -122,6 +130,16 @@ def check_outputs(knowledge: Knowledge, pool: Pool) -> None:
   rows = np.linspace(0, len(pool.images) - 1, 4).astype(int)
   loss_fn, params, few = knowledge.loss_fn, knowledge.params, as_floats(pool.images[rows])
   check_ways(loss_fn, params, jnp.asarray(few), ways=known_ways(knowledge))
+
+
+def _check_learners(attack: Attack | Bound, knowledge: Knowledge, learner: Learner) -> None:
+  """Refuses a target of which learners send nothing, and an attack that does not model them.
+
+  An attack that is told another inner loop is asked about that one, by `tell`.
+  """
+  check_target(learner, knowledge.target)
+  if knowledge.inner is None and not isinstance(attack, Bound):
+    check_learner(attack, learner, target=knowledge.target)
 
 
 def _prepare(

@@ -24,7 +24,7 @@ from mamljax.audit.likelihood_ratio import Bound
 from mamljax.audit.placement import AXIS
 from mamljax.defences import Defence
 from mamljax.learner import Sent, send
-from mamljax.maml import InnerLoop
+from mamljax.maml import Inner
 from mamljax.types import Pool, Task
 
 
@@ -69,7 +69,7 @@ class Setting:
     knowledge: the adversary's knowledge before any gradient arrives.
     prepared: the attack's preparation from it; None of a bound.
     attack: the attack, or a bound in its place.
-    inner: the learners' inner loop.
+    inner: the learners' inner loop, or their declaration, without a defence.
     defence: the learners' defence.
     rules: of the game. Static.
     chunk: trials computed together on a device. Static; the last bits of a score depend on it.
@@ -78,7 +78,7 @@ class Setting:
   knowledge: Knowledge
   prepared: Any
   attack: Attack | Bound
-  inner: InnerLoop
+  inner: Inner
   defence: Defence
   rules: Rules
   chunk: int
@@ -169,7 +169,7 @@ def observe(
   ) -> tuple[Observation, Sent]:
     known, defence = setting.knowledge, setting.defence
     sent = send(key, known.loss_fn, known.params, task, setting.inner, defence=defence)
-    return game.show(sent, task, classes=classes, requires=requires), sent
+    return game.show(sent, task, inner=setting.inner, classes=classes, requires=requires), sent
 
   def see_learners(
     setting: Setting, keyed: tuple[jax.Array, Trial]

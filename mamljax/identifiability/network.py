@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from mamljax import checks
-from mamljax.maml import InnerLoop, adapt
+from mamljax.maml import Inner, adapt
 from mamljax.types import Batch, LossFn, Params
 
 ROUNDING = 1e-13  # a relative mismatch that is rounding in float64
@@ -30,7 +30,7 @@ class Match(NamedTuple):
 
 
 def query_gradient(
-  loss_fn: LossFn, params: Params, gradient: Params, support: Batch, inner: InnerLoop
+  loss_fn: LossFn, params: Params, gradient: Params, support: Batch, inner: Inner
 ) -> tuple[Params, Params]:
   """The gradient g' that a query set must have for its task to send `gradient` (equation 8).
 
@@ -55,7 +55,7 @@ def match_network(
   gradient: Params,
   support: Batch,
   start: Batch,
-  inner: InnerLoop,
+  inner: Inner,
   *,
   iterations: int = 100,
 ) -> Match:
@@ -100,7 +100,7 @@ def match_network(
 
 
 def _adaptation(
-  loss_fn: LossFn, params: Params, support: Batch, inner: InnerLoop
+  loss_fn: LossFn, params: Params, support: Batch, inner: Inner
 ) -> tuple[Params, jax.Array]:
   """The adapted parameters theta', and the matrix d theta' / d w [parameters, parameters]."""
   flat, unravel = ravel_pytree(params)

@@ -6,7 +6,14 @@ from typing import Any, NamedTuple
 import jax
 
 from mamljax.attacks import ATTACKS
-from mamljax.attacks.base import Attack, inapplicable, name_of, needs_of, tell
+from mamljax.attacks.applicability import inapplicable
+from mamljax.attacks.base import (
+  Attack,
+  check_learner,
+  name_of,
+  needs_of,
+  tell,
+)
 from mamljax.attacks.curvature_filter import CurvatureFilter
 from mamljax.attacks.knowledge import Knowledge
 from mamljax.attacks.noise_filter import NoiseFilter
@@ -119,9 +126,12 @@ def reason_against(attack: Attack, setup: Setup) -> str | None:
       f'attack {name!r} needs a loss that is a mean over images that do not see each other: '
       f'the loss of several images is not the mean of theirs (batch normalisation?)'
     )
-  told = tell(attack, known)
   try:
+    check_learner(attack, setup.inner, target=known.target)
+    told = tell(attack, known)
     return inapplicable(attack, abstract(told), setup.shape) or _unscorable(attack, told, setup)
+  except InputError as error:
+    return str(error)
   except TypeError as error:
     if type(attack) not in ATTACKS.values() or not any(setup.defence):
       raise  # not about a defence whose strength is not published

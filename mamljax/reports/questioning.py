@@ -12,6 +12,7 @@ from mamljax.attacks import ATTACKS
 from mamljax.attacks.base import Attack, required
 from mamljax.attacks.knowledge import Candidate, Knowledge
 from mamljax.audit import conformal
+from mamljax.audit.game import read_message
 from mamljax.audit.side_by_side import make_player, show_required
 from mamljax.audit.trials import Rules
 from mamljax.errors import Diverged, InputError
@@ -235,8 +236,10 @@ def _score_round(
 def _observation(question: Question, one: Round) -> Any:
   """All that is observed of one update; slots hold the classes of their number."""
   labels = slot_labels(ways=question.rules.ways, shots=question.rules.shots)
+  gradient, rates = read_message(one.update, question.setup.inner)
   return question.setup.seen._replace(
-    gradient=one.update,
+    gradient=gradient,
+    rates=rates,
     support_labels=labels,
     query_labels=labels,
     query_set=question.query_set,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from mamljax.audit.game import read_message
 from mamljax.errors import InputError
 from mamljax.recovery import recover_images
 from mamljax.reports import declared
@@ -41,7 +42,8 @@ def read_off(question: Question, one: Round) -> Sight:
     return Sight(none, f'no images were read off: {count} are in the task, {_MOST} in reach')
   shape, key = setup.shape, question.stream(READ)
   try:
-    known = setup.knowledge.loss_fn, one.params, one.update
+    gradient, _ = read_message(one.update, setup.inner)
+    known = setup.knowledge.loss_fn, one.params, gradient
     found = _recover(key, *known, shape=shape, count=count)
   except InputError as error:
     return Sight(none, f'no images were read off: {error}')

@@ -58,7 +58,7 @@ def simulate(
     sent = jax.vmap(update)(jax.random.split(key_send, rules.learners), trial.tasks)
     mean = sent._replace(gradient=jax.tree.map(lambda leaf: leaf.mean(axis=0), sent.gradient))
     own = jax.tree.map(lambda leaf: leaf[trial.learner], (trial.tasks, trial.classes))
-    seen = show(mean, own[0], classes=own[1], requires=EVERYTHING)
+    seen = show(mean, own[0], inner=inner, classes=own[1], requires=EVERYTHING)
     label = trial.candidates.label[trial.learner]
     return Simulated(
       repeated(seen, rules.learners), Candidate(trial.candidates.image[0], label)

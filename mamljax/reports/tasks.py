@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from mamljax import checks
 from mamljax.audit.trials import Rules
 from mamljax.errors import InputError
+from mamljax.maml import as_learner
+from mamljax.protocol.learner import check_target
 from mamljax.reports import choice, declared
 from mamljax.reports.adversary import Adversary
 from mamljax.reports.choice import Attacks
@@ -109,6 +111,7 @@ def _check(data: Any, learner: Any, *, ways: int, shots: int, target: str, trial
   """Refuses what no audit can be made of, before anything is computed."""
   declared.check(learner)
   checks.one_of('target', target, checks.TARGETS)
+  check_target(as_learner(learner), target)
   for name, value in (('ways', ways), ('shots', shots)):
     checks.whole(name, value, least=1)
   checks.whole('trials', trials, least=4)

@@ -5,6 +5,8 @@ from typing import Any
 from mamljax import checks
 from mamljax.audit.trials import Rules
 from mamljax.errors import InputError
+from mamljax.maml import as_learner
+from mamljax.protocol.learner import check_target
 from mamljax.reports import declared
 from mamljax.reports import received as inputs
 from mamljax.reports.choice import Attacks
@@ -73,6 +75,7 @@ def audit_update(
   """
   checks.one_of('target', target, checks.TARGETS)
   declared.check(learner)
+  check_target(as_learner(learner), target)
   checks.whole('learners', learners, least=1)
   if not 0 < fpr < 1:
     raise InputError(f'fpr must be between 0 and 1, not {fpr}')
@@ -84,7 +87,7 @@ def audit_update(
   rows = inputs.without_copies(pool, rows, asked.images)
   options: Any = {'query_set': query_set, 'attack': attack, 'seed': seed}
   question = make_question(loss_fn, params, learner, rules, asked, pool, rows, **options)
-  rounds = inputs.rounds_of(params, received, question.setup.seen.gradient, learners=learners)
+  rounds = inputs.rounds_of(params, received, question.setup.seen.message, learners=learners)
   chosen = choose_attack(question, attack)
   scored = score_candidates(question, rounds, chosen)
   said: Any = {'learner': learner, 'rounds': len(rounds), 'fpr': fpr, 'shots': shots}

@@ -21,10 +21,10 @@ from mamljax.attacks import (
   ResidualFilter,
   RowSpace,
 )
+from mamljax.attacks.applicability import inapplicable
 from mamljax.attacks.base import (
   Requirements,
   guarded,
-  inapplicable,
   name_of,
   required,
   tell,
@@ -43,6 +43,8 @@ KINDS: dict[str, typing.Any] = {**ATTACKS}
 
 def types_within(kind: typing.Any) -> set[typing.Any]:
   """A type and all that it is made of: fields, members of unions, arguments."""
+  if isinstance(kind, list):  # the arguments of a Callable
+    return set().union(*map(types_within, kind))
   parts = list(typing.get_args(kind))
   if isinstance(kind, type) and (hasattr(kind, '_fields') or dataclasses.is_dataclass(kind)):
     parts += typing.get_type_hints(kind).values()
@@ -83,7 +85,7 @@ def test_what_an_attack_is_given_holds_no_truth(kind):
 
 def test_an_observation_holds_no_images_but_the_query_set():
   """A field for the support set would be an invitation."""
-  fields = ('gradient', 'support_labels', 'query_labels', 'query_set', 'classes')
+  fields = ('gradient', 'support_labels', 'query_labels', 'query_set', 'classes', 'rates')
   assert Observation._fields == fields
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mamljax.attacks import Candidate, Reconstruction
-from mamljax.attacks.base import inapplicable
+from mamljax.attacks.applicability import inapplicable
 from mamljax.attacks.gradients.labels import infer_labels
 from mamljax.attacks.gradients.objectives import simulate
 from mamljax.attacks.reconstruction import LABELS

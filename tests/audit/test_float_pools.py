@@ -21,7 +21,7 @@ from mamljax import (
   sample_task,
 )
 from mamljax.attacks import MatchedFilter, Observation, Reconstruction
-from mamljax.attacks.base import inapplicable
+from mamljax.attacks.applicability import inapplicable
 from mamljax.data import Data, load_dataset
 from mamljax.images import as_floats
 from mamljax.maml import InnerLoop

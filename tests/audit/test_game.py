@@ -171,8 +171,9 @@ def test_the_adversary_sees_the_classes_if_declared():
   sent = Sent(jnp.ones(4), jnp.array(True), jnp.array(True))
   task = Task(*jax.tree.map(lambda leaf: leaf[0], trials(True, 'query').tasks))
   classes = jnp.arange(WAYS)
-  assert show(sent, task, classes=classes, requires=frozenset({'classes'})).classes is classes
-  assert show(sent, task, classes=classes).classes is None
+  told = {'inner': InnerLoop(1, 0.1), 'classes': classes}
+  assert show(sent, task, requires=frozenset({'classes'}), **told).classes is classes
+  assert show(sent, task, **told).classes is None
 
 
 def test_the_adversary_sees_the_defended_gradient():

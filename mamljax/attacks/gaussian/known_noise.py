@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mamljax.attacks.knowledge import Knowledge
+from mamljax.attacks.knowledge import Knowledge, known_defence
 from mamljax.defences.defence import Hook, Noise, identity
 from mamljax.numerics import like
 from mamljax.types import Params
@@ -26,7 +26,7 @@ class Hooks(NamedTuple):
 
 def hooks(knowledge: Knowledge) -> Hooks:
   """The hooks of a published defence, the identity where it does nothing."""
-  return Hooks(*(hook or identity for hook in knowledge.defence or ()))
+  return Hooks(*(hook or identity for hook in known_defence(knowledge) or ()))
 
 
 def variance_sent(knowledge: Knowledge) -> jax.Array:
@@ -49,7 +49,7 @@ def without_mean(knowledge: Knowledge, gradient: Params) -> Params:
 
 def draws(knowledge: Knowledge, point: str) -> int:
   """Number of draws of the noise at a point that a mean is over; 1 if there is no noise."""
-  there = knowledge.defence is not None and getattr(knowledge.defence, point) is not None
+  there = getattr(known_defence(knowledge), point, None) is not None
   return DRAWS if there else 1
 
 
@@ -68,7 +68,7 @@ def over_draws(
 
 def _sent(knowledge: Knowledge) -> Noise | None:
   """The noise on what is sent."""
-  noise = knowledge.defence.outgoing if knowledge.defence else None
+  noise = getattr(known_defence(knowledge), 'outgoing', None)
   if noise is not None and not isinstance(noise, Noise):
     raise TypeError(f'the strength of {type(noise).__name__} noise is not known')
   return noise

@@ -9,7 +9,8 @@ from mamljax import checks
 from mamljax.attacks.gradients import factors
 from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.images import total_variation
-from mamljax.maml import meta_gradient
+from mamljax.maml import as_learner, meta_gradient
+from mamljax.protocol.messages import WithRates, as_gradient
 from mamljax.types import Batch, Params, Task
 
 
@@ -20,6 +21,8 @@ def unit_scale(tree: Params) -> Params:
   send, leave the range of float32; its direction tells as much.
   """
   sizes = [jnp.abs(leaf).max(initial=0) for leaf in jax.tree.leaves(tree)]
+  if not sizes:
+    return tree
   exponent = jnp.clip(jnp.frexp(jnp.stack(sizes).max())[1], -126, 126)
   return jax.tree.map(lambda leaf: jnp.ldexp(leaf, -exponent), tree)
 
@@ -41,13 +44,14 @@ def _inverse_root(square: jax.Array) -> jax.Array:
 
 def simulate(
   knowledge: Knowledge, observation: Observation, guess: Batch, *, target: str
-) -> Params:
+) -> Params | WithRates:
   """The gradient that the adversary would expect if the guess were the targeted set.
 
   For 'query' it is grad_w L(w; x): the adversary does not know the adapted parameters and
   puts w in their place (equation 9). For 'support' it is grad_w L(theta(x); D_q): the
   adversary knows the query set, and adapts on the guess as it takes the task-learner to do,
-  with `knowledge.inner` (equation 10).
+  with `knowledge.inner` (equation 10). Of a learner that sends another message it is that, as
+  `Observation.message` has it.
 
   Raises:
     ValueError: if the support set is sought, and the query set or inner loop not known.
@@ -59,8 +63,17 @@ def simulate(
     raise ValueError('the support set cannot be sought without the query set')
   if knowledge.inner is None:
     raise ValueError('the adaptation cannot be simulated without the inner loop')
-  task = Task(guess, observation.query_set)
-  return meta_gradient(knowledge.loss_fn, knowledge.params, task, knowledge.inner)
+  task, learner = Task(guess, observation.query_set), as_learner(knowledge.inner)
+  message = meta_gradient(knowledge.loss_fn, knowledge.params, task, learner)
+  return message if isinstance(message, WithRates) else as_gradient(learner, message)
+
+
+def expect_gradient(
+  knowledge: Knowledge, observation: Observation, guess: Batch, *, target: str
+) -> Params:
+  """The part of `simulate` that is like the parameters."""
+  message = simulate(knowledge, observation, guess, target=target)
+  return message.gradient if isinstance(message, WithRates) else message
 
 
 def objective(
@@ -80,7 +93,6 @@ def objective(
     target: 'query' for equation 9, 'support' for equation 10.
     tv_weight: a, the weight of the mean anisotropic total variation.
   """
-  chex.assert_trees_all_equal_shapes(knowledge.params, observation.gradient)
   mismatch = 1 - _alignment(knowledge, observation, guess, target)
   return mismatch + tv_weight * total_variation(guess.images)
 
@@ -89,10 +101,25 @@ def _alignment(
   knowledge: Knowledge, observation: Observation, guess: Batch, target: str
 ) -> jax.Array:
   """The cosine of the simulated and the received gradient, from factors where those will do."""
+  if target == 'support':
+    expected = simulate(knowledge, observation, guess, target=target)
+    return _cosine_of_messages(expected, observation.message)
   loss_fn, params, received = knowledge.loss_fn, knowledge.params, observation.gradient
-  layers = factors.dense_layers(loss_fn, params, guess) if target == 'query' else None
+  chex.assert_trees_all_equal_shapes(params, received)
+  layers = factors.dense_layers(loss_fn, params, guess)
   if layers is None:
     return cosine_similarity(simulate(knowledge, observation, guess, target=target), received)
   found = factors.factor_gradient(layers, params, guess)
   norms = _inverse_root(factors.squared_norm(layers, found)) * _inverse_norm(received)
   return factors.vdot(layers, found, received) * norms
+
+
+def _cosine_of_messages(
+  expected: Params | WithRates, received: Params | WithRates
+) -> jax.Array:
+  """The cosine of two gradients, or its mean with that of the gradients in the rates."""
+  chex.assert_trees_all_equal_shapes(expected, received)
+  if not isinstance(expected, WithRates):
+    return cosine_similarity(expected, received)
+  parts = zip(expected, received, strict=True)
+  return jnp.stack([cosine_similarity(*pair) for pair in parts]).mean()

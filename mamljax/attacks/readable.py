@@ -1,0 +1,27 @@
+"""Messages that an attack on a gradient can read, and reasons why it cannot read others."""
+
+from mamljax.protocol.learner import Learner
+
+
+def reads_gradient(learner: Learner) -> str | None:
+  """The reason why a message cannot be read as a gradient, for `Attack.refuses`."""
+  if learner.kind.is_gradient:
+    return None
+  return (
+    'reads a gradient, and this learner sends a function of its own: as '
+    'Custom(function, is_gradient=True), if that is one up to terms small in the rate'
+  )
+
+
+def reads_span(learner: Learner) -> str | None:
+  """The reason why a layer's message is no sum of inputs, for `Attack.refuses`.
+
+  A sum of steps is one if each is the gradient of its layer times a number, and also by known
+  rates of each parameter, over which `as_gradient` divides.
+  """
+  if learner.kind.descends and (learner.rate is None or learner.trainable is not None):
+    return (
+      f'reads the span of gradients, and this learner sends {learner.kind.name!r}, steps by '
+      f'{learner.deviation}'
+    )
+  return reads_gradient(learner)
