@@ -36,7 +36,7 @@ _FAST: dict[str, Attack] = {
   'shadow_matched_filter': ShadowMatchedFilter(shadows=100, swaps=50),
   'residual_filter': ResidualFilter(shadows=24, sketch=1024),
 }
-_COSTLY = ('curvature_filter', 'shadow_matched_filter', 'residual_filter')
+_COSTLY = ('patch_space', 'curvature_filter', 'shadow_matched_filter', 'residual_filter')
 _SLOW = {'reconstruction': 'a hundred optimiser steps for each candidate'}
 
 
@@ -77,7 +77,7 @@ def choose(attacks: Attacks, setup: Setup) -> Choice:
     raise InputError(f'no attack applies to the {setup.knowledge.target} set: {reasons}')
   is_auto = isinstance(attacks, str) and attacks == 'auto'
   # Without noise it asks what the matched filter asks, at ten times the cost.
-  named = _COSTLY if any(setup.defence) else ('noise_filter', *_COSTLY)
+  named = _COSTLY if any(setup.defence) else (_COSTLY[0], 'noise_filter', *_COSTLY[1:])
   costly = tuple(name for name in named if name in chosen) if is_auto else ()
   return Choice(chosen, costly, skipped)
 
