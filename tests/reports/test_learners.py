@@ -1,7 +1,6 @@
 """An audit of learners of other protocols skips the attacks that do not model them, by name."""
 
 import jax
-import numpy as np
 import optax
 import pytest
 
@@ -57,4 +56,4 @@ def test_a_received_weight_delta_is_read_as_a_gradient_of_the_support_set():
     attack='gradient_cosine_z',
   )
   members = len(task.support.labels)
-  assert np.median(found.scores[:members]) > found.scores[members:].max()
+  assert found.scores[:members].mean() > found.scores[members:].mean() + 0.2
