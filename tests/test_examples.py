@@ -17,7 +17,7 @@ def test_an_example_runs(path: Path, tmp_path: Path):
   """Else a reader's first own program begins with a broken one."""
   if 'torch' in path.stem:
     pytest.importorskip('torch')
-  places = {**os.environ, 'PYTHONPATH': str(ROOT), 'MPLBACKEND': 'agg'}
+  places = {**os.environ, 'PYTHONPATH': str(ROOT)}
   command = [sys.executable, '-W', 'error', str(path)]
   subprocess.run(command, check=True, cwd=tmp_path, env=places)
 

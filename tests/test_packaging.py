@@ -1,6 +1,7 @@
 """What is shipped, locked and tracked is what it says it is, and nothing else."""
 
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -88,10 +89,10 @@ def test_no_second_lock():
 
 
 @pytest.fixture(scope='module')
-def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-  """The files in the wheel, built from a copy without network or build isolation."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+  """The wheel, built from a copy without network or build isolation."""
   source, out = tmp_path_factory.mktemp('source'), tmp_path_factory.mktemp('wheel')
-  for name in ('pyproject.toml', 'README.md', 'LICENSE'):
+  for name in ('pyproject.toml', 'setup.py', 'README.md', 'LICENSE'):
     shutil.copy(ROOT / name, source)
   for name in ('mamljax', 'experiments', 'tests'):
     ignore = shutil.ignore_patterns('__pycache__')
@@ -100,7 +101,35 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
   command += ['--no-build-isolation', '--wheel-dir', str(out), str(source)]
   subprocess.run(command, check=True)
   (wheel,) = out.glob('mamljax-*.whl')
-  return zipfile.ZipFile(wheel).namelist()
+  return zipfile.ZipFile(wheel)
+
+
+@pytest.fixture(scope='module')
+def wheel_names(wheel: zipfile.ZipFile) -> list[str]:
+  """The names of the files in the wheel."""
+  return wheel.namelist()
+
+
+def test_an_index_shows_no_broken_link(wheel: zipfile.ZipFile):
+  """Else the first page that a user meets has a picture that is not there."""
+  (name,) = (name for name in wheel.namelist() if name.endswith('.dist-info/METADATA'))
+  text = wheel.read(name).decode()
+  assert '# mamljax' in text
+  assert 'Description-Content-Type: text/markdown' in text
+  assert re.findall(r'\]\((?!https?:)[^)]*\)', text) == []
+
+
+def test_links_lead_to_the_repository_where_it_is_known():
+  """Else the picture would be lost for good."""
+  described = runpy.run_path(str(ROOT / 'setup.py'))['described']
+
+  text = described(
+    '![a\nb](results/x.png) [c](docs/y.md#z) [d](https://e.org)', 'https://f.org/g'
+  )
+  assert text == (
+    '![a\nb](https://f.org/g/raw/HEAD/results/x.png) '
+    '[c](https://f.org/g/blob/HEAD/docs/y.md#z) [d](https://e.org)'
+  )
 
 
 def test_wheel_holds_the_whole_package_and_nothing_else(wheel_names: list[str]):

@@ -14,6 +14,7 @@ from docs.figures.game import (
   WAYS,
   knowledge,
   legend,
+  loss_of,
   members_and_others,
   panels,
   play,
@@ -58,7 +59,8 @@ def recovery() -> Figure:
   task, params, gradient = _task_and_gradient()
   images = jnp.concatenate([task.support.images, task.query.images])
   key, count = jax.random.key(4), len(images)
-  found = recover_images(key, params, gradient, (28, 28, 1), count=count)
+  loss = loss_of('mlp')
+  found = recover_images(key, loss, params, gradient, (28, 28, 1), count=count)
   apart = jnp.sum((images[:, None] - found.images) ** 2, axis=(2, 3, 4))
   figure = Figure(figsize=(6, 2.2), layout='constrained')
   axes = figure.subplots(2, len(images))
@@ -74,9 +76,8 @@ def patch_space() -> Figure:
   figure, axes = panels(2)
   for at, (name, colour) in enumerate([('member', MEMBER), ('other', OTHER)]):
     usual, own = (np.asarray(part[at]) for part in (played.info.usual, played.info.outside))
-    axes[at].hist(
-      np.log10(usual), np.linspace(-1.3, 0, 66), color=NEUTRAL, alpha=0.6, label='public images'
-    )
+    bins = [*np.linspace(-1.3, 0, 66)]
+    axes[at].hist(np.log10(usual), bins, color=NEUTRAL, alpha=0.6, label='public images')
     axes[at].axvline(float(np.log10(own)), color=colour, label=name)
     axes[at].set(xlabel='log10 of the share outside the span', ylabel='images', xlim=(-1.3, 0))
     legend(axes[at])
