@@ -17,7 +17,7 @@ network = mamljax.make_network('mlp', ways=WAYS)
 loss_fn = mamljax.CrossEntropy(network)
 params = mamljax.init_params(jax.random.key(0), network, (28, 28, 1))
 learner = mamljax.InnerLoop(1, 0.1)
-pools = split_dataset(load_dataset('mnist_sample'), seed=0)
+pools = split_dataset(load_dataset('mnist_sample'), seed=0, fractions=(0.7, 0.1, 0.1, 0.1))
 digits = [2, 5, 7]  # the class that each slot holds
 
 
@@ -36,8 +36,8 @@ received = mamljax.meta_gradient(loss_fn, params, task, learner)
 # The adversary's side: of each digit the learner's image and three others, with their slots.
 suspects = jnp.concatenate([images_of(pools.victims, digit, range(1, 5)) for digit in digits])
 public = mamljax.Batch(
-  jnp.concatenate([images_of(pools.training, digit, range(80)) for digit in digits]),
-  jnp.repeat(labels, 80),
+  jnp.concatenate([images_of(pools.training, digit, range(140)) for digit in digits]),
+  jnp.repeat(labels, 140),
 )
 report = mamljax.audit_update(
   loss_fn,

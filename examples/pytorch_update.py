@@ -16,7 +16,7 @@ import mamljax
 from mamljax.data import load_dataset, split_dataset
 
 RATE, WAYS, DIGITS = 0.1, 3, [2, 5, 7]
-pools = split_dataset(load_dataset('mnist_sample'), seed=0)
+pools = split_dataset(load_dataset('mnist_sample'), seed=0, fractions=(0.7, 0.1, 0.1, 0.1))
 folder = Path(tempfile.mkdtemp())
 
 
@@ -92,7 +92,7 @@ report = mamljax.audit_update(
   received,
   mamljax.Batch(jnp.asarray(images_of(pools.victims, range(1, 5))), jnp.repeat(slots, 4)),
   public=mamljax.Batch(
-    jnp.asarray(images_of(pools.training, range(80))), jnp.repeat(slots, 80)
+    jnp.asarray(images_of(pools.training, range(140))), jnp.repeat(slots, 140)
   ),
   learner=mamljax.InnerLoop(1, RATE),
   shots=1,

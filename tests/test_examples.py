@@ -1,6 +1,8 @@
 """Every example runs as it stands, from any folder, without a warning."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / 'examples').glob('*.py'))
+NOTEBOOKS = sorted((ROOT / 'examples').glob('*.ipynb'))
 
 
 @pytest.mark.slow
@@ -20,6 +23,17 @@ def test_an_example_runs(path: Path, tmp_path: Path):
   places = {**os.environ, 'PYTHONPATH': str(ROOT)}
   command = [sys.executable, '-W', 'error', str(path)]
   subprocess.run(command, check=True, cwd=tmp_path, env=places)
+
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_its_script(path: Path):
+  """Else a reader of the notebook runs what no test runs."""
+  cells = json.loads(path.read_text())['cells']
+  code = [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'code']
+  script = path.with_suffix('.py').read_text()
+  kept = re.findall(r'^# %%\n(.*?)(?=^# %%|\Z)', script, re.MULTILINE | re.DOTALL)
+  assert code == [text.strip() for text in kept]
+  assert not any('traceback' in output for cell in cells for output in cell.get('outputs', []))
 
 
 def test_examples_are_named_where_a_reader_looks():
