@@ -64,7 +64,7 @@ def test_every_command_and_file_named_exists(name: str):
 
 def program(name: str):
   """The case of a page's program; those that play whole audits are for `make slow`."""
-  marks = pytest.mark.slow if 'audit_' in PROGRAMS[name] and name != 'README.md' else ()
+  marks = pytest.mark.slow if 'audit_' in PROGRAMS[name] else ()
   return pytest.param(name, marks=marks)
 
 
