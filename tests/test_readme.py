@@ -68,7 +68,7 @@ def program(name: str):
   return pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize('name', map(program, PROGRAMS))
+@pytest.mark.parametrize('name', [*map(program, PROGRAMS)])
 def test_python_in_a_page_runs(name: str, tmp_path: Path):
   """Else the first thing that a JAX researcher tries is broken."""
   places = {**os.environ, 'PYTHONPATH': str(ROOT)}
