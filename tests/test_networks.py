@@ -93,9 +93,8 @@ def test_only_batch_statistics_mix_the_images_of_a_batch(
 ):
   """Else an attack would see members through logits that are not theirs, unannounced."""
   width = {'filters': 4} if name == 'conv4' else {}
-  network = make_network(
-    name, ways=WAYS, normalization=normalization, activation=activation, **width
-  )
+  options = {'normalization': normalization, 'activation': activation} | width
+  network = make_network(name, ways=WAYS, **options)
   shape = (*size, channels)
   params = weights(network, shape)
   images = noise(3, shape)

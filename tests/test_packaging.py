@@ -135,7 +135,8 @@ def test_links_lead_to_the_repository_where_it_is_known():
 def test_wheel_holds_the_whole_package_and_nothing_else(wheel_names: list[str]):
   """Else an installed mamljax lacks a module, its types or its samples, or litters."""
   shipped = {name for name in wheel_names if '.dist-info/' not in name}
-  package = (path for path in (ROOT / 'mamljax').rglob('*') if path.is_file())
+  tops = [ROOT / 'mamljax', ROOT / 'experiments']
+  package = (path for top in tops for path in top.rglob('*') if path.is_file())
   expected = {p.relative_to(ROOT).as_posix() for p in package if '__pycache__' not in p.parts}
   assert shipped == expected
   assert 'mamljax/py.typed' in shipped

@@ -82,11 +82,11 @@ def refusal(cell: Cell, splits: Splits) -> str | None:
 def _know(cell: Cell, attack: Attack, params: Params, references: Pool) -> Knowledge:
   """The adversary's knowledge, reduced to the requirements of its attack."""
   described = models.describe_training(cell)
-  inner = described.inner
+  order = cell.game.assumed_order or cell.inner.order
   everything = Knowledge(
     described.loss_fn,
     params,
-    inner=dataclasses.replace(inner, order=cell.game.assumed_order or inner.order),
+    inner=dataclasses.replace(described.inner, order=order),
     references=references,
     defence=described.defence,
     target=cell.game.target,

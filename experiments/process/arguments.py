@@ -9,6 +9,7 @@ from pathlib import Path
 from mamljax.errors import InputError
 
 _DIRECTIVE = re.compile(r'--?flagfile(?:=(.*))?', re.DOTALL)
+_FLAGFILES = Path(__file__).parent.parent / 'flagfiles'
 _MAX_BYTES = 2**20  # of a flagfile
 _MAX_NAME = 100  # characters of a flag's name
 
@@ -70,12 +71,18 @@ def _lines(path: str) -> Iterator[str]:
       yield text
 
 
+def _found(path: str) -> Path:
+  """The place of a flagfile: as it is given, else among those of the package."""
+  given, packaged = Path(os.path.expanduser(path)), _FLAGFILES / path
+  return packaged if packaged.is_file() and not given.exists() else given
+
+
 def _read(path: str) -> str:
   """The text of a flagfile."""
   if not path:
     raise InputError('--flagfile= names no file')
   try:
-    with open(os.path.expanduser(path), 'rb') as file:
+    with _found(path).open('rb') as file:
       data = file.read(_MAX_BYTES + 1)
   except OSError as error:
     raise InputError(f'cannot read the flagfile: {error.strerror}: {path!r}') from error

@@ -1,0 +1,36 @@
+"""File of an audit's report, refused before anything is computed if it cannot be one."""
+
+from pathlib import Path
+
+from absl import flags
+
+from mamljax.errors import InputError
+from mamljax.reports import Report, UpdateReport
+
+SUFFIXES = ('.html', '.json')
+
+
+def define(default: str) -> None:
+  """Defines the flag of the file."""
+  flags.DEFINE_string('output', default, 'file of the report, .html or .json')
+
+
+def check(text: str) -> Path:
+  """The file that the flag names.
+
+  Raises:
+    InputError: if its suffix is another, or its folder does not exist.
+  """
+  path = Path(text).expanduser()
+  if path.suffix not in SUFFIXES:
+    raise InputError(f'--output={text} must end in {" or ".join(SUFFIXES)}')
+  if not path.absolute().parent.is_dir():
+    raise InputError(f'--output={text}: there is no folder {path.absolute().parent}')
+  return path
+
+
+def write(report: Report | UpdateReport, path: Path) -> None:
+  """Prints a report and writes it."""
+  print(report)
+  report.save(path)
+  print(f'\nThe report is {path}')
