@@ -18,6 +18,8 @@ from mkdocs.structure.files import File, InclusionLevel
 ROOT = Path(__file__).parents[1]
 SHIPPED = (
   'BUILD.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
   'LICENSE',
   'examples/*.py',
   'examples/*.ipynb',
