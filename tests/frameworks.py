@@ -19,7 +19,7 @@ from flax import nnx
 
 from mamljax.types import Batch, LossFn, Params
 
-SHAPE, WAYS, HIDDEN = (8, 8, 1), 3, 32
+SHAPE, WAYS, HIDDEN = (8, 8, 1), 3, 16
 CHANNELS = 8, 24
 Numbers = dict[str, np.ndarray]
 

@@ -203,9 +203,9 @@ class _Writing:
     if name == 'scan' and enters and _is_short(eqn, inputs, self.parameters):
       return self._write_scan(eqn, inputs)
     avals, moves = [var.aval for var in eqn.outvars], moves_of(name, eqn.params)
-    if name == 'optimization_barrier':
+    if moves and name == 'optimization_barrier':
       pairs = zip(inputs, avals, strict=True)
-      return [self._write_move(name, jax.lax.optimization_barrier, *pair) for pair in pairs]
+      return [self.add(name, _hold, [at], [aval], move=moves[0])[0] for at, aval in pairs]
     if moves is None or len(moves) == 1:
       move = moves[0] if moves else None
       return self.add(name, _alone(jaxpr, eqn), inputs, avals, move=move, params=eqn.params)
@@ -242,6 +242,10 @@ class _At(NamedTuple):
 
   def __call__(self, stacked: Any) -> Any:
     return stacked[self.step]
+
+
+def _hold(x: Any) -> list[Any]:
+  return [jax.lax.optimization_barrier(x)]
 
 
 def _stack(*rows: Any) -> list[jax.Array]:
