@@ -120,7 +120,7 @@ def _widened(array: np.ndarray) -> np.ndarray:
 
 def _read_torch(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
   try:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
   except ImportError as error:
     raise InputError(
       f"{path} is PyTorch's, which is not installed: save safetensors or numpy.savez there"
