@@ -158,13 +158,16 @@ def batch(name: str, examples: Batch) -> None:
       f'{name} images {list(shape)} need a label each, not labels {list(labels)}'
     )
   values = concrete(examples.labels)
-  if values is not None and (values.dtype.kind not in 'biuf' or not (values >= 0).all()):
-    raise InputError(f'{name} labels must be 0 or more, not {_first_bad(values)}')
+  if values is not None and not (valid := _valid_labels(values)).all():
+    wanted = 'finite' if values.dtype.kind == 'f' else '0 or more'
+    raise InputError(f'{name} labels must be {wanted}, not {values[~valid].flat[0]}')
 
 
-def _first_bad(values: np.ndarray) -> Any:
-  """The first label that is negative, NaN or no number."""
-  return values[~(values >= 0)].flat[0] if values.dtype.kind in 'biuf' else values.flat[0]
+def _valid_labels(values: np.ndarray) -> np.ndarray:
+  """The labels that are slots, 0 or more, or finite numbers to be regressed on."""
+  if values.dtype.kind == 'f':
+    return np.isfinite(values)
+  return values >= 0 if values.dtype.kind in 'biu' else np.zeros(values.shape, bool)
 
 
 def task(sets: Task) -> None:
