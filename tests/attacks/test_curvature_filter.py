@@ -96,7 +96,7 @@ def test_the_order_of_the_query_images_does_not_matter():
 def test_inner_loops_without_such_terms_are_refused(inner):
   """They would be scored by a model that is not theirs, and look protected."""
   known = dataclasses.replace(knowledge('support'), inner=inner)
-  with pytest.raises(InputError, match=r'needs one inner step of order 2.*shadow_matched'):
+  with pytest.raises(InputError, match=r'needs one inner step of exact MAML.*shadow_matched'):
     small(CurvatureFilter).prepare(jax.random.key(0), known)
 
 
