@@ -196,7 +196,7 @@ def test_no_inner_step_was_refused_by_the_curvature_filter():
   """It is a natural baseline: no curvature bends the gradient."""
   still = knowledge('support', steps=0)
   assert scored(CurvatureFilter, still, see(still)) == 0
-  with pytest.raises(InputError, match='one inner step of order 2, not 2'):
+  with pytest.raises(InputError, match='one inner step of exact MAML, .maml., not 2'):
     small(CurvatureFilter).prepare(jax.random.key(0), knowledge('support', steps=2))
 
 
