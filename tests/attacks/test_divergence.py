@@ -1,4 +1,4 @@
-"""What diverged is never private: every attack says NaN, which decides nothing.
+"""Divergence is never privacy: every attack says NaN, which decides nothing.
 
 And a learner that does not adapt is no divergence, but the baseline in which a support set says
 nothing: every attack has a score.
@@ -100,7 +100,7 @@ def send(known: Knowledge, task: Task) -> Observation:
 
 
 def see(known: Knowledge) -> Observation:
-  """What the learner sends."""
+  """The learner's message."""
   return send(known, played()[0])
 
 
@@ -196,7 +196,7 @@ def test_no_inner_step_was_refused_by_the_curvature_filter():
   """It is a natural baseline: no curvature bends the gradient."""
   still = knowledge('support', steps=0)
   assert scored(CurvatureFilter, still, see(still)) == 0
-  with pytest.raises(InputError, match='one inner step of exact MAML, .maml., not 2'):
+  with pytest.raises(InputError, match=r"one inner step of exact MAML, 'maml', not 2"):
     small(CurvatureFilter).prepare(jax.random.key(0), knowledge('support', steps=2))
 
 
@@ -231,7 +231,7 @@ def test_a_system_without_a_ridge_is_singular_and_one_of_nothing_says_nothing():
 
 
 def test_deviations_that_overflow_made_a_sketch_of_zeros():
-  """Which says nothing of anything; NaN says that it cannot."""
+  """A sketch of zeros says nothing of anything; NaN says that it cannot."""
   sketch = make_sketch(jax.random.key(0), jnp.array([1.0, jnp.inf, 2.0]), size=2)
   assert np.isnan(sketch(jnp.ones(3))).all()
 
