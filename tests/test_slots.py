@@ -47,7 +47,7 @@ def one_hot(params, batch):
 
 
 def clamped(params, batch):
-  """That of the last output for a label past it."""
+  """The loss of the last output, for a label past it."""
   odds = jax.nn.log_softmax(logits(params, batch))
   return -jnp.mean(jax.vmap(lambda row, label: row[label])(odds, batch.labels))
 
@@ -63,7 +63,7 @@ LOSSES = [filled, one_hot, clamped]
 @pytest.mark.parametrize('loss_fn', LOSSES)
 @pytest.mark.parametrize('params', [PARAMS, jax.tree.map(jnp.zeros_like, PARAMS)])
 def test_the_first_missing_slot_is_found(loss_fn, params):
-  """Whichever way a loss treats it, and at zero weights, where all labels cost the same."""
+  """A label past the outputs is seen in every form of the loss, and at zero weights, too."""
   assert missing_slot(loss_fn, params, IMAGES, labels=range(6)) == OUTPUTS
   assert missing_slot(loss_fn, params, IMAGES, labels=range(OUTPUTS)) is None
 

@@ -91,7 +91,7 @@ def trials(target: str) -> tuple[Play, jax.Array]:
 
 @jax.jit
 def seen(played: Play, classes: jax.Array, known: Knowledge) -> Observation:
-  """What the adversary sees of each trial, the classes of the slots included."""
+  """The adversary's observation of each trial, with the classes of the slots."""
 
   def one(task: Task, classes: jax.Array) -> Observation:
     assert known.inner is not None
@@ -110,7 +110,7 @@ def seen(played: Play, classes: jax.Array, known: Knowledge) -> Observation:
 
 
 def seen_defended(defence: Defence, *, target: str, requires: frozenset[str]) -> Observation:
-  """What is seen of `convolutional` learners that defend themselves, each in its noise."""
+  """Observations of `convolutional` learners that defend themselves, each in its noise."""
   played, classes = trials(target)
   keys = jax.random.split(jax.random.key(4), TRIALS)
   return _defended(keys, played.task, classes, convolutional(), defence, requires=requires)
@@ -144,12 +144,12 @@ def _defended(
 
 @functools.cache
 def told(target: str, order: int = 2, steps: int = 1) -> Observation:
-  """What is seen of the played trials."""
+  """Observations of the played trials."""
   return seen(*trials(target), knowledge(order=order, steps=steps))
 
 
 def told_by(kind: type[Attack], target: str) -> Observation:
-  """What is seen of the network that an attack is tried on."""
+  """Observations of the network that an attack is tried on."""
   return seen(*trials(target), known_to(kind, 'query'))  # whatever is asked of it
 
 

@@ -40,7 +40,7 @@ def knowledge(target: str = 'query') -> Knowledge:
 
 
 def observed(labels: jax.Array, known: Knowledge) -> Observation:
-  """What the adversary sees of a task whose targeted set has these labels.
+  """The adversary's observation of a task whose targeted set has these labels.
 
   The images of the targeted set are `noise(1)`, those of the other `noise(2)`.
   """

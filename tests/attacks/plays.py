@@ -66,7 +66,7 @@ def draw(seed: int, members: np.ndarray, *, target: str) -> Play:
 
 @jax.jit
 def observed(trials: Play, known: Knowledge) -> Observation:
-  """What the adversary sees of each trial."""
+  """The adversary's observation of each trial."""
 
   def one(trial: Play) -> Observation:
     assert known.inner is not None

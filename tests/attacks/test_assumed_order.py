@@ -40,7 +40,7 @@ def batch(images) -> Batch:
 
 @jax.jit
 def sent(inner: InnerLoop) -> Params:
-  """What a learner sends that adapts in this way."""
+  """The gradient of a learner that adapts in this way."""
   task, key = Task(batch(SUPPORT), batch(QUERY)), jax.random.key(0)
   return send_gradient(key, loss_fn, PARAMS, task, inner, defence=Defence())
 

@@ -90,7 +90,7 @@ def test_an_observation_holds_no_images_but_the_query_set():
 
 
 def test_an_attack_is_told_what_it_requires_and_no_more():
-  """What it need not know it could use all the same, or be prepared anew for each of it."""
+  """An attack could use knowledge that it does not require, or be prepared anew for each."""
   pool = Pool(jnp.zeros((4, 2, 2, 1), jnp.uint8), jnp.arange(2) * 2, jnp.full(2, 2))
   everything = dataclasses.replace(
     knowledge(), references=pool, defence=Defence(), shots=2, ways=2

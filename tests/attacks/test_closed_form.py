@@ -52,7 +52,7 @@ SCALELESS = [RowSpace, GradientCosine, GradientCosineZ, Loss]
 
 
 def scaled(kind, target: str, factor: float):
-  """What is seen, of a learner that multiplies its gradient."""
+  """Observations of a learner that multiplies its gradient."""
   change = told_by(kind, target)
   return change._replace(gradient=jax.tree.map(lambda g: g * factor, change.gradient))
 
@@ -129,7 +129,7 @@ def test_a_member_lies_in_the_row_space_and_no_other_does(target, steps):
 
 
 def changed(change) -> Any:
-  """What is seen where the first layer's gradient is changed."""
+  """Observations with a changed gradient of the first layer."""
   gradient = told('query').gradient
   return told('query')._replace(gradient=gradient | {'first': change(gradient['first'])})
 

@@ -28,7 +28,7 @@ from tests.attacks.plays import WAYS
 
 
 def first_trial() -> tuple[Knowledge, Task, Observation]:
-  """What is known, the task, and what is seen of it, of the first trial."""
+  """The knowledge, the task and the observation of the first trial."""
   one = jax.tree.map(lambda leaf: leaf[0], (trials('support')[0].task, told('support')))
   return knowledge('support'), *one
 

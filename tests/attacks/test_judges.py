@@ -1,4 +1,4 @@
-"""What a reconstruction is judged by: three scores of one and the same reconstruction."""
+"""Judges of a reconstruction: three scores of one and the same reconstruction."""
 
 import dataclasses
 import functools

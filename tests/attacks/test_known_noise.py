@@ -38,7 +38,7 @@ QUIET = Defence(query=Gaussian(jnp.float32(0.1)))
 
 @functools.cache
 def seen(name: str):
-  """What is seen of learners that defend themselves."""
+  """Observations of learners that defend themselves."""
   requires = frozenset({'classes', 'query_set'})
   return seen_defended(LOUD[name], target='support', requires=requires)
 

@@ -79,7 +79,7 @@ def test_every_frameworks_layers_are_found(framework, kind):
 @pytest.mark.parametrize('framework', frameworks.FRAMEWORKS)
 @pytest.mark.parametrize('kind', ['mlp', 'conv'])
 def test_every_framework_sends_the_same_rows_and_columns(framework, kind):
-  """Whatever order the weights are in, what enters a layer fits its gradient in like order."""
+  """Inputs and gradient of a layer have one order, whatever order the weights are in."""
   batch = batch_of(frameworks.SHAPE)
   sent = []
   for name in ('linen', framework):

@@ -39,12 +39,12 @@ def knowledge(defence):
 
 @functools.cache
 def seen(name: str):
-  """What is seen of learners that defend themselves."""
+  """Observations of learners that defend themselves."""
   return seen_defended(LOUD[name], target='query', requires=frozenset({'classes'}))
 
 
 def score(defence, observations):
-  """What who believes in a defence makes of them."""
+  """Scores of an adversary who believes in a defence."""
   candidates = trials('query')[0].candidate
   found = scores(small(NoiseFilter), knowledge(defence), observations, candidates)
   return np.asarray(found[0])

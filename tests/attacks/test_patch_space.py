@@ -39,7 +39,7 @@ def known(
 
 @functools.cache
 def observed(target: str, **loop: Any) -> Observation:
-  """What is seen of the trials of a target."""
+  """Observations of the trials of a target."""
   return seen(*trials(target), known(**loop))
 
 
@@ -55,7 +55,7 @@ def attack(prepared: Prepared, observations: Any, candidates: Any) -> Any:
 
 @functools.cache
 def prepared(activation: str = 'relu') -> Prepared:
-  """What public images tell of the network, whatever its inner loop and the target."""
+  """The preparation by public images, whatever the inner loop and the target."""
   prepare = jax.jit(functools.partial(PatchSpace().prepare, jax.random.key(0)))
   return prepare(known(activation=activation))
 
@@ -187,7 +187,7 @@ def test_the_query_set_is_no_evidence_of_the_support_set():
 
 
 def test_the_query_set_is_looked_at_only_if_it_is_known():
-  """What is called unknown must not help, even where somebody passes it."""
+  """Knowledge that is called unknown must not help, even where somebody passes it."""
   told = observed('support')
   with_it, without = (
     scored('support', seen, query_set='unknown')[0]
@@ -227,7 +227,7 @@ def test_what_cannot_be_compared_is_named():
 
 
 def test_what_is_unknown_is_not_told():
-  """Who does not know the query set must not find it in the observation."""
+  """An adversary without the query set must not find it in the observation."""
   sought = dataclasses.replace(known(), target='support')
   blind = dataclasses.replace(sought, withheld=frozenset({'query_set'}))
   needs = [required(PatchSpace(), told) for told in (sought, blind)]

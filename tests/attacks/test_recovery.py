@@ -47,7 +47,7 @@ def sent(steps: int):
 
 
 def errors(found, images: np.ndarray) -> np.ndarray:
-  """How far each true image's farthest pixel is off, in what is nearest to it."""
+  """The largest pixel error of each true image, in the found one nearest to it."""
   apart = np.abs(np.asarray(found.images)[:, None] - images[None]).max(axis=(2, 3, 4))
   return apart.min(axis=0)
 

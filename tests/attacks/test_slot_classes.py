@@ -58,7 +58,7 @@ def images(dataset: str) -> np.ndarray:
 
 @functools.cache
 def prepared(dataset: str) -> Prepared:
-  """What the first 160 images of each class tell."""
+  """The preparation by the first 160 images of each class."""
   pool = images(dataset)[:, :EACH].reshape(-1, 28, 28, 1)
   starts, counts = jnp.arange(CLASSES) * EACH, jnp.full(CLASSES, EACH)
   public = Pool(jnp.asarray(pool), starts, counts)
@@ -172,7 +172,7 @@ def test_members_are_found_without_the_classes(kind):
 
 
 def test_told_classes_are_kept():
-  """Who is told the classes need not guess, nor make mistakes."""
+  """An adversary that is told the classes need not guess, nor make mistakes."""
   seen = jax.tree.map(lambda leaf: leaf[0], told_by(CurvatureFilter, 'support'))
   known = learn_classes(known_to(CurvatureFilter, 'support'))
   np.testing.assert_array_equal(find_classes(known, seen), trials('support')[1][0])

@@ -55,7 +55,7 @@ def test_the_interval_of_one_attack_would_not_do():
 
 @pytest.mark.parametrize('truths', [(0.5, 0.7, 0.71), (0.99, 0.2), (1.0, 1.0), (0.55,)])
 def test_the_interval_covers_the_accuracy_of_the_best_attack(truths):
-  """Whichever attack happens to come out first."""
+  """The attack that happens to come out first must not shrink the interval."""
   random = np.random.default_rng(1)
   counts = random.binomial(TRIALS, truths, size=(REPEATS, len(truths)))
   rates = [best_rate(row.tolist(), TRIALS) for row in counts]
@@ -107,7 +107,7 @@ def test_the_bound_of_epsilon_holds_for_randomised_response(epsilon):
 
 @pytest.mark.parametrize('sign', [1, -1])
 def test_perfect_scores_give_the_bound_of_so_many_trials(sign):
-  """Whichever way round: epsilon bounds every event, not those that an attack calls members."""
+  """Epsilon bounds every event, not only those that an attack calls members."""
   scores = sign * (MEMBERS + 0.0)
   each = TRIALS // 2
   expected = np.log(0.025 ** (1 / each) / (1 - 0.025 ** (1 / each)))

@@ -101,7 +101,7 @@ def test_exact_copies_are_in_one_pool_only():
 
 
 def test_public_examples_of_ones_own_are_the_references():
-  """Whoever has both needs no division, but a private example that is public is no secret."""
+  """Two sources need no division, but a private example that is public is no secret."""
   private, public = RNG.normal(size=(2, 90, 4)).astype('float32')
   mixed = np.concatenate([public, private[:3]])
   names = np.array(['x', 'y', 'z'])[LABELS]

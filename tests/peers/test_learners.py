@@ -108,7 +108,7 @@ def test_meta_gradient_through_an_optimizer(name):
 
 
 def test_meta_sgd_sends_both_gradients():
-  """That in the rates is autograd's."""
+  """The gradient in the rates is autograd's."""
   params, rates = variables(WEIGHTS), variables(RATES)
   loss = loss_there(adapted(params, rates=rates), QUERY)
   found = sent(Learner(STEPS, 1.0, RATES))

@@ -12,7 +12,16 @@ import pandas as pd
 import pytest
 
 import mamljax
-from mamljax import Adversary, BaseAttack, Defence, Gaussian, Info, InnerLoop, InputError
+from mamljax import (
+  Adversary,
+  BaseAttack,
+  Defence,
+  Gaussian,
+  Info,
+  InnerLoop,
+  InputError,
+  Learner,
+)
 from mamljax.attacks.base import tell
 from mamljax.audit.side_by_side import make_player, play_side_by_side
 from mamljax.audit.trials import Rules
@@ -42,14 +51,6 @@ class Lost(Coin):
 
   def score(self, key, prepared, observation, candidate):
     return jnp.nan * super().score(key, prepared, observation, candidate)[0], Info()
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Defended(InnerLoop):
-  """Learner that declares a defence."""
-
-  defence: Defence | None = None
 
 
 def audit(attacks=CHEAP, *, params=None, data=None, learner=INNER, **options) -> mamljax.Report:
@@ -178,9 +179,9 @@ def test_a_weaker_adversary_is_named_and_its_attacks_are_skipped():
 
 
 def test_an_attack_that_does_not_know_the_defence_is_marked():
-  """What it finds is no bound of what one that does would find."""
+  """Its finding is no bound for an attack that models the defence."""
   noise = Defence(outgoing=Gaussian(0.1))
-  found = audit(['gradient_cosine'], learner=Defended(1, 0.1, defence=noise), trials=32)
+  found = audit(['gradient_cosine'], learner=Learner(1, 0.1, defence=noise), trials=32)
   assert found.worst.notes == ('does not model the declared defence',)
   assert any('No attack that was played models' in text for text in found.warnings)
   assert 'Gaussian noise of scale 0.1 on what is sent' in found.assumptions[0]
