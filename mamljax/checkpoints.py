@@ -10,6 +10,7 @@ from flax import serialization
 
 from mamljax import atomic
 from mamljax.errors import InputError
+from mamljax.numerics import path_name
 from mamljax.types import Params
 
 
@@ -69,7 +70,7 @@ def _native(path: Any, leaf: Any) -> np.ndarray:
   Raises:
     InputError: if JAX has no array of its type.
   """
-  name = _name(path)
+  name = path_name(path)
   if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
     raise InputError(f'{name} is a {type(leaf).__name__}, not an array: use jnp.asarray')
   if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
@@ -86,12 +87,7 @@ def _native(path: Any, leaf: Any) -> np.ndarray:
 def _leaves(state: Any) -> dict[str, str]:
   """The type and shape of each leaf by name, as in {'conv/kernel': 'float32[3,3,1,32]'}."""
   leaves = jax.tree_util.tree_leaves_with_path(state)
-  return {_name(path): _kind(leaf) for path, leaf in leaves}
-
-
-def _name(path: Any) -> str:
-  """The path of a leaf in its pytree, such as 'conv/kernel'."""
-  return jax.tree_util.keystr(path, simple=True, separator='/')
+  return {path_name(path): _kind(leaf) for path, leaf in leaves}
 
 
 def _kind(leaf: Any) -> str:

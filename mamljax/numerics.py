@@ -1,4 +1,4 @@
-"""Numerical care with pytrees: types that are kept, and divergence that is noticed."""
+"""Care with pytrees: types that are kept, divergence that is noticed, leaves that are named."""
 
 from typing import Any
 
@@ -27,3 +27,8 @@ def is_finite(tree: Any) -> jax.Array:
 
 
 all_finite = jax.jit(is_finite)  # for arrays at hand: one program instead of one for each leaf
+
+
+def path_name(path: Any) -> str:
+  """The path of a leaf in its pytree, such as 'conv/kernel'."""
+  return jax.tree_util.keystr(path, simple=True, separator='/')

@@ -21,7 +21,7 @@ from mamljax import checks
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
 from mamljax.checks import Checked
 from mamljax.errors import InputError
-from mamljax.maml import Inner, InnerLoop, as_learner
+from mamljax.maml import Inner, as_learner, undefended
 from mamljax.numerics import is_finite
 from mamljax.protocol.learner import Learner, check_target
 
@@ -235,16 +235,11 @@ def tell(attack: Attack, knowledge: Knowledge) -> Knowledge:
   needs = required(attack, knowledge)
   return dataclasses.replace(
     knowledge,
-    inner=_undefended(knowledge.inner) if 'inner_loop' in needs else None,
+    inner=undefended(knowledge.inner) if 'inner_loop' in needs else None,
     references=knowledge.references if 'references' in needs else None,
     defence=known_defence(knowledge) if 'defence' in needs else None,
     shots=knowledge.shots if 'shots' in needs else 0,
   )
-
-
-def _undefended(inner: Inner | None) -> Inner | None:
-  """The inner loop without a defence, of which an attack is told apart from it."""
-  return inner if inner is None or isinstance(inner, InnerLoop) else inner.undefended
 
 
 def no_image(attack: Any, shape: tuple[int, ...]) -> str:

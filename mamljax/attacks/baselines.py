@@ -17,9 +17,8 @@ from mamljax.attacks.base import (
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gradients.objectives import cosine_similarity, unit_scale
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
-from mamljax.attacks.readable import reads_gradient
+from mamljax.attacks.readable import GradientReader
 from mamljax.images import as_floats
-from mamljax.protocol.learner import Learner
 from mamljax.types import Batch, Params
 
 _PEERS = 64  # references that a candidate is compared with: 9 % of error in a deviation
@@ -29,7 +28,7 @@ _NOTHING: Requirements = {'query': base.Needs(), 'support': base.Needs()}
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GradientCosine(BaseAttack):
+class GradientCosine(GradientReader):
   """Cosine of the candidate's own gradient and the received one, for either set.
 
   A matched filter without a mean and without whitening. What all images of a slot have in
@@ -37,11 +36,6 @@ class GradientCosine(BaseAttack):
   """
 
   requires: ClassVar[Requirements] = _NOTHING
-
-  def refuses(self, learner: Learner, target: str) -> str | None:
-    """The reason why the attack does not model a learner; see `Attack.refuses`."""
-    del target
-    return reads_gradient(learner)
 
   @guarded
   def score(
@@ -73,7 +67,7 @@ class PeerInfo(base.Info):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GradientCosineZ(BaseAttack):
+class GradientCosineZ(GradientReader):
   """Cosine beside those of other images of the class in that slot, for either set.
 
   The score is that of `GradientCosine` less its mean over public references, in their standard
@@ -85,11 +79,6 @@ class GradientCosineZ(BaseAttack):
     'query': frozenset({'references', 'classes'}),
     'support': frozenset({'references', 'classes'}),
   }
-
-  def refuses(self, learner: Learner, target: str) -> str | None:
-    """The reason why the attack does not model a learner; see `Attack.refuses`."""
-    del target
-    return reads_gradient(learner)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Knowledge:
     """Prepares nothing: the references of interest depend on the slot and its class.

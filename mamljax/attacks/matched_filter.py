@@ -16,7 +16,6 @@ import jax.numpy as jnp
 
 from mamljax.attacks import base
 from mamljax.attacks.base import (
-  BaseAttack,
   Requirements,
   guarded,
   required,
@@ -29,10 +28,9 @@ from mamljax.attacks.gaussian.references import (
   learn_references,
 )
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
-from mamljax.attacks.readable import reads_gradient
+from mamljax.attacks.readable import GradientReader
 from mamljax.checks import count, nonnegative
 from mamljax.linear_algebra import uncorrelated
-from mamljax.protocol.learner import Learner
 
 
 @jax.tree_util.register_dataclass
@@ -54,7 +52,7 @@ class Info(base.Info):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MatchedFilter(BaseAttack):
+class MatchedFilter(GradientReader):
   """Matched filter of the candidate's gradient at w, for the query set.
 
   Where the classes of the slots are withheld, those are taken that explain the gradient best.
@@ -78,11 +76,6 @@ class MatchedFilter(BaseAttack):
   def held(self, parameters: int) -> int:
     """Least number of floats kept: the covariance of sketches."""
     return min(self.sketch, parameters) ** 2
-
-  def refuses(self, learner: Learner, target: str) -> str | None:
-    """The reason why the attack does not model a learner; see `Attack.refuses`."""
-    del target
-    return reads_gradient(learner)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns the distribution of single images' gradients at w from the references.

@@ -25,7 +25,6 @@ from jax.flatten_util import ravel_pytree
 from mamljax import checks
 from mamljax.attacks import base
 from mamljax.attacks.base import (
-  BaseAttack,
   Requirements,
   guarded,
   required,
@@ -40,11 +39,10 @@ from mamljax.attacks.gaussian.likelihood import log_likelihood_ratio
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gaussian.sketches import label_gradients
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
-from mamljax.attacks.readable import reads_gradient
+from mamljax.attacks.readable import GradientReader
 from mamljax.checks import count
 from mamljax.images import as_floats
 from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal, product
-from mamljax.protocol.learner import Learner
 
 Gradients = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -84,7 +82,7 @@ class Prepared(NamedTuple):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class NoiseFilter(BaseAttack):
+class NoiseFilter(GradientReader):
   """Matched filter that models the defence's noise, for the query set.
 
   Attributes:
@@ -98,11 +96,6 @@ class NoiseFilter(BaseAttack):
     'query': frozenset({'references', 'classes', 'separate_images', 'defence', 'shots'})
   }
   threshold: ClassVar[float | None] = 0.0  # the likelihood ratio's
-
-  def refuses(self, learner: Learner, target: str) -> str | None:
-    """The reason why the attack does not model a learner; see `Attack.refuses`."""
-    del target
-    return reads_gradient(learner)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how the gradients of single images are distributed at w, and how noise hides them.

@@ -27,7 +27,6 @@ import jax.numpy as jnp
 from mamljax import checks
 from mamljax.attacks import base
 from mamljax.attacks.base import (
-  BaseAttack,
   Requirements,
   guarded,
   required,
@@ -41,11 +40,10 @@ from mamljax.attacks.gradients.layers import (
   widest_layer,
 )
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
-from mamljax.attacks.readable import reads_span
+from mamljax.attacks.readable import SpanReader
 from mamljax.checks import count, nonnegative
 from mamljax.images import as_floats
 from mamljax.linear_algebra import make_whitener, product
-from mamljax.protocol.learner import Learner
 
 _READER = "attack 'patch_space'"
 _AT_ONCE = 64  # images that pass the network together
@@ -88,7 +86,7 @@ class Prepared(NamedTuple):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PatchSpace(BaseAttack):
+class PatchSpace(SpanReader):
   """Span of the widest layer's gradient, for either set.
 
   The candidate is compared with public images like it. Where the support set is sought and the
@@ -113,11 +111,6 @@ class PatchSpace(BaseAttack):
   def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
     """Refuses a network in which no layer is found whose gradient can be read."""
     _widest(knowledge, image)
-
-  def refuses(self, learner: Learner, target: str) -> str | None:
-    """The reason why the attack does not model a learner; see `Attack.refuses`."""
-    del target
-    return reads_span(learner)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how the patches of public images are distributed at w.

@@ -1,5 +1,6 @@
 """Messages that an attack on a gradient can read, and reasons why it cannot read others."""
 
+from mamljax.attacks.base import BaseAttack
 from mamljax.protocol.learner import Learner
 
 
@@ -25,3 +26,21 @@ def reads_span(learner: Learner) -> str | None:
       f'{learner.deviation}'
     )
   return reads_gradient(learner)
+
+
+class GradientReader(BaseAttack):
+  """Defaults of an attack that reads what is sent as a gradient."""
+
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why the message is no gradient; see `Attack.refuses`."""
+    del target
+    return reads_gradient(learner)
+
+
+class SpanReader(BaseAttack):
+  """Defaults of an attack that reads the span of a layer's gradient."""
+
+  def refuses(self, learner: Learner, target: str) -> str | None:
+    """The reason why a layer's message is no sum of inputs; see `Attack.refuses`."""
+    del target
+    return reads_span(learner)

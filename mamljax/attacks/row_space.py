@@ -27,7 +27,6 @@ import jax.numpy as jnp
 
 from mamljax.attacks import base
 from mamljax.attacks.base import (
-  BaseAttack,
   Requirements,
   guarded,
 )
@@ -40,9 +39,8 @@ from mamljax.attacks.gradients.first_layer import (
 )
 from mamljax.attacks.gradients.layers import layer_inputs
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
-from mamljax.attacks.readable import reads_span
+from mamljax.attacks.readable import SpanReader
 from mamljax.linear_algebra import product
-from mamljax.protocol.learner import Learner
 
 _READER = "attack 'row_space'"
 
@@ -66,7 +64,7 @@ class Info(base.Info):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RowSpace(BaseAttack):
+class RowSpace(SpanReader):
   """Span of the first layer's gradient; both sets are in it, and the score is the same."""
 
   requires: ClassVar[Requirements] = {'query': base.Needs(), 'support': base.Needs()}
@@ -77,11 +75,6 @@ class RowSpace(BaseAttack):
   def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
     """Refuses a network without a fully connected layer on the images themselves."""
     first_layer(find_layers(knowledge.loss_fn, knowledge.params, image), _READER)
-
-  def refuses(self, learner: Learner, target: str) -> str | None:
-    """The reason why the attack does not model a learner; see `Attack.refuses`."""
-    del target
-    return reads_span(learner)
 
   @guarded
   def score(

@@ -13,6 +13,7 @@ from mamljax import atomic
 from mamljax.data import npz
 from mamljax.errors import InputError, unknown
 from mamljax.file_kinds import kind_of
+from mamljax.numerics import path_name
 
 SUFFIXES = ('.npz', '.safetensors')
 
@@ -71,11 +72,6 @@ def save(path: str | os.PathLike[str], tree: Any) -> None:
   from safetensors.numpy import save as serialize
 
   return atomic.write_bytes(path, serialize(arrays))
-
-
-def path_name(path: Any) -> str:
-  """The path of a leaf in its pytree, such as 'conv/kernel'."""
-  return jax.tree_util.keystr(path, simple=True, separator='/')
 
 
 def _numbers(name: str, leaf: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mamljax.errors import InputError, unknown
 from mamljax.file_kinds import kind_of
-from mamljax.io.files import load_arrays, path_name
+from mamljax.io.files import load_arrays
 from mamljax.io.matching import (
   Leaf,
   Shape,
@@ -23,6 +23,7 @@ from mamljax.io.matching import (
   match_shapes,
   natural,
 )
+from mamljax.numerics import path_name
 from mamljax.types import Params
 
 LAYOUTS = ('torch', 'jax')

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from mamljax.errors import InputError, unknown
-from mamljax.io.files import path_name
+from mamljax.numerics import path_name
 
 Shape = tuple[int, ...]
 # Roles of parameters by the last part of their names, in PyTorch, Flax, Haiku and Equinox.

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 
 from mamljax.errors import InputError
+from mamljax.numerics import path_name
 from mamljax.protocol.learner import Learner
 from mamljax.types import Params
 
@@ -20,7 +21,7 @@ def restriction(learner: Learner, params: Params) -> Restrict:
   if learner.trainable is None:
     return lambda tree: tree
   leaves, structure = jax.tree_util.tree_flatten_with_path(params)
-  paths = [jax.tree_util.keystr(path, simple=True, separator='/') for path, _ in leaves]
+  paths = [path_name(path) for path, _ in leaves]
   keep = [bool(learner.trainable(path)) for path in paths]
   if not any(keep):
     names = ', '.join([*paths[:4], *(['...'] if paths[4:] else [])])

@@ -20,6 +20,7 @@ from mamljax.attacks.gradients.contractions import Contraction, contraction_of
 from mamljax.attacks.gradients.layers import Bias, Layer, Layers
 from mamljax.attacks.gradients.moves import View
 from mamljax.attacks.gradients.program import Equation, Program, trace
+from mamljax.numerics import path_name
 from mamljax.types import Batch, LossFn, Params
 
 _ADDITIONS = ('add', 'add_any')
@@ -236,15 +237,5 @@ def _listed(names: Iterable[str]) -> str:
 
 def _name(path: tuple[Any, ...]) -> str:
   """A path, as 'encoder/0/kernel'; that of an `nnx.Variable` without its 'value'."""
-  parts = [_part(key) for key in path]
-  if len(parts) > 1 and isinstance(path[-1], GetAttrKey) and parts[-1] == 'value':
-    parts.pop()
-  return '/'.join(parts)
-
-
-def _part(key: Any) -> str:
-  """A part of a path: a key of a dict, a place in a list or the name of an attribute."""
-  for kind in ('key', 'idx', 'name'):
-    if hasattr(key, kind):
-      return str(getattr(key, kind))
-  return str(key)
+  is_variable = len(path) > 1 and path[-1] == GetAttrKey('value')
+  return path_name(path[:-1] if is_variable else path)
