@@ -52,8 +52,7 @@ def send_gradient(
     no defence, or one without hooks.
 
   Raises:
-  checks.task(task)
-    InputError: if images are not floats in [0, 1], or lack a label each, or a learner with a
+    InputError: if images are not finite floats, or lack a label each, or a learner with a
       defence of its own is given another.
   """
   return send(key, loss_fn, params, task, inner, defence=defence).gradient

@@ -14,7 +14,7 @@ message. The task-learner, and whoever simulates it, call the functions below.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
@@ -60,6 +60,7 @@ class InnerLoop:
 
 
 Inner = InnerLoop | Learner
+T = TypeVar('T', bound=Inner | None)
 
 
 def as_learner(inner: Inner) -> Learner:
@@ -75,6 +76,11 @@ def as_learner(inner: Inner) -> Learner:
   if inner.rate is not None:
     checks.scalar('optimizer', inner.rate)
   return inner
+
+
+def undefended(inner: T) -> T:
+  """The inner loop, or the learner without its defence, of which an attack is told apart."""
+  return inner.undefended if isinstance(inner, Learner) else inner
 
 
 def adapt(

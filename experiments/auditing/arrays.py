@@ -7,6 +7,7 @@ import numpy as np
 
 from mamljax.data import load_dataset, npz
 from mamljax.errors import InputError
+from mamljax.images import as_floats
 from mamljax.types import Batch
 
 
@@ -49,13 +50,10 @@ def batch(flag: str, source: str | None) -> Batch:
   Bytes are images of 0..255, which a model sees in [0, 1]; all else is as the file has it.
   """
   inputs, labels = read(flag, source)
-  seen = inputs.astype(np.float32) / 255 if inputs.dtype == np.uint8 else inputs
-  return Batch(jnp.asarray(seen, jnp.float32), jnp.asarray(labels))
+  return Batch(as_floats(jnp.asarray(inputs)), jnp.asarray(labels))
 
 
 def _read_npz(path: str) -> Labelled:
   """The arrays of a file."""
-  try:
-    return Labelled(*npz.read(path, keys=('inputs', 'labels')))
-  except InputError:
-    return Labelled(*npz.read(path, keys=('images', 'labels')))
+  inputs = 'inputs' if 'inputs' in npz.names(path) else 'images'
+  return Labelled(*npz.read(path, keys=(inputs, 'labels')))

@@ -6,8 +6,7 @@ from absl import flags
 
 from mamljax.errors import InputError
 from mamljax.reports import Report, UpdateReport
-
-SUFFIXES = ('.html', '.json')
+from mamljax.reports.writing import SUFFIXES
 
 
 def define(default: str) -> None:

@@ -18,9 +18,10 @@ from jax.sharding import PartitionSpec as P
 
 from mamljax import checks
 from mamljax.audit import trials
+from mamljax.audit.game import Trial
 from mamljax.audit.likelihood_ratio import Bound
 from mamljax.audit.placement import AXIS, gather, own_copy, own_rows, spread, trials_mesh
-from mamljax.audit.trials import Health, Played, Setting, TrialStream
+from mamljax.audit.trials import Health, Played, Rules, Setting, TrialStream
 from mamljax.errors import Diverged
 from mamljax.types import Pool
 
@@ -141,6 +142,24 @@ def play_block(
   return Block(played, candidates, seconds, compile_seconds, ready.attack)
 
 
+def draw_block(
+  key: jax.Array,
+  pool: Pool,
+  indices: jax.Array,
+  mesh: Mesh,
+  *,
+  rules: Rules,
+  earlier: int = 0,
+) -> tuple[jax.Array, Trial]:
+  """Draws the trials of these indices, shared out over the mesh; see `prepare_block`."""
+  split = NamedSharding(mesh, P(AXIS))
+  keys, drawn = trials.draw(key, own_copy(pool), own_rows(indices, split), rules=rules)
+  if earlier:  # the last is drawn as if it were alone
+    fold = jax.random.fold_in
+    keys = jax.vmap(lambda key: fold(fold(key, TrialStream.ROUND), earlier))(keys)
+  return spread((keys, drawn), split)
+
+
 def prepare_block(
   key: jax.Array,
   pool: Pool,
@@ -169,13 +188,7 @@ def prepare_block(
   Raises:
     Diverged: if an adaptation or a gradient is not finite.
   """
-  split = NamedSharding(mesh, P(AXIS))
-  own = own_rows(indices, split)
-  keys, drawn = trials.draw(key, own_copy(pool), own, rules=setting.rules)
-  if earlier:  # the last is drawn as if it were alone
-    fold = jax.random.fold_in
-    keys = jax.vmap(lambda key: fold(fold(key, TrialStream.ROUND), earlier))(keys)
-  keys, drawn = spread((keys, drawn), split)
+  keys, drawn = draw_block(key, pool, indices, mesh, rules=setting.rules, earlier=earlier)
   if isinstance(setting.attack, Bound):
     bound, seconds = compiled(trials.bound, keys, drawn, setting, mesh=mesh)
     return Ready(bound, (keys, drawn, setting), {'mesh': mesh}, 0.0, seconds)

@@ -18,8 +18,8 @@ from jax.sharding import PartitionSpec as P
 from mamljax.attacks.base import Attack, BaseAttack, Needs, Requirements, required, tell
 from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.audit import trials
-from mamljax.audit.blocks import CHUNKS_PER_BLOCK, check_health
-from mamljax.audit.placement import AXIS, gather, own_copy, own_rows, spread, trials_mesh
+from mamljax.audit.blocks import CHUNKS_PER_BLOCK, check_health, draw_block
+from mamljax.audit.placement import gather, spread, trials_mesh
 from mamljax.audit.playing import prepare_attack
 from mamljax.audit.trials import Rules, Setting
 from mamljax.defences import Defence
@@ -119,7 +119,7 @@ def play_side_by_side(
   common = {'inner': inner, 'defence': defence, 'rules': rules, 'chunk': chunk}
   everything: Any = Witness()
   witness = Setting(knowledge=knowledge, prepared=None, attack=everything, **common)
-  everywhere, split = NamedSharding(mesh, P()), NamedSharding(mesh, P(AXIS))
+  everywhere = NamedSharding(mesh, P())
   pool, witness = spread((pool, witness), everywhere)
   size = chunk * CHUNKS_PER_BLOCK * mesh.size
   for start in range(0, count, size):
@@ -127,8 +127,7 @@ def play_side_by_side(
     left = [x for x in players if done[x.name] < start + here and not forget(x.name)]
     if not left:
       continue
-    own = own_rows(jnp.arange(start, start + size), split)
-    keys, drawn = spread(trials.draw(key, own_copy(pool), own, rules=rules), split)
+    keys, drawn = draw_block(key, pool, jnp.arange(start, start + size), mesh, rules=rules)
     seen, health = trials.observe(keys, drawn, witness, mesh=mesh)
     check_health(gather(health), here)
     for player in left:

@@ -183,11 +183,11 @@ def split_dataset(
     cuts = np.rint(np.cumsum(fractions) * count).astype(int)
     for part, rows in zip(parts, np.split(end - count + ranks, cuts), strict=False):
       part.append(rows)
-  return Splits(*(_pool(dataset.images, rows) for rows in parts))
+  return Splits(*(pool_of(dataset.images, rows) for rows in parts))
 
 
-def _pool(images: np.ndarray, rows: list[np.ndarray]) -> Pool:
-  """The pool of some rows, given class by class."""
+def pool_of(images: np.ndarray, rows: Sequence[np.ndarray]) -> Pool:
+  """The pool of some rows of images, given class by class, as arrays of NumPy."""
   counts = np.array([len(x) for x in rows], np.int32)
   # A Pool's fields are typed as jax.Array, which these become on a device.
   arrays: Any = images[np.concatenate(rows)], np.cumsum(counts, dtype=np.int32) - counts, counts

@@ -7,13 +7,7 @@ import jax
 
 from mamljax.attacks import ATTACKS
 from mamljax.attacks.applicability import inapplicable
-from mamljax.attacks.base import (
-  Attack,
-  check_learner,
-  name_of,
-  needs_of,
-  tell,
-)
+from mamljax.attacks.base import Attack, check_learner, name_of, needs_of, tell
 from mamljax.attacks.curvature_filter import CurvatureFilter
 from mamljax.attacks.knowledge import Knowledge
 from mamljax.attacks.noise_filter import NoiseFilter
@@ -68,14 +62,14 @@ def choose(attacks: Attacks, setup: Setup) -> Choice:
   asked = _named(attacks)
   reasons = {name: reason_against(attack, setup) for name, attack in asked.items()}
   skipped = {name: reason for name, reason in reasons.items() if reason}
-  if isinstance(attacks, str) and attacks == 'auto':
+  is_auto = isinstance(attacks, str) and attacks == 'auto'
+  if is_auto:
     slow = [name for name in asked if name in _SLOW and name not in skipped]
     skipped |= {name: _left_out(name) for name in slow}
   chosen = {name: attack for name, attack in asked.items() if name not in skipped}
   if not chosen:
     reasons = '; '.join(skipped.values())
     raise InputError(f'no attack applies to the {setup.knowledge.target} set: {reasons}')
-  is_auto = isinstance(attacks, str) and attacks == 'auto'
   # Without noise it asks what the matched filter asks, at ten times the cost.
   named = _COSTLY if any(setup.defence) else (_COSTLY[0], 'noise_filter', *_COSTLY[1:])
   costly = tuple(name for name in named if name in chosen) if is_auto else ()

@@ -1,13 +1,12 @@
-"""Learners of an audit, an `InnerLoop` or a `Learner`: their parts, and words for them."""
+"""Learners of an audit, an `InnerLoop` or a `Learner`: checked, and put in words."""
 
-import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
 
 from mamljax.defences import Defence
 from mamljax.errors import InputError
-from mamljax.maml import InnerLoop
+from mamljax.maml import Inner, as_learner
 
 _SENT = {
   'maml': 'the exact meta-gradient (MAML)',
@@ -27,43 +26,22 @@ def check(learner: Any) -> None:
     )
 
 
-def defence_of(learner: Any) -> Defence:
-  """The defence that a learner declares; that of an `InnerLoop` does nothing."""
-  return getattr(learner, 'defence', None) or Defence()
-
-
-def inner_of(learner: Any) -> Any:
-  """The learner without its defence: the adversary is told of that apart."""
-  if getattr(learner, 'defence', None) is None:
-    return learner
-  return dataclasses.replace(learner, defence=None)
-
-
-def is_plain(learner: Any) -> bool:
+def is_plain(inner: Inner) -> bool:
   """Tests whether a learner descends at one rate and sends a gradient.
 
   That is the least that every attack assumes.
   """
-  if isinstance(learner, InnerLoop):
-    return True
-  return learner.deviation is None and sent(learner) in ('maml', 'fomaml')
+  learner = as_learner(inner)
+  return learner.deviation is None and learner.kind.name in ('maml', 'fomaml')
 
 
-def sent(learner: Any) -> str:
-  """The name of the message of a learner."""
-  if isinstance(learner, InnerLoop):
-    return 'maml' if learner.order == 2 else 'fomaml'
-  return learner.kind.name
-
-
-def describe(learner: Any) -> str:
+def describe(inner: Inner) -> str:
   """A learner in words, such as '1 step of gradient descent at rate 0.1, ...'."""
-  steps = f'{learner.steps} step{"s" * (learner.steps != 1)}'
-  rate = learner.learning_rate if isinstance(learner, InnerLoop) else learner.rate
+  learner = as_learner(inner)
+  steps, rate = f'{learner.steps} step{"s" * (learner.steps != 1)}', learner.rate
   by = 'an optimiser of optax' if rate is None else f'gradient descent at rate {_number(rate)}'
-  deviation = getattr(learner, 'deviation', None)
-  apart = f' ({deviation})' if deviation and rate is not None else ''
-  message = _SENT.get(sent(learner), 'a message of its own')
+  apart = f' ({learner.deviation})' if learner.deviation and rate is not None else ''
+  message = _SENT.get(learner.kind.name, 'a message of its own')
   return f'{steps} of {by}{apart}; it sends {message}'
 
 

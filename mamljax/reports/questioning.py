@@ -16,7 +16,9 @@ from mamljax.audit.game import read_message
 from mamljax.audit.side_by_side import make_player, show_required
 from mamljax.audit.trials import Rules
 from mamljax.errors import Diverged, InputError
-from mamljax.reports import choice, declared, received, simulation
+from mamljax.learner import resolve_defence
+from mamljax.maml import undefended
+from mamljax.reports import choice, received, simulation
 from mamljax.reports.adversary import Adversary
 from mamljax.reports.choice import Attacks
 from mamljax.reports.received import Parts, Round
@@ -117,7 +119,7 @@ def make_question(
   least = 2 * rules.shots * rules.learners + 1
   shares = _shares(attack, rules.target) if _is_single(attack) else _CHOSEN
   parts = received.divide(pool, rows, shares, seed=seed, least=least)
-  inner, defence = declared.inner_of(learner), declared.defence_of(learner)
+  inner, defence = undefended(learner), resolve_defence(learner, None)
   adversary = Adversary(query_set=query_set is not None)
   knowledge = adversary.knowledge(
     loss_fn,
@@ -227,9 +229,8 @@ def _score_round(
   shown = show_required(_observation(question, one), required(player.attack, player.knowledge))
   shown = simulation.repeated(shown, rules.learners)
   key, prepared = question.stream(SCORE), player.prepared
-  scores = simulation.score_images(
-    key, player.attack, prepared, shown, asked, kind=type(player.attack)
-  )
+  options: Any = {'kind': type(player.attack), 'is_shared': True}
+  scores = simulation.score_images(key, player.attack, prepared, shown, asked, **options)
   return np.asarray(scores)
 
 

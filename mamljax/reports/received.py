@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mamljax import checks
+from mamljax.data.dataset import pool_of
 from mamljax.data.examples import as_examples
 from mamljax.errors import InputError
 from mamljax.images import as_floats
@@ -152,10 +153,8 @@ def public_of(public: Any) -> Pool:
   images, labels = as_examples('public images', found[0])[0], np.asarray(found[1])
   if labels.ndim != 1 or len(labels) != len(images):
     raise InputError(f'{len(images)} public images need a label each, not {list(labels.shape)}')
-  order = np.argsort(labels, kind='stable')
-  counts = np.unique(labels, return_counts=True)[1]
-  arrays: Any = images[order], np.cumsum(counts) - counts, counts
-  return Pool(*map(jnp.asarray, arrays))
+  rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+  return jax.device_put(pool_of(images, rows))
 
 
 def slots_of(pool: Pool, classes: Any, *, ways: int | None) -> list[np.ndarray]:
@@ -224,24 +223,13 @@ def divide(
     )
   mixed = [random.permutation(part) for part in rows]
   ends = own, own + simulated
-  nulls = [part[ends[1] :] for part in mixed]
+  nulls, stored = [part[ends[1] :] for part in mixed], np.asarray(pool.images)
   return Parts(
-    references=_pool(pool, [part[: ends[0]] for part in mixed]),
-    simulated=_pool(pool, [part[ends[0] : ends[1]] for part in mixed]),
+    references=jax.device_put(pool_of(stored, [part[: ends[0]] for part in mixed])),
+    simulated=jax.device_put(pool_of(stored, [part[ends[0] : ends[1]] for part in mixed])),
     nulls=take_images(pool, jnp.asarray(np.concatenate(nulls))),
     slots=np.repeat(np.arange(len(nulls)), [len(part) for part in nulls]),
   )
-
-
-def _pool(pool: Pool, rows: Sequence[np.ndarray]) -> Pool:
-  """The pool of some rows of another, given class by class."""
-  counts = np.array([len(part) for part in rows])
-  arrays: Any = (
-    np.asarray(pool.images)[np.concatenate(rows)],
-    np.cumsum(counts) - counts,
-    counts,
-  )
-  return Pool(*map(jnp.asarray, arrays))
 
 
 def without_copies(

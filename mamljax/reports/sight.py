@@ -7,8 +7,8 @@ import numpy as np
 
 from mamljax.audit.game import read_message
 from mamljax.errors import InputError
+from mamljax.maml import as_learner
 from mamljax.recovery import recover_images
-from mamljax.reports import declared
 from mamljax.reports.questioning import READ, Question
 from mamljax.reports.received import Round
 
@@ -36,7 +36,7 @@ def read_off(question: Question, one: Round) -> Sight:
   count = 2 * rules.ways * rules.shots * rules.learners
   if any(setup.defence):
     return Sight(none, 'no images were read off: noise hides the columns of a gradient')
-  if declared.sent(setup.inner) != 'maml' or len(setup.shape) != 3:
+  if as_learner(setup.inner).kind.name != 'maml' or len(setup.shape) != 3:
     return Sight(none, 'no images were read off: only off a gradient of MAML, and images')
   if count > _MOST:
     return Sight(none, f'no images were read off: {count} are in the task, {_MOST} in reach')

@@ -80,33 +80,15 @@ def power(key: jax.Array, player: Player, simulated: Simulated) -> float:
   needs = required(player.attack, player.knowledge)
   shown = show_required(simulated.seen, needs)
   asked, kind = simulated.candidates, type(player.attack)
-  scores = _score_tasks(key, player.attack, player.prepared, shown, asked, kind=kind)
+  scores = score_images(
+    key, player.attack, player.prepared, shown, asked, kind=kind, is_shared=False
+  )
   if not np.isfinite(scores).all():
     return 0.0
   return auc(scores, is_member(np.arange(TASKS))) or 0.0
 
 
-@functools.partial(jax.jit, static_argnames='kind')
-def _score_tasks(
-  key: jax.Array,
-  attack: Attack,
-  prepared: Any,
-  seen: Observation,
-  candidates: Candidate,
-  *,
-  kind: type,
-) -> jax.Array:
-  """The scores of one candidate for each observation, by an attack of a class, `kind`."""
-  del kind
-
-  def one(asked: Any) -> jax.Array:
-    return attack.score(asked[0], prepared, *asked[1:])[0]
-
-  keys = jax.random.split(key, len(candidates.label))
-  return jax.lax.map(one, (keys, seen, candidates), batch_size=_AT_ONCE)
-
-
-@functools.partial(jax.jit, static_argnames='kind')
+@functools.partial(jax.jit, static_argnames=('kind', 'is_shared'))
 def score_images(
   key: jax.Array,
   attack: Attack,
@@ -115,12 +97,25 @@ def score_images(
   candidates: Candidate,
   *,
   kind: type,
+  is_shared: bool,
 ) -> jax.Array:
-  """The scores of many candidates for one observation, [n], by an attack of a class, `kind`."""
+  """The scores of many candidates, [n], a few at a time.
+
+  Args:
+    key: a random key.
+    attack: the attack.
+    prepared: what it prepared.
+    seen: the observation of all candidates, or of each, [n].
+    candidates: the candidates.
+    kind: the attack's class, which to JAX equals others with the same options.
+    is_shared: one observation is of all candidates.
+  """
   del kind
 
   def one(asked: Any) -> jax.Array:
-    return attack.score(asked[0], prepared, seen, asked[1])[0]
+    own_key, candidate, own = asked
+    return attack.score(own_key, prepared, seen if is_shared else own, candidate)[0]
 
   keys = jax.random.split(key, len(candidates.label))
-  return jax.lax.map(one, (keys, candidates), batch_size=_AT_ONCE)
+  each = keys, candidates, None if is_shared else seen
+  return jax.lax.map(one, each, batch_size=_AT_ONCE)

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from mamljax import checks
 from mamljax.audit.trials import Rules
 from mamljax.errors import InputError
-from mamljax.maml import as_learner
+from mamljax.learner import resolve_defence
+from mamljax.maml import as_learner, undefended
 from mamljax.protocol.learner import check_target
 from mamljax.reports import choice, declared
 from mamljax.reports.adversary import Adversary
@@ -138,7 +139,7 @@ def _setup(
   target: str,
 ) -> Setup:
   """The setting: what learners do, and what the adversary knows of it."""
-  inner, defence = declared.inner_of(learner), declared.defence_of(learner)
+  inner, defence = undefended(learner), resolve_defence(learner, None)
   bounds = {'bounds': data.bounds} if hasattr(data, 'bounds') else {}
   knowledge = adversary.knowledge(
     loss_fn,

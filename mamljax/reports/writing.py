@@ -1,12 +1,13 @@
 """Files of a report: the suffix of a path names the format."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from mamljax import atomic
 from mamljax.errors import InputError
+
+SUFFIXES = ('.html', '.json')
 
 
 class Written(Protocol):
@@ -27,8 +28,7 @@ def save(report: Written, path: str | os.PathLike[str]) -> None:
   Raises:
     InputError: if the suffix is neither .html nor .json, or the folder cannot be written.
   """
-  formats: dict[str, Callable[[], str]] = {'.html': report.to_html, '.json': report.to_json}
   suffix = Path(path).suffix.lower()
-  if suffix not in formats:
+  if suffix not in SUFFIXES:
     raise InputError(f'a report is saved as .html or .json, not as {Path(path).name!r}')
-  atomic.write_text(path, formats[suffix]())
+  atomic.write_text(path, report.to_html() if suffix == '.html' else report.to_json())
