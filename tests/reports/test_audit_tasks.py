@@ -25,6 +25,7 @@ from mamljax import (
 from mamljax.attacks.base import tell
 from mamljax.audit.side_by_side import make_player, play_side_by_side
 from mamljax.audit.trials import Rules
+from mamljax.maml import Inner
 from mamljax.reports import playing
 from tests.reports import small
 
@@ -53,7 +54,9 @@ class Lost(Coin):
     return jnp.nan * super().score(key, prepared, observation, candidate)[0], Info()
 
 
-def audit(attacks=CHEAP, *, params=None, data=None, learner=INNER, **options) -> mamljax.Report:
+def audit(
+  attacks=CHEAP, *, params=None, data=None, learner: Inner = INNER, **options
+) -> mamljax.Report:
   """An audit of the small world."""
   options = {'ways': small.WAYS, 'shots': 1, 'trials': 64, **options}
   params, data = params or small.params(), data or small.world()
