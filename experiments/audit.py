@@ -1,7 +1,8 @@
 """Audit of your own model, protocol and data: `mamljax audit --model=... --data=...`.
 
 Plays the membership game with every attack that applies, prints the report and writes it as a
-page. `--model` names a function of yours that returns the loss and the parameters.
+page. `--model` names a function of yours that returns the loss and the parameters, and, if you
+like, the learner.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 
 import mamljax
-from experiments.auditing import arrays, learner, model, output
+from experiments.auditing import arrays, attacks, learner, model, output
 from experiments.process import bounds, cli
 
 SIZE = bounds.Bounds(1, 100_000)
@@ -26,11 +27,11 @@ def main(argv: Sequence[str]) -> None:
     audited.loss_fn,
     audited.params,
     mamljax.from_arrays(*examples, seed=values.seed),
-    learner.read(),
+    learner.of(audited),
     ways=values.ways,
     shots=values.shots,
     target=values.target,
-    attacks=attacks_of(values.attacks),
+    attacks=attacks.named(values.attacks),
     trials=values.trials,
     seed=values.seed,
     store=values.store_dir,
@@ -38,28 +39,29 @@ def main(argv: Sequence[str]) -> None:
   output.write(report, path)
 
 
-def attacks_of(text: str) -> str | list[str]:
-  """The attacks that a flag names: 'auto', 'all', or names."""
-  return text if text in ('auto', 'all') else [name.strip() for name in text.split(',')]
-
-
 def define() -> None:
   """Defines the flags of the command."""
   model.define()
   learner.define()
-  data = 'examples and labels: npz:PATH with `inputs` and `labels`, or a data set by name'
-  flags.DEFINE_string('data', None, data)
-  flags.DEFINE_string('data_dir', None, 'the folder of prepared data sets')
-  bounds.integer('ways', 5, SIZE, 'number of classes of a task')
-  bounds.integer('shots', 1, SIZE, 'number of examples of each class in each set of a task')
-  flags.DEFINE_string('target', 'query', 'set that is attacked: query or support')
-  attacks = 'attacks to play: auto, all (slow ones, too) or names joined by commas'
-  flags.DEFINE_string('attacks', 'auto', attacks)
+  data: dict[str, str] = {'module_name': cli.group('data')}
+  told = 'examples and labels: npz:PATH with `inputs` and `labels`, or a data set by name'
+  flags.DEFINE_string('data', None, told, **data)
+  flags.DEFINE_string('data_dir', None, 'the folder of prepared data sets', **data)
+  group = cli.group('game')
+  game: dict[str, str] = {'module_name': group}
+  ways = 'number of classes of a task'
+  bounds.integer('ways', 5, SIZE, ways, group=group)
+  shots = 'number of examples of each class in each set of a task'
+  bounds.integer('shots', 1, SIZE, shots, group=group)
+  flags.DEFINE_string('target', 'query', 'set that is attacked: query or support', **game)
+  played = 'attacks to play: auto, all (slow ones, too) or names joined by commas'
+  flags.DEFINE_string('attacks', 'auto', played, **game)
   trials = bounds.Bounds(4, 10_000_000, 'trials')
-  bounds.integer('trials', 200, trials, 'number of reported trials of each attack')
-  bounds.integer('seed', 0, bounds.SEED, 'seed of all randomness')
+  reported = 'number of reported trials of each attack'
+  bounds.integer('trials', 200, trials, reported, group=group)
+  bounds.integer('seed', 0, bounds.SEED, 'seed of all randomness', group=group)
   store = 'folder that keeps scores, so that the same command goes on after an interruption'
-  flags.DEFINE_string('store_dir', None, store)
+  flags.DEFINE_string('store_dir', None, store, **game)
   output.define('audit.html')
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from absl import flags
 
 import mamljax
-from experiments.auditing import arrays, learner, model, output
+from experiments.auditing import arrays, attacks, learner, model, output
 from experiments.process import bounds, cli
 
 RATE = bounds.Bounds(0, 1)
@@ -27,9 +27,11 @@ def main(argv: Sequence[str]) -> None:
     model.read_like('gradient', audited.params),
     arrays.batch('candidates', values.candidates),
     public=arrays.batch('public', values.public),
-    learner=learner.read(),
+    learner=learner.of(audited),
     shots=values.shots,
     target=values.target,
+    query_set=arrays.batch('query_set', values.query_set) if values.query_set else None,
+    attack=attacks.named(values.attack),
     learners=values.learners,
     fpr=values.fpr,
     seed=values.seed,
@@ -41,19 +43,26 @@ def define() -> None:
   """Defines the flags of the command."""
   model.define()
   learner.define()
+  group = cli.group('update')
+  files: dict[str, str] = {'module_name': group}
   gradient = 'the received update: .npz, .safetensors or .pt, arrays like the parameters'
-  flags.DEFINE_string('gradient', None, gradient)
+  flags.DEFINE_string('gradient', None, gradient, **files)
   candidates = 'examples asked about: npz:PATH with `inputs`, and their slots as `labels`'
-  flags.DEFINE_string('candidates', None, candidates)
+  flags.DEFINE_string('candidates', None, candidates, **files)
   public = 'public examples of the same classes: npz:PATH with `inputs`, and slots as `labels`'
-  flags.DEFINE_string('public', None, public)
+  flags.DEFINE_string('public', None, public, **files)
+  query_set = 'the query set, if the support set is sought and it is known: npz:PATH likewise'
+  flags.DEFINE_string('query_set', None, query_set, **files)
   shots = 'number of examples of each class in each set of the task; 1 if it is not known'
-  bounds.integer('shots', None, bounds.Bounds(1, 100_000), shots)
-  flags.DEFINE_string('target', 'query', 'set that candidates may be in: query or support')
-  learners = bounds.Bounds(1, 1_000_000, 'learners')
-  bounds.integer('learners', 1, learners, 'number of learners whose updates were added up')
-  bounds.real('fpr', 0.01, RATE, 'false-positive rate of the decisions')
-  bounds.integer('seed', 0, bounds.SEED, 'seed of all randomness')
+  bounds.integer('shots', None, bounds.Bounds(1, 100_000), shots, group=group)
+  target = 'set that candidates may be in: query or support'
+  flags.DEFINE_string('target', 'query', target, **files)
+  attack = 'attack to score with; auto, or several joined by commas, to try on simulated tasks'
+  flags.DEFINE_string('attack', 'auto', attack, **files)
+  learners, added = bounds.Bounds(1, 1_000_000, 'learners'), 'number of learners added up'
+  bounds.integer('learners', 1, learners, added, group=group)
+  bounds.real('fpr', 0.01, RATE, 'false-positive rate of the decisions', group=group)
+  bounds.integer('seed', 0, bounds.SEED, 'seed of all randomness', group=group)
   output.define('update.html')
 
 

@@ -1,11 +1,13 @@
 """Examples with labels, from a file of the user's or a data set by name."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from mamljax.data import load_dataset, npz
+from mamljax.data.loading import FILE, file_of
 from mamljax.errors import InputError
 from mamljax.images import as_floats
 from mamljax.types import Batch
@@ -37,9 +39,8 @@ def read(flag: str, source: str | None, *, data_dir: str | None = None) -> Label
   """
   if not source:
     raise InputError(f'--{flag} must be npz:PATH or the name of a data set')
-  kind, colon, path = source.partition(':')
-  if kind == 'npz' and colon:
-    return _read_npz(path)
+  if source.startswith(FILE):
+    return _read_npz(file_of(source))
   dataset = load_dataset(source, data_dir=data_dir)
   return Labelled(dataset.images, dataset.labels)
 
@@ -53,7 +54,7 @@ def batch(flag: str, source: str | None) -> Batch:
   return Batch(as_floats(jnp.asarray(inputs)), jnp.asarray(labels))
 
 
-def _read_npz(path: str) -> Labelled:
+def _read_npz(path: Path) -> Labelled:
   """The arrays of a file."""
-  inputs = 'inputs' if 'inputs' in npz.names(path) else 'images'
+  inputs = 'images' if 'images' in npz.names(path) else 'inputs'
   return Labelled(*npz.read(path, keys=(inputs, 'labels')))

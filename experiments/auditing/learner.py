@@ -1,42 +1,85 @@
-"""Learner on the command line: how a task-learner adapts, what it sends, what protects it."""
+"""Learner of an audit: returned by the model's function, or described by flags."""
 
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optax
 from absl import flags
 
-from experiments.process import bounds
-from mamljax import Learner
+from experiments.auditing.model import Model
+from experiments.process import bounds, cli
+from mamljax import InnerLoop, Learner
 from mamljax.defences import make_defence
-from mamljax.errors import InputError
+from mamljax.errors import InputError, unknown
 
 STEPS = bounds.Bounds(0, 10_000, 'steps')
+OPTIMIZERS: dict[str, Callable[[float], Any]] = {
+  'sgd': float,  # a rate alone is plain gradient descent
+  'momentum': functools.partial(optax.sgd, momentum=0.9),
+  'adam': optax.adam,
+}
+NAMES = ('steps', 'optimizer', 'rate', 'sends', 'defence', 'noise_scale')
 
 
 def define() -> None:
   """Defines the flags of a learner."""
+  title = 'learner, where the function of --model returns none'
+  group = {'module_name': cli.group(title)}
   steps = 'number of gradient steps that a learner takes on its support set'
-  bounds.integer('steps', 1, STEPS, steps)
-  bounds.real('rate', 0.1, bounds.POSITIVE, 'step size of the learner')
+  bounds.integer('steps', 1, STEPS, steps, group=cli.group(title))
+  optimizer = 'optimizer of the learner: sgd, momentum (of 0.9) or adam'
+  flags.DEFINE_string('optimizer', 'sgd', optimizer, **group)
+  rate = 'step size of the learner'
+  bounds.real('rate', 0.1, bounds.POSITIVE, rate, group=cli.group(title))
   sends = 'message of a learner: maml, fomaml, reptile, imaml or delta'
-  flags.DEFINE_string('sends', 'maml', sends)
+  flags.DEFINE_string('sends', 'maml', sends, **group)
   defence = (
     'noise that the learner adds: none, or one or several of support_noise, '
     'inner_gradient_noise, query_noise and outgoing_gradient_noise, joined by +'
   )
-  flags.DEFINE_string('defence', 'none', defence)
+  flags.DEFINE_string('defence', 'none', defence, **group)
   scale = 'standard deviation of the noise of --defence'
-  bounds.real('noise_scale', 0.0, bounds.POSITIVE, scale)
+  bounds.real('noise_scale', 0.0, bounds.POSITIVE, scale, group=cli.group(title))
 
 
-def read() -> Learner:
-  """The learner that the flags describe.
+def of(model: Model) -> Learner | InnerLoop:
+  """The learner that comes with a model, else the one that the flags describe.
+
+  Raises:
+    InputError: if both are given, or as `described` does.
+  """
+  named = [flags.FLAGS[name] for name in NAMES]
+  if model.learner is None:
+    return described(**{flag.name: flag.value for flag in named})
+  return undisputed(model.learner, [flag.name for flag in named if flag.present])
+
+
+def undisputed(learner: Learner | InnerLoop, given: Sequence[str]) -> Learner | InnerLoop:
+  """The learner that comes with a model, unless flags of these names describe another."""
+  if given:
+    raise InputError(
+      f'{", ".join(f"--{name}" for name in given)}: the function of --model returns a learner '
+      f'already, a {type(learner).__name__} of {learner.steps} step'
+      f'{"s" * (learner.steps != 1)}: give its options there, or return (loss_fn, params)'
+    )
+  return learner
+
+
+def described(
+  *, steps: int, optimizer: str, rate: float, sends: str, defence: str, noise_scale: float
+) -> Learner:
+  """The learner of the values of the flags.
 
   Raises:
     InputError: if a value is none of those above, or a defence has no noise.
   """
-  values = flags.FLAGS
-  is_defended = values.defence != 'none'
-  if is_defended != (values.noise_scale > 0):
+  if optimizer not in OPTIMIZERS:
+    raise unknown('optimizer', optimizer, OPTIMIZERS)
+  is_defended = defence != 'none'
+  if is_defended != (noise_scale > 0):
     raise InputError(
-      f'--defence={values.defence} and --noise_scale={values.noise_scale:g} do not go together'
+      f'--defence={defence} and --noise_scale={noise_scale:g} do not go together'
     )
-  defence = make_defence(values.defence, scale=values.noise_scale) if is_defended else None
-  return Learner(values.steps, values.rate, sends=values.sends, defence=defence)
+  noise = make_defence(defence, scale=noise_scale) if is_defended else None
+  return Learner(steps, OPTIMIZERS[optimizer](rate), sends=sends, defence=noise)

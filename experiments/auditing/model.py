@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from mamljax import io
+from experiments.process import cli
+from mamljax import InnerLoop, Learner, io
 from mamljax.errors import InputError
 from mamljax.types import LossFn, Params
 
-HOW = 'a function of no arguments that returns (loss_fn, params)'
+HOW = 'a function of no arguments that returns (loss_fn, params) or (loss_fn, params, learner)'
 
 
 class Model(NamedTuple):
@@ -20,22 +21,25 @@ class Model(NamedTuple):
   Attributes:
     loss_fn: the task's loss, `(params, Batch) -> scalar`.
     params: the parameters that learners receive.
+    learner: how learners adapt and what they send; None where flags tell it.
   """
 
   loss_fn: LossFn
   params: Params
+  learner: Learner | InnerLoop | None = None
 
 
 def define() -> None:
   """Defines the flags of a model."""
+  group = {'module_name': cli.group('model')}
   model = f'model to audit, package.module:function or file.py:function, {HOW}'
-  flags.DEFINE_string('model', None, model)
+  flags.DEFINE_string('model', None, model, **group)
   params = 'parameters that learners received, .npz, .safetensors or .pt, in place of the made'
-  flags.DEFINE_string('params', None, params)
+  flags.DEFINE_string('params', None, params, **group)
   layout = 'layout of arrays in files: jax, or torch for [out, in] and [out, in, height, width]'
-  flags.DEFINE_string('layout', None, layout)
+  flags.DEFINE_string('layout', None, layout, **group)
   flatten = 'channels, height and width of what PyTorch flattens before its first dense layer'
-  flags.DEFINE_list('flatten', None, flatten)
+  flags.DEFINE_list('flatten', None, flatten, **group)
 
 
 def load() -> Model:
@@ -107,8 +111,20 @@ def _module(place: str) -> Any:
 
 def _checked(made: Any, *, spec: str) -> Model:
   """The model that a function returned, if it is a loss with parameters."""
-  is_pair = isinstance(made, tuple | list) and len(made) == 2
-  if not is_pair or not callable(made[0]):
-    kind = type(made).__name__
-    raise InputError(f'--model: {spec} must be {HOW}, but it returned {kind}')
+  is_whole = isinstance(made, tuple | list) and len(made) in (2, 3)
+  if not is_whole or not callable(made[0]):
+    raise InputError(f'--model: {spec} must be {HOW}, but it returned {_kind(made)}')
+  if len(made) == 3 and not isinstance(made[2], Learner | InnerLoop):
+    raise InputError(
+      f'--model: the third that {spec} returns must be a mamljax.Learner, such as '
+      f'mamljax.Learner(1, 0.1), not {_kind(made[2])}'
+    )
   return Model(*made)
+
+
+def _kind(value: Any) -> str:
+  """The type of a value, with those of the members of a tuple or list."""
+  kind = type(value).__name__
+  if not isinstance(value, tuple | list):
+    return kind
+  return f'{kind} of {", ".join(type(member).__name__ for member in value[:4]) or "nothing"}'

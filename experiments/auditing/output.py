@@ -4,6 +4,7 @@ from pathlib import Path
 
 from absl import flags
 
+from experiments.process import cli
 from mamljax.errors import InputError
 from mamljax.reports import Report, UpdateReport
 from mamljax.reports.writing import SUFFIXES
@@ -11,7 +12,8 @@ from mamljax.reports.writing import SUFFIXES
 
 def define(default: str) -> None:
   """Defines the flag of the file."""
-  flags.DEFINE_string('output', default, 'file of the report, .html or .json')
+  told = 'file of the report, .html or .json'
+  flags.DEFINE_string('output', default, told, module_name=cli.group('report'))
 
 
 def check(text: str) -> Path:

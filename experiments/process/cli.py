@@ -119,11 +119,13 @@ _PACKAGE = 'experiments'
 
 def _our_flags() -> list[str]:
   """The help of the flags that the experiments define, group by group, without absl's own."""
-  lines = []
+  groups: dict[str, list[flags.Flag]] = {}
   for module, defined in flags.FLAGS.flags_by_module_dict().items():
     if module.startswith(_PACKAGE) or module == sys.argv[0]:
-      title = module.partition(': ')[2] or 'flags'
-      lines += ['', f'{title}:', *map(_help, sorted(defined, key=lambda flag: flag.name))]
+      groups.setdefault(module.partition(': ')[2] or 'flags', []).extend(defined)
+  lines = []
+  for title, members in groups.items():
+    lines += ['', f'{title}:', *map(_help, sorted(members, key=lambda flag: flag.name))]
   return lines
 
 
@@ -131,7 +133,8 @@ def _help(flag: flags.Flag) -> str:
   """The help of one flag, with the default unless it is empty or already in the text."""
   text = ' '.join((flag.help or '').split())
   has_default = flag.default not in (None, '', False, []) and '(default' not in text
-  text += f' (default: {flag.default_as_str})' if has_default else ''
+  default = (flag.default_as_str or '').strip("'")
+  text += f' (default: {default})' if has_default else ''
   return textwrap.fill(
     f'  --{flag.name}: {text}', width=96, subsequent_indent=' ' * 6, break_on_hyphens=False
   )

@@ -51,6 +51,8 @@ def load_dataset(
     images, labels = read_sample(name)
   elif name.startswith(FILE):
     images, labels = npz.read(file_of(name), keys=('images', 'labels'))
+  elif is_path(name):
+    raise InputError(f'{name!r} is no name of a data set: a file is {FILE}{name}')
   else:
     images, labels = _read_tfds(
       name, data_dir=data_dir, image_size=image_size, channels=channels
@@ -65,6 +67,15 @@ def file_of(name: str) -> Path:
     return Path(name.removeprefix(FILE)).expanduser()
   except RuntimeError as error:
     raise InputError(f'{name}: {error}') from error
+
+
+def is_path(name: str) -> bool:
+  """Tests whether the name of a data set is rather a path, without the prefix of a file.
+
+  >>> is_path('x.npz'), is_path('./x'), is_path('emnist/balanced')
+  (True, True, False)
+  """
+  return name.endswith('.npz') or name.startswith(('.', '/', '~')) or Path(name).is_file()
 
 
 def file_state(name: str) -> tuple[int, ...]:

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+import mamljax
+
 SIDE, CLASSES, WAYS = 8, 4, 3
 
 
@@ -26,6 +28,16 @@ def make():
     'w2': jax.random.normal(second, (32, WAYS)) / 32**0.5,
     'b2': jnp.zeros(WAYS),
   }
+
+
+def make_with_learner():
+  """The same with a learner that flags cannot describe."""
+  return *make(), mamljax.Learner(2, optax.rmsprop(0.01))
+
+
+def make_with_a_name():
+  """A mistake: a learner by its name."""
+  return *make(), 'adam'
 
 
 def make_nothing():
