@@ -1,11 +1,13 @@
-"""Hooks of the site's build: formulas as MathML, files of the repository beside the pages.
+"""Hooks of the site's build: formulas as MathML, tables for phones, files beside the pages.
 
 Nothing is fetched by a reader's browser: formulas are MathML in the page, made here. Files that
 a page links to outside docs/ (results, examples, BUILD.md) are copied into the site, at their
-path in the repository, so that a link is right for a reader of the repository, too.
+path in the repository, so that a link is right for a reader of the repository, too. On a narrow
+screen assets/site.css stacks the cells of a row, each under the heading that it is given here.
 """
 
 import html
+import itertools
 import posixpath
 import re
 from collections.abc import Iterator
@@ -30,6 +32,8 @@ SHIPPED = (
   'results/**/*.png',
 )
 _LINK = re.compile(r'(\]\()([^)#\s]+)((?:#[^)\s]*)?\))')
+_TABLE = re.compile(r'<table>.*?</table>', re.DOTALL)
+_WORDY = 16  # characters of a cell, on average
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -49,8 +53,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(content: str, **_: Any) -> str:
-  """Turns each formula into MathML."""
-  return _FORMULA.sub(_formula, content)
+  """Turns each formula into MathML, and gives the cells of wordy tables their headings."""
+  return _TABLE.sub(_labelled, _FORMULA.sub(_formula, content))
 
 
 def shipped() -> Iterator[str]:
@@ -86,6 +90,27 @@ def _index(folder: str) -> str:
   names = sorted(path.name for path in (ROOT / folder).iterdir() if path.is_file())
   tables = [name for name in names if name.endswith('.csv')]
   return posixpath.join(folder, (tables or names)[0])
+
+
+def _labelled(match: re.Match[str]) -> str:
+  """A table whose cells have their headings, if it is one of words; numbers are compared."""
+  table = match[0]
+  headings, cells = (_elements(tag, table) for tag in ('th', 'td'))
+  if len(headings) < 3 or sum(map(len, map(_text, cells))) < _WORDY * len(cells):
+    return table
+  labels = itertools.cycle(html.escape(_text(heading)) for heading in headings)
+  table = re.sub(r'<td(?=[ >])', lambda _: f'<td data-label="{next(labels)}"', table)
+  return table.replace('<table', '<table data-stacks', 1)
+
+
+def _elements(tag: str, table: str) -> list[str]:
+  """The elements of a tag, none of which is within another."""
+  return re.findall(rf'<{tag}[ >].*?</{tag}>', table, re.DOTALL)
+
+
+def _text(element: str) -> str:
+  """The text of an element."""
+  return html.unescape(re.sub(r'<[^>]+>', '', element)).strip()
 
 
 def _formula(match: re.Match[str]) -> str:

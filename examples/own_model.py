@@ -18,7 +18,7 @@ def loss_fn(params, batch):
   return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
 
 
-learner = mamljax.Learner(steps=1, optimizer=0.1)
+learner = mamljax.Learner(1, 0.1)
 report = mamljax.audit_tasks(loss_fn, params, data, learner, ways=5, shots=1)
 print(report)
 report.save('audit.html')

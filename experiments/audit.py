@@ -6,6 +6,7 @@ like, the learner.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -43,12 +44,12 @@ def define() -> None:
   """Defines the flags of the command."""
   model.define()
   learner.define()
-  data: dict[str, str] = {'module_name': cli.group('data')}
+  data: dict[str, Any] = {'module_name': cli.group('data')}
   told = 'examples and labels: npz:PATH with `inputs` and `labels`, or a data set by name'
   flags.DEFINE_string('data', None, told, **data)
   flags.DEFINE_string('data_dir', None, 'the folder of prepared data sets', **data)
   group = cli.group('game')
-  game: dict[str, str] = {'module_name': group}
+  game: dict[str, Any] = {'module_name': group}
   ways = 'number of classes of a task'
   bounds.integer('ways', 5, SIZE, ways, group=group)
   shots = 'number of examples of each class in each set of a task'

@@ -5,6 +5,7 @@ p-value against public examples, prints the report and writes it as a page.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -44,7 +45,7 @@ def define() -> None:
   model.define()
   learner.define()
   group = cli.group('update')
-  files: dict[str, str] = {'module_name': group}
+  files: dict[str, Any] = {'module_name': group}
   gradient = 'the received update: .npz, .safetensors or .pt, arrays like the parameters'
   flags.DEFINE_string('gradient', None, gradient, **files)
   candidates = 'examples asked about: npz:PATH with `inputs`, and their slots as `labels`'

@@ -1,5 +1,6 @@
 """Every example runs as it stands, from any folder, without a warning."""
 
+import ast
 import json
 import os
 import re
@@ -34,6 +35,27 @@ def test_a_notebook_is_its_script(path: Path):
   kept = re.findall(r'^# %%\n(.*?)(?=^# %%|\Z)', script, re.MULTILINE | re.DOTALL)
   assert code == [text.strip() for text in kept]
   assert not any('traceback' in output for cell in cells for output in cell.get('outputs', []))
+
+
+class Undocumented(ast.NodeTransformer):
+  """A program without its docstrings."""
+
+  def visit_Expr(self, node):
+    return None if isinstance(node.value, ast.Constant) else node
+
+
+def code_of(text: str) -> str:
+  """A program without comments, docstrings and line breaks."""
+  return ast.unparse(Undocumented().visit(ast.parse(text)))
+
+
+@pytest.mark.parametrize('name', ['README.md', 'docs/index.md', 'docs/questions/own_model.md'])
+def test_the_first_program_is_one_everywhere(name: str):
+  """Else a reader of two pages wonders which of two learners is meant."""
+  found = re.findall(
+    r'^```python\n(.*?)^```', (ROOT / name).read_text(), re.MULTILINE | re.DOTALL
+  )
+  assert code_of(found[0]) == code_of((ROOT / 'examples/own_model.py').read_text())
 
 
 def test_examples_are_named_where_a_reader_looks():

@@ -1,15 +1,18 @@
-"""Promises of README, BUILD and the site's pages: commands exist, and Python runs as printed.
+"""Promises of README, BUILD and the site's pages: commands exist, programs print what is shown.
 
-The blocks of a page that are marked `python` are one program, from the first to the last; those
-that are only to be read are marked `py`.
+The blocks of a page that are marked `python` are one program, from the first to the last; the
+commands `mamljax` in its blocks of `sh` are typed after it. A block with a title is a file of
+that name. A block of `text` after a program or a command is what it prints, with a line of dots
+where some is left out. Blocks marked `py` are only to be read.
 """
 
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from absl.testing import flagsaver
@@ -38,12 +41,53 @@ NAMES = {entry.path: entry.name for entry in catalogue()}
 GRIDS = [path for path, module in MODULES.items() if module in COMMANDS]
 
 
-def blocks(name: str, language: str) -> list[str]:
-  """The fenced blocks of a page in a language."""
-  return re.findall(rf'```{language}\n(.*?)```', TEXT[name], re.DOTALL)
+class Block(NamedTuple):
+  """A fenced block of a page: its language, the name of its file or '', and its text."""
+
+  language: str
+  title: str
+  text: str
 
 
-PROGRAMS = {name: '\n'.join(found) for name in PAGES if (found := blocks(name, 'python'))}
+class Program(NamedTuple):
+  """What a reader of a page makes and types, and what it prints.
+
+  Attributes:
+    files: text of each file by name.
+    python: the program.
+    commands: the commands after it.
+    printed: texts that are shown as printed, in order.
+  """
+
+  files: dict[str, str]
+  python: str
+  commands: str
+  printed: tuple[str, ...]
+
+
+def blocks(name: str) -> list[Block]:
+  """The fenced blocks of a page."""
+  fence = re.compile(r'^```(\w+)(?: title="(.+?)")?\n(.*?)^```', re.MULTILINE | re.DOTALL)
+  return [Block(*found) for found in fence.findall(TEXT[name])]
+
+
+def program_of(name: str) -> Program:
+  """The program of a page."""
+  files, python, commands, printed, prints = {}, [], [], [], False
+  for block in blocks(name):
+    is_command = block.language == 'sh' and block.text.startswith('mamljax ')
+    is_python = block.language == 'python' and not block.title
+    if block.title:
+      files[block.title] = block.text
+    elif is_python or is_command:
+      (python if is_python else commands).append(block.text)
+    elif block.language == 'text' and prints:
+      printed.append(block.text)
+    prints = is_python or is_command
+  return Program(files, '\n'.join(python), '\n'.join(commands), tuple(printed))
+
+
+PROGRAMS = {name: found for name in PAGES if (found := program_of(name)).python}
 
 
 @pytest.mark.parametrize('name', TEXT)
@@ -62,18 +106,81 @@ def test_every_command_and_file_named_exists(name: str):
   assert all(re.search(rf'^{target}:', makefile, re.MULTILINE) for target in targets)
 
 
-def program(name: str):
+def case(name: str):
   """The case of a page's program; those that play whole audits are for `make slow`."""
-  marks = pytest.mark.slow if 'audit_' in PROGRAMS[name] else ()
-  return pytest.param(name, marks=marks)
+  is_long = 'audit_' in PROGRAMS[name].python or PROGRAMS[name].commands
+  return pytest.param(name, marks=pytest.mark.slow if is_long else ())
 
 
-@pytest.mark.parametrize('name', [*map(program, PROGRAMS)])
-def test_python_in_a_page_runs(name: str, tmp_path: Path):
-  """Else the first thing that a JAX researcher tries is broken."""
-  places = {**os.environ, 'PYTHONPATH': str(ROOT)}
-  command = [sys.executable, '-W', 'error', '-c', PROGRAMS[name]]
-  subprocess.run(command, check=True, cwd=tmp_path, env=places)
+def typed(program: Program, folder: Path) -> str:
+  """The text that a reader sees who makes the files of a page and types its programs."""
+  for name, text in program.files.items():
+    (folder / name).write_text(text)
+  command = f'mamljax() {{ {sys.executable} -P {ROOT}/experiments/__main__.py "$@"; }}'
+  python = [f"{sys.executable} -W error - <<'END'", program.python, 'END']
+  script = '\n'.join(['set -e', command, *python, program.commands])
+  places = {**os.environ, 'PYTHONPATH': os.pathsep.join(['.', str(ROOT)])}
+  options: dict[str, Any] = {'cwd': folder, 'env': places, 'stdout': subprocess.PIPE}
+  return subprocess.run(['bash', '-c', script], check=True, text=True, **options).stdout
+
+
+def steady(text: str) -> str:
+  """A text without what differs from run to run: seconds, and rounding about nothing.
+
+  >>> steady('loss  46.5 %  0.00  2.3'), steady('8  member  0.007194  -1.895e-07  2')
+  ('loss  46.5 %  0.00', '8  member  0.007194 about 0  2')
+  """
+  text = re.sub(r'^(\w+ .*%.*?) +\d+\.\d$', r'\1', text, flags=re.MULTILINE)
+  return re.sub(r' +-?\d\.\d+e-0[5-9]\b', ' about 0', text)
+
+
+def missing(shown: Sequence[str], printed: str) -> str:
+  """The first part that a page shows and its program does not print in its turn, or ''."""
+  rest = steady(printed)
+  for part in filter(None, (part for text in shown for part in _DOTS.split(steady(text)))):
+    before, found, rest = rest.partition(part)
+    if not found:
+      return f'{part}\nis not in\n{before}'
+  return ''
+
+
+_DOTS = re.compile(r'^\.\.\.\n', re.MULTILINE)
+
+
+@pytest.mark.parametrize('name', [*map(case, PROGRAMS)])
+def test_programs_in_a_page_print_what_it_shows(name: str, tmp_path: Path):
+  """Else the first thing that a JAX researcher tries is broken, or shows something else."""
+  printed = typed(PROGRAMS[name], tmp_path)
+  assert not (lost := missing(PROGRAMS[name].printed, printed)), lost
+
+
+@pytest.mark.slow
+def test_the_quickstart_prints_what_pages_show(tmp_path: Path):
+  """Else a reader's first command ends with other numbers than it was promised to."""
+  flags = ['--flagfile=experiments/flagfiles/quickstart.flags', f'--output_dir={tmp_path}']
+  command = [sys.executable, '-m', 'experiments.sweep', *flags]
+  ended = subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE)
+  for name in ('README.md', 'docs/index.md'):
+    shown = next(block.text for block in blocks(name) if block.language == 'text')
+    assert not missing([shown], ended.stdout), name
+
+
+def test_what_is_not_printed_is_missed():
+  """Else pages drift unseen: a changed number, a line too many, another order."""
+  printed = 'one\ntwo 1.5\nthree\nloss   50.0 %  0.00  2.3\n'
+  for shown in (['one\n'], ['one\n', 'three\n'], ['one\n...\nthree\n...\n']):
+    assert not missing(shown, printed)
+  assert not missing(['loss   50.0 %  0.00 14.9\n'], printed)
+  for shown in (['four\n'], ['two 1.6\n'], ['three\n', 'one\n'], ['one\nthree\n']):
+    assert missing(shown, printed)
+  assert missing(['loss   50.5 %  0.00  2.3\n'], printed)
+
+
+def test_outputs_are_shown_where_pages_have_programs():
+  """Else the test above holds pages against nothing."""
+  showing = {name for name, program in PROGRAMS.items() if program.printed}
+  assert showing >= {'README.md', 'docs/index.md', 'docs/questions/command.md'}
+  assert len(PROGRAMS['docs/questions/command.md'].printed) == 2
 
 
 @pytest.fixture

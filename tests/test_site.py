@@ -1,4 +1,4 @@
-"""The site: what its pages link to is there, and a reader's browser fetches nothing else."""
+"""The site: what its pages link to is there, a browser fetches nothing else, phones show it."""
 
 import re
 import subprocess
@@ -8,6 +8,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+
+from tests import browser
 
 pytest.importorskip('mkdocs', reason='`make docs` installs it')
 
@@ -82,3 +84,15 @@ def test_formulas_are_in_the_page(site: dict[Path, Page]):
   assert len(formulas) > 4
   assert all('math' in site[path].tags for path in formulas)
   assert not any(r'\frac' in path.read_text().split('<annotation')[0] for path in formulas)
+
+
+@pytest.mark.skipif(browser.CHROMIUM is None, reason='needs Chromium')
+@pytest.mark.parametrize('name', ['which_attack', 'command'])
+def test_tables_of_words_fit_a_phone(name: str, site: dict[Path, Page], tmp_path: Path):
+  """Else a reader scrolls sideways in every row, and loses the name of the attack."""
+  page = next(path for path in site if path.stem == name and path.parent.name == 'questions')
+  rights = "[...document.querySelectorAll('td')].map((e) => e.getBoundingClientRect().right)"
+  needed = browser.measured(tmp_path / 'profile', page, rights, widths=(390, 1280))
+  assert needed.keys() == {390, 1280}
+  assert needed[390] <= 390
+  assert '<td data-label="' in page.read_text()

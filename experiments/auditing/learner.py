@@ -25,7 +25,7 @@ NAMES = ('steps', 'optimizer', 'rate', 'sends', 'defence', 'noise_scale')
 def define() -> None:
   """Defines the flags of a learner."""
   title = 'learner, where the function of --model returns none'
-  group = {'module_name': cli.group(title)}
+  group: dict[str, Any] = {'module_name': cli.group(title)}
   steps = 'number of gradient steps that a learner takes on its support set'
   bounds.integer('steps', 1, STEPS, steps, group=cli.group(title))
   optimizer = 'optimizer of the learner: sgd, momentum (of 0.9) or adam'
@@ -51,7 +51,8 @@ def of(model: Model) -> Learner | InnerLoop:
   """
   named = [flags.FLAGS[name] for name in NAMES]
   if model.learner is None:
-    return described(**{flag.name: flag.value for flag in named})
+    values: dict[str, Any] = {flag.name: flag.value for flag in named}
+    return described(**values)
   return undisputed(model.learner, [flag.name for flag in named if flag.present])
 
 

@@ -31,7 +31,7 @@ class Model(NamedTuple):
 
 def define() -> None:
   """Defines the flags of a model."""
-  group = {'module_name': cli.group('model')}
+  group: dict[str, Any] = {'module_name': cli.group('model')}
   model = f'model to audit, package.module:function or file.py:function, {HOW}'
   flags.DEFINE_string('model', None, model, **group)
   params = 'parameters that learners received, .npz, .safetensors or .pt, in place of the made'

@@ -128,9 +128,13 @@ def test_data_that_cannot_be_read_are_named(folder, monkeypatch, source, message
   assert '\n' not in str(caught.value)
 
 
-def test_help_has_each_group_of_flags_once(tmp_path):
+@pytest.mark.parametrize('command', ['audit', 'update'])
+def test_help_and_the_page_have_every_flag_in_its_place(command, tmp_path):
   """Flags of three modules under three equal titles look like three lists of all."""
-  shown = run('audit', '--help', cwd=tmp_path).stdout
+  shown = run(command, '--help', cwd=tmp_path).stdout
+  page = (ROOT / 'docs/questions/command.md').read_text()
+  told = set(re.findall(r'^  (--\w+):', shown, re.MULTILINE))
+  assert told <= set(re.findall(r'`(--\w+)`', page))
   titles = re.findall(r'^(\w[^\n]*):$', shown, re.MULTILINE)
   assert titles[0] == 'model'
   assert len(titles) == len(set(titles)) > 3

@@ -1,8 +1,5 @@
 """The report in a real browser: it is shown, in light and dark, and no wider than a phone."""
 
-import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,32 +7,19 @@ import pytest
 from PIL import Image
 
 from experiments.reporting.writing import write_report
+from tests import browser
 from tests.experiments.reported import make_result, write_pictures, write_sweep
-
-CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 
 POLICY = 'http-equiv="Content-Security-Policy"'  # which lets no script measure
 WIDTHS = (360, 390, 1280)
-# A frame, since Chromium's own windows are at least 500 pixels wide.
-FRAMES = """
-<title></title>
-<script>onmessage = (message) => { document.title += message.data }</script>
-""" + ''.join(
-  f'<iframe src="page.html" width="{width}" height="800"></iframe>' for width in WIDTHS
-)
 # Beside the page as a whole, whatever of it reaches farthest without scrolling by itself.
-MEASURE = """
-<script>addEventListener('load', () => {
-  const all = [...document.querySelectorAll('body *')];
-  const still = all.filter((e) => !e.closest('.scroll, .card'));
-  const farthest = Math.max(...still.map((e) => e.getBoundingClientRect().right));
-  const needed = Math.max(farthest, document.documentElement.scrollWidth);
-  parent.postMessage(`${innerWidth}:${Math.ceil(needed)};`, '*');
-});</script>
-</body>
-"""
+RIGHTS = """[
+  document.documentElement.scrollWidth,
+  ...[...document.querySelectorAll('body *')].filter((e) => !e.closest('.scroll, .card'))
+    .map((e) => e.getBoundingClientRect().right)
+]"""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='needs Chromium')
+pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason='needs Chromium')
 
 
 @pytest.fixture(scope='module')
@@ -49,31 +33,19 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
   return write_report(out, title='Title')
 
 
-def chromium(profile: Path, page: Path, *arguments: str) -> str:
-  """Opens a page without a screen."""
-  command = [
-    *(str(CHROMIUM), '--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars'),
-    *('--virtual-time-budget=10000', f'--user-data-dir={profile}', *arguments, page.as_uri()),
-  ]
-  return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-
-
 def test_the_page_never_scrolls_sideways(page, tmp_path):
   """On a phone a table may scroll within itself; the text around it must not."""
-  measured = page.read_text().replace('</body>', MEASURE).replace(POLICY, '')
-  (tmp_path / 'page.html').write_text(measured)
-  (tmp_path / 'frames.html').write_text(FRAMES)
-  shown = chromium(tmp_path / 'profile', tmp_path / 'frames.html', '--dump-dom')
-  needed = dict(re.findall(r'(\d+):(\d+)', shown))
-  assert {int(width) for width in needed} == {*WIDTHS}
-  assert all(int(width) >= int(pixels) for width, pixels in needed.items()), needed
+  (tmp_path / 'page.html').write_text(page.read_text().replace(POLICY, ''))
+  needed = browser.measured(tmp_path / 'profile', tmp_path / 'page.html', RIGHTS, widths=WIDTHS)
+  assert needed.keys() == {*WIDTHS}
+  assert all(width >= pixels for width, pixels in needed.items()), needed
 
 
 def test_a_script_in_the_page_does_not_run(page, tmp_path):
   """Whatever name or title slips through, the page had no policy against it."""
   script = '<script>document.title = "ran"</script></body>'
   (tmp_path / 'page.html').write_text(page.read_text().replace('</body>', script))
-  shown = chromium(tmp_path / 'profile', tmp_path / 'page.html', '--dump-dom')
+  shown = browser.opened(tmp_path / 'profile', tmp_path / 'page.html', '--dump-dom')
   assert '<title>Title</title>' in shown
 
 
@@ -82,7 +54,7 @@ def test_the_page_is_shown_in_light_and_in_dark(page, tmp_path):
   lightness = []
   for scheme in ('1', '0'):  # Blink's light and dark
     path = tmp_path / f'{scheme}.png'
-    chromium(
+    browser.opened(
       tmp_path / 'profile',
       page,
       *(f'--blink-settings=preferredColorScheme={scheme}', '--window-size=390,1500'),
