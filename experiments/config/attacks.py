@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments.config.fields import Field, options_of
 from mamljax.attacks import ATTACKS, Attack
-from mamljax.attacks.base import name_of, needs_of
+from mamljax.attacks.base import name_of, needs_of, threshold_of
 from mamljax.audit.likelihood_ratio import BOUNDS, Bound
 from mamljax.errors import InputError, unknown
 
@@ -124,7 +124,9 @@ def check_withheld(attack: Any, target: str, withheld: frozenset[str]) -> None:
     raise Unplayable(str(error)) from None
 
 
-def fixed_threshold(attack: Any, *, defended: bool, participations: int) -> float | None:
+def fixed_threshold(
+  attack: Any, target: str, *, defended: bool, participations: int
+) -> float | None:
   """The threshold known beforehand; None if calibration trials must choose it.
 
   A defence moves the scores, and so does weighing several: the known thresholds of attacks are
@@ -133,4 +135,4 @@ def fixed_threshold(attack: Any, *, defended: bool, participations: int) -> floa
   if isinstance(attack, Combination):
     return None
   known = is_bound(attack) or not (defended or participations > 1)
-  return attack.threshold if known else None
+  return threshold_of(attack, target) if known else None

@@ -110,6 +110,7 @@ class Cell(Recipe):
     """The threshold known beforehand; None if calibration trials choose it."""
     return fixed_threshold(
       self.attack,
+      self.game.target,
       defended=self.defence.points != UNDEFENDED,
       participations=self.game.participations,
     )

@@ -20,10 +20,12 @@ from mamljax.attacks.reconstruction import Reconstruction as Reconstruction
 from mamljax.attacks.residual_filter import ResidualFilter as ResidualFilter
 from mamljax.attacks.row_space import RowSpace as RowSpace
 from mamljax.attacks.shadow_matched_filter import ShadowMatchedFilter as ShadowMatchedFilter
+from mamljax.attacks.silent_units import SilentUnits as SilentUnits
 
 ATTACKS: dict[str, type[Attack]] = {
   'reconstruction': Reconstruction,
   'row_space': RowSpace,
+  'silent_units': SilentUnits,
   'patch_space': PatchSpace,
   'matched_filter': MatchedFilter,
   'noise_filter': NoiseFilter,

@@ -32,6 +32,7 @@ Need = Literal[
 ]
 Needs = frozenset[Need]
 Requirements = Mapping[str, Needs]  # of each set that an attack can seek
+Threshold = float | None | Mapping[str, float]
 
 
 @jax.tree_util.register_dataclass
@@ -57,12 +58,13 @@ class Attack(Protocol):
     optional: for each of these sets, what it uses but can do without, since it infers it or
       leaves it out; see `Knowledge.withheld`.
     threshold: the score above which a candidate of an undefended learner is a member, where
-      that is known beforehand; None if trials must choose it.
+      that is known beforehand, for either set or by the name of a set; None, or no name, if
+      trials must choose it.
   """
 
   requires: ClassVar[Requirements]
   optional: ClassVar[Requirements]
-  threshold: ClassVar[float | None]
+  threshold: ClassVar[Threshold]
 
   @property
   def smallest_image(self) -> int:
@@ -136,7 +138,7 @@ class BaseAttack(Checked):
 
   requires: ClassVar[Requirements]
   optional: ClassVar[Requirements] = {}
-  threshold: ClassVar[float | None] = None
+  threshold: ClassVar[Threshold] = None
 
   @property
   def smallest_image(self) -> int:
@@ -224,6 +226,12 @@ def needs_of(
       f'which the adversary is not given'
     )
   return needs - withheld
+
+
+def threshold_of(attack: Any, target: str) -> float | None:
+  """The threshold of an attack on a set that is known beforehand; None if trials choose it."""
+  known = attack.threshold
+  return known.get(target) if isinstance(known, Mapping) else known
 
 
 def tell(attack: Attack, knowledge: Knowledge) -> Knowledge:

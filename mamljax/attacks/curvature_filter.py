@@ -31,6 +31,7 @@ from jax.flatten_util import ravel_pytree
 from mamljax.attacks.base import (
   BaseAttack,
   Requirements,
+  Threshold,
   guarded,
   required,
 )
@@ -86,7 +87,7 @@ class CurvatureFilter(BaseAttack):
     )
   }
   optional: ClassVar[Requirements] = {'support': frozenset({'classes'})}
-  threshold: ClassVar[float | None] = 0.0  # the likelihood ratio's
+  threshold: ClassVar[Threshold] = 0.0  # the likelihood ratio's
 
   @property
   def passes(self) -> int:

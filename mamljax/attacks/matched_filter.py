@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from mamljax.attacks import base
 from mamljax.attacks.base import (
   Requirements,
+  Threshold,
   guarded,
   required,
 )
@@ -69,9 +70,7 @@ class MatchedFilter(GradientReader):
     'query': frozenset({'references', 'classes', 'separate_images'})
   }
   optional: ClassVar[Requirements] = {'query': frozenset({'classes'})}
-  threshold: ClassVar[float | None] = (
-    0.0  # the likelihood ratio's; the coefficient is then 1/(2n)
-  )
+  threshold: ClassVar[Threshold] = 0.0  # the likelihood ratio's; the coefficient is then 1/(2n)
 
   def held(self, parameters: int) -> int:
     """Least number of floats kept: the covariance of sketches."""

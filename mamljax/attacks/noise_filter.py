@@ -26,6 +26,7 @@ from mamljax import checks
 from mamljax.attacks import base
 from mamljax.attacks.base import (
   Requirements,
+  Threshold,
   guarded,
   required,
 )
@@ -95,7 +96,7 @@ class NoiseFilter(GradientReader):
   requires: ClassVar[Requirements] = {
     'query': frozenset({'references', 'classes', 'separate_images', 'defence', 'shots'})
   }
-  threshold: ClassVar[float | None] = 0.0  # the likelihood ratio's
+  threshold: ClassVar[Threshold] = 0.0  # the likelihood ratio's
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how the gradients of single images are distributed at w, and how noise hides them.

@@ -28,6 +28,7 @@ from mamljax import checks
 from mamljax.attacks import base
 from mamljax.attacks.base import (
   Requirements,
+  Threshold,
   guarded,
   required,
 )
@@ -106,7 +107,7 @@ class PatchSpace(SpanReader):
     'support': frozenset({'references', 'separate_images', 'query_set'}),
   }
   optional: ClassVar[Requirements] = {'support': frozenset({'query_set'})}
-  threshold: ClassVar[float | None] = None  # how far a member stands out depends on the network
+  threshold: ClassVar[Threshold] = None  # how far a member stands out depends on the network
 
   def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
     """Refuses a network in which no layer is found whose gradient can be read."""

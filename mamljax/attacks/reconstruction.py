@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from mamljax.attacks import base
-from mamljax.attacks.base import BaseAttack, Requirements, guarded
+from mamljax.attacks.base import BaseAttack, Requirements, Threshold, guarded
 from mamljax.attacks.gradients.labels import check_output, infer_labels
 from mamljax.attacks.gradients.objectives import expect_gradient, objective, unit_scale
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
@@ -121,9 +121,7 @@ class Reconstruction(BaseAttack):
     'query': base.Needs(),
     'support': frozenset({'query_set', 'inner_loop'}),
   }
-  threshold: ClassVar[float | None] = (
-    None  # the similarity of a non-member depends on everything
-  )
+  threshold: ClassVar[Threshold] = None  # the similarity of a non-member depends on everything
 
   @property
   def smallest_image(self) -> int:

@@ -28,6 +28,7 @@ import jax.numpy as jnp
 from mamljax.attacks import base
 from mamljax.attacks.base import (
   Requirements,
+  Threshold,
   guarded,
 )
 from mamljax.attacks.gradients.finding import find_layers
@@ -70,7 +71,7 @@ class RowSpace(SpanReader):
   requires: ClassVar[Requirements] = {'query': base.Needs(), 'support': base.Needs()}
   # In single precision members leave 2e-5 at most, other images of the class 0.09 at least: in
   # 36,000 trials on MNIST and Fashion-MNIST (experiments/flagfiles/attacks/row_space.flags).
-  threshold: ClassVar[float | None] = -1e-2
+  threshold: ClassVar[Threshold] = -1e-2
 
   def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
     """Refuses a network without a fully connected layer on the images themselves."""

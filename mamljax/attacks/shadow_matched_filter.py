@@ -21,6 +21,7 @@ from jax.flatten_util import ravel_pytree
 from mamljax.attacks.base import (
   BaseAttack,
   Requirements,
+  Threshold,
   guarded,
   required,
 )
@@ -61,7 +62,7 @@ class ShadowMatchedFilter(BaseAttack):
     'support': frozenset({'query_set', 'inner_loop', 'references', 'classes'})
   }
   optional: ClassVar[Requirements] = {'support': frozenset({'classes'})}
-  threshold: ClassVar[float | None] = 0.0  # the likelihood ratio's
+  threshold: ClassVar[Threshold] = 0.0  # the likelihood ratio's
 
   @property
   def passes(self) -> int:

@@ -23,7 +23,9 @@ Attacks = str | Attack | Sequence[str | Attack]
 # Cheap attacks first. Those that draw shadows for each candidate draw fewer than by default: a
 # few hundred trials then take minutes on a CPU.
 _FAST: dict[str, Attack] = {
-  **{name: ATTACKS[name]() for name in ('loss', 'gradient_cosine', 'row_space')},
+  **{
+    name: ATTACKS[name]() for name in ('loss', 'gradient_cosine', 'row_space', 'silent_units')
+  },
   **{name: ATTACKS[name]() for name in ('gradient_cosine_z', 'patch_space', 'matched_filter')},
   'noise_filter': NoiseFilter(),
   'curvature_filter': CurvatureFilter(shadows=64, sketch=1024),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from mamljax.attacks.base import Attack, tell
+from mamljax.attacks.base import Attack, tell, threshold_of
 from mamljax.audit.side_by_side import Player, Scored, make_player, play_side_by_side
 from mamljax.audit.trials import Rules
 from mamljax.errors import InputError
@@ -175,7 +175,9 @@ class _Table(NamedTuple):
     for name, attack in self.plan.attacks.items():
       if name not in self.failed and self.done(phase, name) >= phase.trials:
         kept = self.store.load(self.files[phase.name, name]).scores[: phase.trials]
-        found[name] = calibration_accuracy(kept, known=attack.threshold)
+        found[name] = calibration_accuracy(
+          kept, known=threshold_of(attack, self.plan.rules.target)
+        )
     return max(found.items(), key=lambda one: one[1])
 
 

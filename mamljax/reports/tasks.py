@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from mamljax import checks
+from mamljax.attacks.base import threshold_of
 from mamljax.audit.trials import Rules
 from mamljax.errors import InputError
 from mamljax.learner import resolve_defence
@@ -102,7 +103,13 @@ def _measure(plan: Plan, played: Mapping[str, Played], *, plain: bool) -> tuple[
   """The measures of each attack, the strongest first."""
   notes = choice.notes(plan.attacks, plan.setup, plain=plain)
   rows = [
-    measure(name, scores, known=plan.attacks[name].threshold, notes=notes[name], seed=plan.seed)
+    measure(
+      name,
+      scores,
+      known=threshold_of(plan.attacks[name], plan.rules.target),
+      notes=notes[name],
+      seed=plan.seed,
+    )
     for name, scores in played.items()
   ]
   return tuple(sorted(rows, key=lambda row: (row.right, row.auc.value), reverse=True))

@@ -16,6 +16,7 @@ from mamljax.attacks import (
   Observation,
   PatchSpace,
   RowSpace,
+  SilentUnits,
 )
 from mamljax.attacks.applicability import inapplicable
 from mamljax.maml import InnerLoop, meta_gradient
@@ -24,8 +25,11 @@ from tests import frameworks
 from tests.frameworks import FRAMEWORKS, SHAPE, WAYS
 
 ATTACKS = {
-  'mlp': [RowSpace(), PatchSpace(neighbours=20), MatchedFilter(ridge=1.0), GradientCosine()],
-  'conv': [PatchSpace(neighbours=20)],
+  'mlp': [
+    *(RowSpace(), SilentUnits(), PatchSpace(neighbours=20)),
+    *(MatchedFilter(ridge=1.0), GradientCosine()),
+  ],
+  'conv': [PatchSpace(neighbours=20), SilentUnits()],
 }
 INNER = InnerLoop(1, 0.05)
 PER_CLASS = 20

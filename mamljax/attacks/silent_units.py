@@ -1,0 +1,171 @@
+"""Silent units: tests whether the gradient is 0 where the candidate would have left a trace.
+
+With ReLUs, entry (r, k) of a layer's gradient is exactly 0 unless some image of the task had
+input r on at a place where unit k was active. An image whose footprint at w has such an entry
+was not there. The test needs neither public images nor the classes of the slots, the inner
+loop, or the query set where the support set is sought.
+
+Of the support set it is exact. The meta-gradient is the gradient of the query set at theta,
+less alpha times the Hessian of the support set's loss at w along some direction, and so on for
+further steps. In a layer, that Hessian is sum_ip (da_ip delta_ip' + a_ip ddelta_ip') over the
+support images, and no direction of the parameters moves a_ip or delta_ip where a ReLU is off.
+So a support image's trace is within its footprint at w; it fills it, unless the network is so
+sure of the image that its slopes vanish in floating point. No entry of a member is missing, and
+the rule is: a member if and only if none is. What the query set adds can only hide zeros, and
+so do many images: of a crowd whose footprints cover every entry nothing is said.
+
+The query set's trace is within its footprint at theta. The step has moved some units across 0,
+those first that were near it; so the score is how far what is missing is from switching off,
+and trials choose the threshold. First-order MAML sends no trace of the support set.
+
+Known noise on what is sent leaves no exact zeros. An entry then counts by the likelihood that
+it is noise alone, relative to that of 0: the score fades as noise outgrows the gradient.
+
+Zeros of gradients tell labels and images elsewhere: R-GAP (Zhu and Blaschko, 2021) and R-CONV
+(Eltaras et al., 2024) solve layer by layer for one image, SPEAR (Dimitrov et al., 2024) finds
+the activity of ReLUs in a batch by sparsity. Here the zeros themselves are the test, for one
+image, of either set of a meta-gradient.
+"""
+
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from mamljax.attacks import base
+from mamljax.attacks.base import Requirements, Threshold, guarded
+from mamljax.attacks.gaussian import known_noise
+from mamljax.attacks.gradients.finding import find_layers
+from mamljax.attacks.gradients.footprints import footprints
+from mamljax.attacks.gradients.layers import Layers, layer_gradient
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.readable import SpanReader
+from mamljax.checks import nonnegative
+from mamljax.errors import InputError
+
+_READER = "attack 'silent_units'"
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Info(base.Info):
+  """Diagnostics of the silent units.
+
+  Attributes:
+    missing: of each layer the share of the footprint at which the gradient is 0, in [0, 1].
+  """
+
+  missing: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SilentUnits(SpanReader):
+  """Zeros of the gradient where the candidate would have left a trace, for either set.
+
+  Attributes:
+    rounding: numbers of the gradient up to this share of their layer's largest count as 0: for
+      learners whose convolutions, by Winograd's or Fourier's algorithm, leave rounding there.
+  """
+
+  rounding: float | jax.Array = dataclasses.field(default=0.0, metadata=nonnegative())
+
+  requires: ClassVar[Requirements] = {
+    'query': frozenset({'separate_images', 'defence'}),
+    'support': frozenset({'separate_images', 'defence'}),
+  }
+  # A support image misses no entry. How many a query image misses depends on the step.
+  threshold: ClassVar[Threshold] = {'support': -1e-12}
+
+  def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
+    """Refuses a network in which no unit is ever silent."""
+    layers = find_layers(knowledge.loss_fn, knowledge.params, image)
+    if not layers.seen:
+      raise InputError(
+        f'{_READER} finds no layer of the network whose gradient it can read: '
+        f'{layers.faults() or "it multiplies no parameters with what depends on the images"}'
+      )
+    if layers.program.custom:
+      raise InputError(
+        f'{_READER} cannot tell which units are active: parameters enter a function with '
+        f'derivatives of its own'
+      )
+    if not _has_zeros(layers, knowledge, image):
+      raise InputError(
+        f'{_READER} needs units that are exactly 0 at times, as with ReLUs: every entry of the '
+        f'gradient of this network has a trace of every image'
+      )
+
+  @guarded
+  def score(
+    self, key: jax.Array, prepared: Knowledge, observation: Observation, candidate: Candidate
+  ) -> tuple[jax.Array, Info]:
+    """Computes minus the shares of the footprint that are missing, summed over layers.
+
+    0 if none is missing. It depends neither on the scale of the gradient, nor on the order of
+    images, units or parameters; a layer whose gradient is 0 throughout says nothing.
+
+    Args:
+      key: a random key, for known noise on images.
+      prepared: from `prepare`.
+      observation: the received gradient.
+      candidate: the image x_0 and its slot.
+
+    Returns:
+      A scalar and an `Info`.
+    """
+    layers = find_layers(prepared.loss_fn, prepared.params, candidate.image)
+    expected = _expected(key, layers, prepared, candidate)
+    received = known_noise.without_mean(prepared, observation.gradient)
+    noise = jnp.sqrt(known_noise.variance_sent(prepared))
+    pairs = zip(layers.seen, expected, strict=True)
+    missing = jnp.stack(
+      [
+        self._missing(footprint, layer_gradient(layers, layer, received), noise)
+        for layer, footprint in pairs
+      ]
+    )
+    return 0 - missing.sum(), Info(missing=missing)
+
+  def _missing(self, footprint: jax.Array, gradient: jax.Array, noise: jax.Array) -> jax.Array:
+    """The share of a footprint at which the gradient is 0, or may be noise alone."""
+    size = jnp.abs(gradient)
+    beyond = jnp.maximum(size - self.rounding * size.max(), 0)
+    silence = jnp.where(beyond == 0, 1, jnp.exp(-((beyond / noise) ** 2) / 2))
+    return jnp.where(size.max() > 0, jnp.sum(footprint * silence), 0)
+
+
+def _expected(
+  key: jax.Array, layers: Layers, knowledge: Knowledge, candidate: Candidate
+) -> list[jax.Array]:
+  """The footprint in each layer, the mean over draws of known noise on the images."""
+
+  def one(image: jax.Array) -> Any:
+    return footprints(layers, knowledge.params, image, candidate.label)
+
+  target = knowledge.target
+  if known_noise.draws(knowledge, target) == 1:
+    return one(candidate.image)
+  drawn: Any = known_noise.over_draws(key, knowledge, target, one, candidate.image)
+  return [layer.mean(axis=0) for layer in drawn]
+
+
+def _has_zeros(layers: Layers, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> bool:
+  """Tests whether a sparse image has zeros in its footprint, of random parameters."""
+  random = functools.partial(jax.random.normal, jax.random.key(0))
+
+  def draw(leaf: Any) -> jax.Array:
+    inputs = leaf.size / leaf.shape[-1] if leaf.ndim > 1 else 1
+    return random(leaf.shape, leaf.dtype) / inputs**0.5
+
+  def found() -> jax.Array:
+    params = jax.tree.map(draw, knowledge.params)
+    sparse = jnp.maximum(random(image.shape), 0).astype(image.dtype)
+    entries = footprints(layers, params, sparse, jnp.zeros((), int))
+    return jnp.array([(layer == 0).any() for layer in entries]).any()
+
+  # Compiled without optimisation, since it runs once.
+  options = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else {}
+  return bool(jax.jit(found, compiler_options=options)())
