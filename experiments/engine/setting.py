@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -63,19 +62,20 @@ def refusal(cell: Cell, splits: Splits) -> str | None:
   Nothing is computed.
   """
 
-  def prepare_one(part: Cell) -> Any:
-    attack, params = part.attack, models.initial_state(part.recipe, splits).params
-    knowledge = _know(part, attack, params, splits.references)
-    image = jax.ShapeDtypeStruct(splits.victims.images.shape[1:], jnp.float32)
-    attack.check_model(knowledge, image)
-    return attack.prepare(jax.random.key(0), knowledge)
+  def known(part: Cell) -> Knowledge:
+    params = models.initial_state(part.recipe, splits).params
+    return _know(part, part.attack, params, splits.references)
 
-  attacks = [part for part in cell.alone if not is_bound(part.attack)]
-  try:
-    for part in attacks:
-      jax.eval_shape(functools.partial(prepare_one, part))
-  except InputError as error:
-    return str(error)
+  image = jax.ShapeDtypeStruct(splits.victims.images.shape[1:], jnp.float32)
+  for part in cell.alone:
+    if is_bound(part.attack):
+      continue
+    try:
+      knowledge = jax.eval_shape(functools.partial(known, part))
+      part.attack.check_model(knowledge, image)
+      jax.eval_shape(functools.partial(part.attack.prepare, jax.random.key(0)), knowledge)
+    except InputError as error:
+      return str(error)
   return None
 
 
