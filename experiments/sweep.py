@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import logging
 
-from experiments.analysis import ceiling, curves, figures, tables
+from experiments.analysis import ceiling, curves, figures, networks, tables
 from experiments.config import flags, sharing
 from experiments.config.columns import describe
 from experiments.config.sweep import Sweep
@@ -63,6 +63,7 @@ def _conclude(sweep: Sweep, results: list[cell_files.Summary]) -> None:
     x=sweep.x,
   )
   path, (picture, trends) = sweep.output_dir / 'results.csv', _draw(sweep, results)
+  networks.write(sweep.output_dir, results)
   print(tables.format_table(results), *ceiling.statements(results), '', *trends, sep='\n')
   print(f'{len(results)} cells in {path}, the first pictured in {picture}')
 
