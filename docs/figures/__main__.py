@@ -21,6 +21,7 @@ PICTURES = {
   'row_space': spans.row_space,
   'recovery': spans.recovery,
   'patch_space': spans.patch_space,
+  'silent_units': spans.silent_units,
   'matched_filter': filters.matched_filter,
   'noise_filter': filters.noise_filter,
   'curvature_filter': filters.curvature_filter,

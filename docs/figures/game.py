@@ -68,7 +68,7 @@ def knowledge(
 def play(attack: Any, known: Knowledge, *, count: int, at_once: int = 4) -> Played:
   """Plays trials of an attack, every other one with a member."""
   victims, defence = pools()[2], known.defence or Defence()
-  prepared = prepare_attack(jax.random.key(2), attack, known)
+  prepared = prepare_attack(jax.random.key(2), attack, known, kind=type(attack))
 
   def one(index: jax.Array) -> Any:
     keys = jax.random.split(jax.random.fold_in(jax.random.key(0), index), 3)

@@ -1,4 +1,6 @@
-"""Pictures of spans: the row space, the images read off a gradient, the patch space."""
+"""Pictures of spans and zeros: row space, images read off, patch space, silent units."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,7 @@ from docs.figures.game import (
   show,
 )
 from mamljax import meta_gradient, sample_task
-from mamljax.attacks import PatchSpace, RowSpace
+from mamljax.attacks import PatchSpace, RowSpace, SilentUnits
 from mamljax.recovery import recover_images
 from mamljax.types import Params, Task
 
@@ -81,4 +83,16 @@ def patch_space() -> Figure:
     axes[at].axvline(float(np.log10(own)), color=colour, label=name)
     axes[at].set(xlabel='log10 of the share outside the span', ylabel='images', xlim=(-1.3, 0))
     legend(axes[at])
+  return figure
+
+
+def silent_units() -> Figure:
+  """The share of the footprint that is missing, of members of both sets and of others."""
+  figure, axes = panels(2)
+  for at, target in enumerate(('support', 'query')):
+    known = dataclasses.replace(knowledge(), target=target)
+    played = play(SilentUnits(), known, count=200, at_once=25)
+    missing = np.log10(np.maximum(-played.scores, 1e-8))
+    members_and_others(axes[at], missing, played.trials.member)
+    axes[at].set(xlabel=f'{target} set: log10 of the missing share (none: -8)')
   return figure
