@@ -4,7 +4,7 @@ from mamljax import io
 from mamljax.attacks import ATTACKS, Attack, BaseAttack, Candidate, Info, Knowledge, Observation
 from mamljax.audit.playing import play
 from mamljax.data import Data, from_arrays
-from mamljax.defences import Defence, Gaussian
+from mamljax.defences import Defence, DPGaussian, Gaussian
 from mamljax.errors import InputError
 from mamljax.forward import check_forward
 from mamljax.learner import send_gradient
@@ -27,6 +27,7 @@ __all__ = [
   'Candidate',
   'CrossEntropy',
   'Custom',
+  'DPGaussian',
   'Data',
   'Defence',
   'Gaussian',

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 
 from mamljax import checks
-from mamljax.defences import Defence, identity
+from mamljax.defences import Defence, Mechanism, as_defence, identity
 from mamljax.errors import InputError
 from mamljax.maml import Inner, as_learner, gradient_and_adapted
 from mamljax.numerics import is_finite
@@ -35,7 +35,7 @@ def send_gradient(
   task: Task,
   inner: Inner,
   *,
-  defence: Defence | None = None,
+  defence: Defence | Mechanism | None = None,
 ) -> Any:
   """The meta-gradient that leaves the task-learner: all that the adversary receives.
 
@@ -45,7 +45,8 @@ def send_gradient(
     params: the meta-knowledge w.
     task: the private data.
     inner: the inner loop, or a learner.
-    defence: the hooks at the four points of section IV-E; a learner's own by default.
+    defence: the hooks at the four points of section IV-E, or a mechanism such as `DPGaussian`;
+      a learner's own by default.
 
   Returns:
     A pytree like `params`, or what else the learner sends: exactly `meta_gradient` if there is
@@ -65,7 +66,7 @@ def send(
   task: Task,
   inner: Inner,
   *,
-  defence: Defence | None = None,
+  defence: Defence | Mechanism | None = None,
 ) -> Sent:
   """The gradient of `send_gradient` with diagnostics; same arguments."""
   checks.task(task)
@@ -87,13 +88,13 @@ def send(
   return Sent(sent, is_finite(adapted), is_finite(sent))
 
 
-def resolve_defence(inner: Inner, defence: Defence | None) -> Defence:
+def resolve_defence(inner: Inner, defence: Defence | Mechanism | None) -> Defence:
   """The defence that a learner has of its own or is given; one without hooks if neither.
 
   Raises:
-    InputError: if it has one and is given another, with hooks.
+    InputError: if it has one and is given another, with hooks, or one is no defence.
   """
-  own = as_learner(inner).defence
-  if own is not None and any(hook is not None for hook in defence or ()):
+  own, given = as_defence(as_learner(inner).defence), as_defence(defence)
+  if own is not None and any(hook is not None for hook in given or ()):
     raise InputError('the learner has a defence of its own: leave the other out')
-  return own or defence or Defence()
+  return own or given or Defence()

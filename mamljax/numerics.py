@@ -26,6 +26,38 @@ def is_finite(tree: Any) -> jax.Array:
   return jnp.array([jnp.isfinite(leaf).all() for leaf in inexact]).all()
 
 
+def norm(tree: Any) -> jax.Array:
+  """The norm over all numbers of a pytree, also where their squares would overflow."""
+  largest, length, _ = _apart(tree)
+  return largest * length
+
+
+def clip_norm(tree: Any, most: float | jax.Array) -> Any:
+  """A pytree scaled down to a norm of `most`, if its own is greater.
+
+  Zeros stay zeros, and each leaf keeps its type. If a number is not finite, all become NaN.
+  """
+  largest, length, units = _apart(tree)
+  allowed = like(largest, most) / length  # to the largest number
+  told = jnp.where(jnp.isfinite(largest), allowed, jnp.nan)
+
+  def clipped(leaf: Any, unit: jax.Array) -> jax.Array:
+    return jnp.where(largest <= told, leaf, like(leaf, unit * told))
+
+  return jax.tree.map(clipped, tree, units)
+
+
+def _apart(tree: Any) -> tuple[jax.Array, jax.Array, Any]:
+  """The largest size of a number; the norm and the tree of all numbers divided by it."""
+  kind = jnp.result_type(jnp.float32, *jax.tree.leaves(tree))
+  wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, kind), tree)
+  sizes = [jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(wide)]
+  largest = jnp.max(jnp.stack(sizes))
+  units = jax.tree.map(lambda leaf: leaf / jnp.where(largest > 0, largest, 1), wide)
+  squares = [jnp.sum(unit**2) for unit in jax.tree.leaves(units)]
+  return largest, jnp.sqrt(jnp.sum(jnp.stack(squares))), units
+
+
 all_finite = jax.jit(is_finite)  # for arrays at hand: one program instead of one for each leaf
 
 

@@ -195,7 +195,8 @@ def test_a_sweep_of_scales_compiles_once(name):
   @jax.jit
   def defended(scale: jax.Array) -> Params:
     traces.append(scale)
-    defence = make_defence(name, scale=scale, clip_images=True)
+    mechanism = {'clip': scale + 0.1, 'noise_multiplier': scale}
+    defence = make_defence(name, scale=scale, clip_images=True, **mechanism)
     return send_gradient(KEY, cheap, jnp.ones(2), make_task(), INNER, defence=defence)
 
   none, little, much = (defended(scale) for scale in (0.0, 0.1, 1.0))

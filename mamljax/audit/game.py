@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from mamljax import checks
 from mamljax.attacks.knowledge import Candidate, Observation
-from mamljax.defences import Defence
+from mamljax.defences import Defence, Mechanism
 from mamljax.learner import Sent, send
 from mamljax.maml import Inner, as_learner
 from mamljax.protocol.messages import WithRates, as_gradient
@@ -147,7 +147,7 @@ def observe(
   task: Task,
   inner: Inner,
   *,
-  defence: Defence | None = None,
+  defence: Defence | Mechanism | None = None,
   classes: jax.Array | None = None,
   requires: frozenset[str] = frozenset(),
 ) -> Observation:

@@ -1,14 +1,22 @@
-"""Defences: noise that a task-learner adds at any of the paper's four points (section IV-E)."""
+"""Defences of a task-learner: noise at any of the paper's four points (section IV-E).
 
-from mamljax.defences.defence import Defence, Hook, identity
+Only noise on what is sent has a guarantee, and only if that is clipped first: `DPGaussian`.
+"""
+
+from mamljax.defences.defence import Defence, Hook, Mechanism, as_defence, identity
+from mamljax.defences.dp_gaussian import DPGaussian
 from mamljax.defences.gaussian import Gaussian
-from mamljax.defences.named import DEFENCES, make_defence, parse_defence
+from mamljax.defences.named import DEFENCES, MECHANISM, make_defence, parse_defence
 
 __all__ = [
   'DEFENCES',
+  'MECHANISM',
+  'DPGaussian',
   'Defence',
   'Gaussian',
   'Hook',
+  'Mechanism',
+  'as_defence',
   'identity',
   'make_defence',
   'parse_defence',

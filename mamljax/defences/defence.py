@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
+from mamljax.errors import InputError
 from mamljax.types import Params
 
 
@@ -26,6 +27,30 @@ class Noise(Protocol):
   @property
   def scale(self) -> Any:
     """The standard deviation of the noise."""
+
+
+@runtime_checkable
+class Mechanism(Noise, Protocol):
+  """Noise on a message that is clipped to a published norm first, and its guarantee."""
+
+  @property
+  def clip(self) -> Any:
+    """The greatest norm that a message keeps."""
+
+  def __call__(self, key: jax.Array, value: Params, /) -> Params:
+    """The value as it is sent."""
+    ...
+
+  def epsilon(
+    self,
+    delta: float,
+    *,
+    rounds: int = 1,
+    sampling: float = 1.0,
+    adjacency: str = 'replace_one',
+  ) -> float:
+    """The epsilon that is guaranteed at a delta."""
+    ...
 
 
 def identity(key: jax.Array, value: Params, /) -> Params:
@@ -51,3 +76,45 @@ class Defence(NamedTuple):
   inner: Hook | None = None
   query: Hook | None = None
   outgoing: Hook | None = None
+
+  def epsilon(self, delta: float, **options: Any) -> float:
+    """The epsilon of (epsilon, delta)-differential privacy of a learner's task.
+
+    Only what is sent can have a guarantee: a hook before it is part of what is protected, and
+    takes nothing away.
+
+    Args:
+      delta: above 0 and below 1.
+      **options: those of `DPGaussian.epsilon`, the neighbouring relation among them.
+
+    Raises:
+      InputError: if nothing that is sent has a guarantee, or as `DPGaussian.epsilon` does.
+    """
+    if isinstance(self.outgoing, Mechanism):
+      return self.outgoing.epsilon(delta, **options)
+    raise no_guarantee(self.outgoing)
+
+
+def no_guarantee(hook: Any) -> InputError:
+  """The error for asking the guarantee of a hook that has none."""
+  name = type(hook).__name__ if hook is not None else 'an update without noise'
+  return InputError(
+    f'{name} has no guarantee: noise on what is sent has one if that is clipped first, as by '
+    f'DPGaussian(clip, noise_multiplier)'
+  )
+
+
+def as_defence(given: Any) -> Defence | None:
+  """The defence of a mechanism on what is sent by itself, or the given one.
+
+  Raises:
+    InputError: if it is neither, such as a hook that may belong to any of four points.
+  """
+  if given is None or isinstance(given, Defence):
+    return given
+  if isinstance(given, Mechanism):
+    return Defence(outgoing=given)
+  raise InputError(
+    f'a defence is a mamljax.Defence or a DPGaussian, not {given!r}: a hook needs its point, '
+    f'as in Defence(outgoing=...)'
+  )

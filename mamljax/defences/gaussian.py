@@ -1,10 +1,11 @@
 """Gaussian noise on images or on gradients."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
 
+from mamljax.defences.defence import no_guarantee
 from mamljax.numerics import like
 from mamljax.types import Params
 
@@ -29,6 +30,15 @@ class Gaussian(NamedTuple):
     leaves, structure = jax.tree.flatten(value)
     keys = jax.random.split(key, len(leaves))
     return jax.tree.unflatten(structure, map(self._add, keys, leaves))
+
+  def epsilon(self, delta: float, **options: Any) -> NoReturn:
+    """Refuses: without a clip nothing bounds what the noise must hide.
+
+    Raises:
+      InputError: always.
+    """
+    del delta, options
+    raise no_guarantee(self)
 
   def _add(self, key: jax.Array, leaf: jax.Array) -> jax.Array:
     """The leaf with noise, in the type of the leaf, whatever the types of scale and bounds."""

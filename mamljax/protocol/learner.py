@@ -8,7 +8,7 @@ import jax
 import optax
 
 from mamljax import checks
-from mamljax.defences.defence import Defence
+from mamljax.defences.defence import Defence, Mechanism, as_defence
 from mamljax.errors import InputError, unknown
 from mamljax.protocol.kinds import SENDS, Custom, Kind
 from mamljax.types import Params
@@ -39,7 +39,8 @@ class Learner:
       ANIL; of the body alone: BOIL.) The gradient that is sent is in all parameters.
     sends: the message, a name in `SENDS`, an options object such as `ImplicitMAML`, or a
       function as that of `Custom`. 'reptile' and 'delta' leave the query set out.
-    defence: the hooks at the four points of section IV-E; None for no defence.
+    defence: the hooks at the four points of section IV-E, or a mechanism such as `DPGaussian`,
+      for what is sent; None for no defence.
     remat: recompute steps in a backward pass instead of storing them, as `InnerLoop` does.
   """
 
@@ -48,7 +49,7 @@ class Learner:
   rates: Params | None = None
   trainable: Trainable | None = None
   sends: str | Kind | Callable[..., Any] = 'maml'
-  defence: Defence | None = None
+  defence: Defence | Mechanism | None = None
   remat: bool = False
 
   def __post_init__(self):
@@ -64,6 +65,7 @@ class Learner:
       raise unknown('message', self.sends, SENDS)
     if not isinstance(self.remat, bool):
       raise InputError(f'remat must be True or False, not {self.remat!r}')
+    as_defence(self.defence)
 
   @property
   def kind(self) -> Kind:

@@ -1,5 +1,6 @@
 """Learners of an audit, an `InnerLoop` or a `Learner`: checked, and put in words."""
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ from mamljax.defences import Defence
 from mamljax.errors import InputError
 from mamljax.maml import Inner, as_learner
 
+_DELTA = 1e-5  # of a guarantee in words
 _SENT = {
   'maml': 'the exact meta-gradient (MAML)',
   'fomaml': 'the first-order meta-gradient (FOMAML)',
@@ -46,10 +48,24 @@ def describe(inner: Inner) -> str:
 
 
 def describe_defence(defence: Defence) -> str:
-  """A defence in words: its hook at each point, or none."""
+  """A defence in words, its hook at each point and what they guarantee, or none."""
   hooks: dict[str, Any] = defence._asdict()
   points = [f'{_hook(hook)} on {_POINTS[name]}' for name, hook in hooks.items() if hook]
-  return ' and '.join(points) or 'none'
+  return f'{" and ".join(points)} ({_guarantee(defence)})' if points else 'none'
+
+
+def _guarantee(defence: Defence) -> str:
+  """The guarantee of a defence in words."""
+  try:
+    epsilon = defence.epsilon(_DELTA)
+  except InputError:
+    epsilon = math.inf
+  if math.isinf(epsilon):
+    return 'no guarantee'
+  return (
+    f'which guarantees differential privacy of the whole task, for one update: epsilon '
+    f'{epsilon:.3g} at delta {_DELTA:g} where a task is replaced by another'
+  )
 
 
 _POINTS = {
@@ -62,10 +78,10 @@ _POINTS = {
 
 def _hook(hook: Any) -> str:
   """A hook in words."""
-  scale = getattr(hook, 'scale', None)
-  return type(hook).__name__ + (
-    f' noise of scale {_number(scale)}' if scale is not None else ''
-  )
+  scale, clip = (getattr(hook, name, None) for name in ('scale', 'clip'))
+  clipped = '' if clip is None else f', after a clip to norm {_number(clip)},'
+  noise = '' if scale is None else f' noise of scale {_number(scale)}'
+  return type(hook).__name__ + noise + clipped
 
 
 def _number(value: Any) -> str:

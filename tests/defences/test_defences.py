@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mamljax.defences import DEFENCES, Defence, Gaussian, identity, make_defence, parse_defence
+from mamljax.defences import (
+  DEFENCES,
+  Defence,
+  DPGaussian,
+  Gaussian,
+  identity,
+  make_defence,
+  parse_defence,
+)
 from mamljax.errors import InputError
 
 POINTS = {
@@ -79,7 +87,8 @@ def test_a_named_defence_puts_noise_at_its_point_alone(name, point):
 
 def test_every_name_is_that_of_a_defence():
   """A name in the list that makes none would be offered in help, and refused."""
-  assert [parse_defence(name) for name in DEFENCES] == [{}, *({name: 1.0} for name in POINTS)]
+  named = [{}, *({name: 1.0} for name in (*POINTS, 'dp_gaussian'))]
+  assert [parse_defence(name) for name in DEFENCES] == named
 
 
 def test_none_protects_nothing_whatever_the_scale():
@@ -115,6 +124,12 @@ def test_composed_defences_each_have_their_point_and_factor():
   assert everywhere == Defence(*(Gaussian(i + 1) for i in range(4)))
 
 
+def test_a_named_mechanism_has_its_clip_and_its_multiplier():
+  """Beside noise at other points, whose scale is another number."""
+  made = make_defence('query_noise+dp_gaussian', scale=0.3, clip=0.5, noise_multiplier=2.0)
+  assert made == Defence(query=Gaussian(0.3), outgoing=DPGaussian(0.5, 2.0))
+
+
 @pytest.mark.parametrize(
   'text',
   [
@@ -144,6 +159,9 @@ def test_the_order_of_parts_and_the_writing_of_numbers_do_not_matter(text):
     ('1e999*query_noise', "'1e999' is not a positive factor"),
     ('*query_noise', "'' is not a positive factor"),
     ('2*3*query_noise', "'2*3' is not a positive factor"),
+    ('2*dp_gaussian', "'dp_gaussian' takes no factor: it has a clip"),
+    ('dp_gaussian+outgoing_gradient_noise', "'dp_gaussian' has noise of its own on what is"),
+    ('dp_gaussian', 'clip must be a finite number above 0, not None'),
   ],
 )
 def test_a_slip_of_the_pen_is_met_with_one_clear_line(text, message):

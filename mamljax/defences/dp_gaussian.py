@@ -1,0 +1,174 @@
+"""Gaussian mechanism: a message clipped to a norm, with noise on every number of it.
+
+Its guarantee is that of one task-learner's whole task, both sets: whatever the task, the
+message lies within the clip, so that another task in its place moves it by at most two clips.
+Noise on some numbers alone, such as those that are not 0, would have no such guarantee.
+
+It is a guarantee for messages of real numbers. Noise that is drawn in floating point takes
+rounded values, whose lowest digits may tell more (Mironov, 2012); and a learner that diverges
+sends NaN, which tells that it did. The labels of a task and its shape are no part of the
+message, and not protected.
+"""
+
+import dataclasses
+from typing import Any, Self
+
+import jax
+import numpy as np
+
+from mamljax import checks
+from mamljax.defences import accounting
+from mamljax.defences.gaussian import Gaussian
+from mamljax.errors import InputError
+from mamljax.numerics import clip_norm
+from mamljax.types import Params
+
+
+@dataclasses.dataclass(frozen=True)
+class DPGaussian:
+  """Gaussian mechanism on what is sent: a norm clip, then noise in units of the clip.
+
+  A pytree of two leaves, so that a change of either does not recompile. It is a learner's
+  defence by itself, `Learner(..., defence=DPGaussian(1.0, 2.0))`, or one among others, as
+  `Defence(outgoing=DPGaussian(1.0, 2.0))`. A clip that is chosen from private data voids the
+  guarantee.
+
+  Attributes:
+    clip: the greatest norm, over all numbers, that a message keeps; above 0.
+    noise_multiplier: the standard deviation of the noise, in clips; 0 clips alone, without any
+      guarantee.
+
+  Raises:
+    InputError: if a number is not as above.
+  """
+
+  clip: float | jax.Array
+  noise_multiplier: float | jax.Array
+
+  def __post_init__(self):
+    if not _holds(self.clip, lambda clip: clip > 0):
+      raise InputError(
+        f'clip must be a finite number above 0, not {self.clip!r}: noise has a guarantee only '
+        f'in units of a clip'
+      )
+    if not _holds(self.noise_multiplier, lambda multiplier: multiplier >= 0):
+      raise InputError(
+        f'noise_multiplier must be a finite number, 0 or more, not {self.noise_multiplier!r}'
+      )
+
+  @property
+  def mean(self) -> float:
+    """The mean of the noise, 0."""
+    return 0.0
+
+  @property
+  def scale(self) -> float | jax.Array:
+    """The standard deviation of the noise on each number."""
+    return self.noise_multiplier * self.clip
+
+  def __call__(self, key: jax.Array, value: Params, /) -> Params:
+    """The value, clipped, with noise on every number, each leaf in its own type."""
+    return Gaussian(self.scale)(key, self.clipped(value))
+
+  def clipped(self, value: Params) -> Params:
+    """The value itself, or scaled down to the norm of the clip: no more, but for rounding.
+
+    A value of zeros stays what it is. One that is not finite becomes NaN as a whole: its finite
+    numbers would have no bound.
+    """
+    checks.scalar('clip', self.clip)
+    return clip_norm(value, self.clip)
+
+  def epsilon(
+    self,
+    delta: float,
+    *,
+    rounds: int = 1,
+    sampling: float = 1.0,
+    adjacency: str = 'replace_one',
+  ) -> float:
+    """The epsilon of (epsilon, delta)-differential privacy of a learner's task.
+
+    Exact where all take part in every round (Gaussian differential privacy), at parameters
+    that the server may choose from all that it received before.
+
+    Args:
+      delta: above 0 and below 1; less than one over the number of learners, to mean anything.
+      rounds: the number of messages that a learner sends of the same task.
+      sampling: the probability with which a learner takes part in each round, if not in all.
+        A server that receives messages one by one sees who takes part, and nothing is gained:
+        a value below 1 is for secure aggregation or shuffling alone. It needs the package
+        dp-accounting, `mamljax[accounting]`, and is an upper bound.
+      adjacency: the neighbouring relation: 'replace_one' exchanges the task of one learner,
+        which moves a message by up to two clips; 'add_or_remove_one' lets one learner send
+        nothing, which moves their sum by up to one.
+
+    Returns:
+      The least epsilon; infinite without noise, which is no guarantee.
+
+    Raises:
+      InputError: if an argument is none of the above, or dp-accounting is needed and missing.
+    """
+    multiplier = float(self.noise_multiplier)
+    options: Any = {'rounds': rounds, 'sampling': sampling, 'adjacency': adjacency}
+    return accounting.epsilon_of_rounds(multiplier, delta=delta, **options)
+
+  @classmethod
+  def calibrated(
+    cls,
+    clip: float | jax.Array,
+    *,
+    epsilon: float,
+    delta: float,
+    rounds: int = 1,
+    adjacency: str = 'replace_one',
+  ) -> Self:
+    """The mechanism with the least noise that guarantees an epsilon.
+
+    Args:
+      clip: the greatest norm that a message keeps.
+      epsilon: the guarantee, 0 or more.
+      delta: as in `epsilon`.
+      rounds: as in `epsilon`, of learners that take part in all.
+      adjacency: as in `epsilon`.
+
+    Raises:
+      InputError: if an argument is none of the above, or noise of that size cannot be drawn.
+    """
+    options: Any = {'rounds': rounds, 'adjacency': adjacency}
+    multiplier = accounting.multiplier_of(epsilon, delta=delta, **options)
+    made = cls(clip, multiplier)
+    if not np.all(np.asarray(made.scale) < np.finfo(np.float32).max):
+      raise InputError(
+        f'an epsilon of {epsilon:g} at delta {delta:g} cannot be reached: its noise, of '
+        f'multiplier {multiplier:.3g}, overflows'
+      )
+    return made
+
+
+def _holds(value: Any, condition: Any) -> bool:
+  """False for what is no number, or known to be not finite or to break the condition."""
+  is_plain = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+  if not (is_plain or isinstance(value, jax.Array | np.ndarray)):
+    return False
+  known = np.asarray(value) if is_plain else checks.concrete(value)
+  return known is None or bool(np.all(np.isfinite(known) & condition(known)))
+
+
+_NUMBERS = ('clip', 'noise_multiplier')
+
+
+def _flatten(made: DPGaussian) -> tuple[list[tuple[Any, Any]], None]:
+  """The numbers of a mechanism by name."""
+  return [(jax.tree_util.GetAttrKey(name), getattr(made, name)) for name in _NUMBERS], None
+
+
+def _unflatten(_: None, numbers: Any) -> DPGaussian:
+  """A mechanism of its numbers, unchecked: JAX fills in anything."""
+  made = object.__new__(DPGaussian)
+  for name, value in zip(_NUMBERS, numbers, strict=True):
+    object.__setattr__(made, name, value)
+  return made
+
+
+jax.tree_util.register_pytree_with_keys(DPGaussian, _flatten, _unflatten)
