@@ -10,7 +10,7 @@ from absl import flags
 from experiments.auditing.model import Model
 from experiments.process import bounds, cli
 from mamljax import InnerLoop, Learner
-from mamljax.defences import make_defence
+from mamljax.defences import MECHANISM, Defence, make_defence, parse_defence
 from mamljax.errors import InputError, unknown
 
 STEPS = bounds.Bounds(0, 10_000, 'steps')
@@ -19,7 +19,8 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
   'momentum': functools.partial(optax.sgd, momentum=0.9),
   'adam': optax.adam,
 }
-NAMES = ('steps', 'optimizer', 'rate', 'sends', 'defence', 'noise_scale')
+NUMBERS = ('noise_scale', 'clip', 'noise_multiplier')  # of a defence
+NAMES = ('steps', 'optimizer', 'rate', 'sends', 'defence', *NUMBERS)
 
 
 def define() -> None:
@@ -36,11 +37,15 @@ def define() -> None:
   flags.DEFINE_string('sends', 'maml', sends, **group)
   defence = (
     'noise that the learner adds: none, or one or several of support_noise, '
-    'inner_gradient_noise, query_noise and outgoing_gradient_noise, joined by +'
+    'inner_gradient_noise, query_noise and outgoing_gradient_noise or dp_gaussian, joined by +'
   )
   flags.DEFINE_string('defence', 'none', defence, **group)
   scale = 'standard deviation of the noise of --defence'
   bounds.real('noise_scale', 0.0, bounds.POSITIVE, scale, group=cli.group(title))
+  clip = 'norm that dp_gaussian clips what is sent to'
+  bounds.real('clip', 0.0, bounds.POSITIVE, clip, group=cli.group(title))
+  multiplier = 'standard deviation of the noise of dp_gaussian, in units of --clip'
+  bounds.real('noise_multiplier', 0.0, bounds.POSITIVE, multiplier, group=cli.group(title))
 
 
 def of(model: Model) -> Learner | InnerLoop:
@@ -68,19 +73,29 @@ def undisputed(learner: Learner | InnerLoop, given: Sequence[str]) -> Learner | 
 
 
 def described(
-  *, steps: int, optimizer: str, rate: float, sends: str, defence: str, noise_scale: float
+  *, steps: int, optimizer: str, rate: float, sends: str, defence: str, **numbers: float
 ) -> Learner:
   """The learner of the values of the flags.
 
   Raises:
-    InputError: if a value is none of those above, or a defence has no noise.
+    InputError: if a value is none of those above, or a defence has no noise or no clip.
   """
   if optimizer not in OPTIMIZERS:
     raise unknown('optimizer', optimizer, OPTIMIZERS)
-  is_defended = defence != 'none'
-  if is_defended != (noise_scale > 0):
-    raise InputError(
-      f'--defence={defence} and --noise_scale={noise_scale:g} do not go together'
-    )
-  noise = make_defence(defence, scale=noise_scale) if is_defended else None
-  return Learner(steps, OPTIMIZERS[optimizer](rate), sends=sends, defence=noise)
+  hooks = _protected(defence, **numbers) if defence != 'none' or any(numbers.values()) else None
+  return Learner(steps, OPTIMIZERS[optimizer](rate), sends=sends, defence=hooks)
+
+
+def _protected(
+  defence: str, *, noise_scale: float = 0.0, clip: float = 0.0, noise_multiplier: float = 0.0
+) -> Defence:
+  """The defence of a name, which has the numbers that it needs and no others."""
+  named = {*parse_defence(defence)}
+  needed = {'noise_scale': bool(named - {MECHANISM}), 'clip': MECHANISM in named}
+  for name, given in (('noise_scale', noise_scale), ('clip', clip)):
+    if needed[name] != (given > 0):
+      raise InputError(f'--defence={defence} and --{name}={given:g} do not go together')
+  if noise_multiplier and not clip:
+    raise InputError(f'--noise_multiplier={noise_multiplier:g} needs a --clip')
+  numbers = {'scale': noise_scale, 'clip': clip, 'noise_multiplier': noise_multiplier}
+  return make_defence(defence, **numbers)

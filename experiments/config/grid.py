@@ -12,14 +12,15 @@ from experiments.config.cell import Cell
 from experiments.config.columns import FIELDS, find_field, make_cell
 from experiments.config.sections import UNDEFENDED
 from mamljax.attacks import ATTACKS
-from mamljax.defences import parse_defence
+from mamljax.defences import MECHANISM, parse_defence
 from mamljax.errors import InputError
 
 MOST_CELLS = 200_000  # some kilobytes, and a fraction of a millisecond, each
 ALL = 'all'  # attacks
 
 _NOISE = ('noise_scale', 'noise_mean')
-_OF_DEFENCE = ('defence', *_NOISE, 'clip_noisy_images')
+_OF_NOISE = (*_NOISE, 'clip_noisy_images')
+_OF_MECHANISM = ('clip', 'noise_multiplier')
 
 Axes = Mapping[str, Sequence[Any]]  # column -> its values
 
@@ -138,15 +139,27 @@ def _check_size(
 
 
 def _check_noise(axes: Axes) -> None:
-  """Refuses a defence without noise anywhere: it would look as if it had been tried."""
-  asked = {defence for defence in axes.get('defence', ()) if defence != UNDEFENDED}
-  if asked and not any(value for name in _NOISE for value in axes.get(name, ())):
-    raise InputError(f'defence {min(asked)!r} needs a positive scale: give --noise_scales')
+  """Refuses a defence without noise or clip anywhere: it would look as if it had been tried."""
+  named = {defence: {*parse_defence(defence)} for defence in axes.get('defence', ())}
+  noisy = [defence for defence, points in named.items() if points - {MECHANISM}]
+  clipped = [defence for defence, points in named.items() if MECHANISM in points]
+  if noisy and not any(value for name in _NOISE for value in axes.get(name, ())):
+    raise InputError(f'defence {min(noisy)!r} needs a positive scale: give --noise_scales')
+  if clipped and not any(axes.get('clip', ())):
+    raise InputError(f'defence {min(clipped)!r} needs a clip above 0: give --clips')
+  multiplier = max(axes.get('noise_multiplier', ()), default=0)
+  if multiplier and not any(axes.get('clip', ())):
+    raise InputError(f'a noise multiplier of {multiplier:g} needs a clip: give --clips')
 
 
 def _undefended(point: dict[str, Any]) -> dict[str, Any]:
-  """A point without a defence, where the point has no noise or no place for it."""
-  noise = [point.get(name, 0) for name in _NOISE]
-  if point.get('defence', UNDEFENDED) != UNDEFENDED and any(noise):
-    return point
-  return {column: value for column, value in point.items() if column not in _OF_DEFENCE}
+  """A point without noise or clip, where it has none or no place for it."""
+  defence = point.get('defence', UNDEFENDED)
+  points = {*parse_defence(defence)}
+  is_clipped = MECHANISM in points
+  is_noisy = bool(points - {MECHANISM}) and any(point.get(name, 0) for name in _NOISE)
+  unused = (*_OF_NOISE * (not is_noisy), *_OF_MECHANISM * (not is_clipped))
+  left = {column: value for column, value in point.items() if column not in unused}
+  if not is_noisy:
+    left['defence'] = MECHANISM if is_clipped else UNDEFENDED
+  return left

@@ -11,7 +11,7 @@ from mamljax.attacks.knowledge import WITHHOLDABLE
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.checks import TARGETS
 from mamljax.convolution import FORMS
-from mamljax.defences import parse_defence
+from mamljax.defences import MECHANISM, parse_defence
 from mamljax.errors import InputError, unknown
 from mamljax.networks import (
   ACTIVATIONS,
@@ -122,26 +122,37 @@ class Inner(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Defence(Section):
-  """Gaussian noise that task-learners add, in training and under attack.
+  """Gaussian noise that task-learners add, in training and under attack, and a clip.
 
   Attributes:
     points: points where noise is added: none, support_noise, inner_gradient_noise, query_noise,
       outgoing_gradient_noise; several at once, and relative scales, as in
-      query_noise+0.1*outgoing_gradient_noise.
+      query_noise+0.1*outgoing_gradient_noise; dp_gaussian, with a clip and a multiplier of its
+      own, clips what is sent and adds noise that has a guarantee.
     scale: standard deviation of the noise at a point without a factor; 0 for no defence.
     mean: mean of the noise at a point without a factor.
     clip_images: true if noisy images are clipped to [0, 1].
+    clip: norm that dp_gaussian clips what is sent to; 0 without that defence.
+    noise_multiplier: standard deviation of the noise of dp_gaussian, in clips; 0 clips alone.
   """
 
   points: str = plain(UNDEFENDED, column='defence', flag='defences')
   scale: float = number(0.0, POSITIVE, column='noise_scale', flag='noise_scales')
   mean: float = number(0.0, REAL, column='noise_mean', flag='noise_means')
   clip_images: bool = plain(False, column='clip_noisy_images')
+  clip: float = number(0.0, POSITIVE, flag='clips')
+  noise_multiplier: float = number(0.0, POSITIVE, flag='noise_multipliers')
 
   def __post_init__(self):
     super().__post_init__()
-    if parse_defence(self.points) and not (self.scale or self.mean):
+    named = {*parse_defence(self.points)}
+    if named - {MECHANISM} and not (self.scale or self.mean):
       raise InputError(f'defence {self.points!r} needs a positive scale: give --noise_scales')
+    if MECHANISM in named and not self.clip:
+      raise InputError(f'defence {self.points!r} needs a clip above 0: give --clips')
+    if self.noise_multiplier and not self.clip:
+      multiplier = self.noise_multiplier
+      raise InputError(f'a noise multiplier of {multiplier:g} needs a clip: give --clips')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

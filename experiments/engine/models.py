@@ -139,6 +139,8 @@ def describe_training(recipe: Recipe) -> training.Training:
       scale=recipe.defence.scale,
       mean=recipe.defence.mean,
       clip_images=recipe.defence.clip_images,
+      clip=recipe.defence.clip,
+      noise_multiplier=recipe.defence.noise_multiplier,
     ),
     learning_rate=recipe.model.outer_learning_rate,
     ways=recipe.task.ways,

@@ -44,7 +44,10 @@ READERS = {
   'participations': ['--epochs=1'],
 }
 UNFIT = re.compile(r'(it|its|they|their|this|that|these|those|see|how|what|whether)\b')
-NOISE = ['defences', 'noise_scales', 'noise_means', 'clip_noisy_images']
+NOISE = [
+  *('defences', 'noise_scales', 'noise_means', 'clip_noisy_images'),
+  *('clips', 'noise_multipliers'),
+]
 FIELDS_OF_VALUES = ['dataset', 'network', 'ways', 'target', 'order', 'epoch']
 
 
@@ -97,7 +100,7 @@ def test_nothing_typed_is_the_default_cell():
 def test_every_flag_reaches_its_field(name):
   """A flag that changes nothing is worse than none."""
   column = flags.LISTS[name].column
-  beside = {'defences': 'query_noise', 'noise_scales': 0.1}
+  beside = {'defences': 'query_noise+dp_gaussian', 'noise_scales': 0.1, 'clips': 0.1}
   typed = [f'--{other}={value}' for other, value in beside.items() if other != name]
   typed = typed if name in NOISE else READERS.get(name, [])
   (cell,) = read(f'--{name}={OTHER[column]}', *typed).cells

@@ -22,7 +22,7 @@ from experiments.config.columns import (
 )
 from experiments.store.cells import cell_hash
 from mamljax.attacks import ATTACKS
-from mamljax.defences import DEFENCES
+from mamljax.defences import DEFENCES, MECHANISM
 from mamljax.errors import InputError
 from tests.experiments.configurations import OTHER, OTHER_OPTIONS, changed, make
 from tests.experiments.tiny import ROOT
@@ -30,7 +30,11 @@ from tests.experiments.tiny import ROOT
 KEYS = {'chunk', 'fingerprint', 'code'}  # which say nothing to a person
 # A cell of an attack that is given everything.
 BASE = make(
-  attack='matched_filter+residual_filter', epoch=1, defence='support_noise', noise_scale=0.5
+  attack='matched_filter+residual_filter',
+  epoch=1,
+  defence='support_noise+dp_gaussian',
+  noise_scale=0.5,
+  clip=0.25,
 )
 # What BASE cannot have beside its attack.
 ALONE = {
@@ -193,7 +197,8 @@ def test_a_number_that_cannot_be_is_named(name, value):
 @pytest.mark.parametrize('name', sorted(set(DEFENCES) - {'none'}))
 def test_a_defence_needs_a_scale(name):
   """Noise of scale 0 under a defence's name would be reported as a defence that fails."""
-  with pytest.raises(InputError, match=rf"'{name}' needs a positive scale"):
+  lacking = 'clip above 0: give --clips' if name == MECHANISM else 'positive scale'
+  with pytest.raises(InputError, match=rf"'{name}' needs a {lacking}"):
     make(defence=name)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from experiments.config.sections import UNDEFENDED
 from experiments.store.cells import Summary
 from mamljax.audit.metrics import Rate
-from mamljax.defences import parse_defence
+from mamljax.defences import MECHANISM, parse_defence
 from mamljax.errors import InputError, unknown
 
 NOISE = 'noise_scale'
@@ -101,7 +101,8 @@ def _noise_curves(results: Sequence[Summary]) -> list[Curve]:
 
 def _added(configuration: dict[str, Any]) -> tuple[str, float]:
   """The places where a defence adds noise, and the standard deviation at the first of them."""
-  factors = parse_defence(configuration['defence'])
+  named = parse_defence(configuration['defence'])
+  factors = {point: factor for point, factor in named.items() if point != MECHANISM}
   first = next(iter(factors.values()))
   places = (
     f'{"" if factor == first else f"{factor / first:g} x "}{_POINTS.get(part, part)}'
