@@ -28,13 +28,17 @@ def test_an_example_runs(path: Path, tmp_path: Path):
 
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_its_script(path: Path):
-  """Else a reader of the notebook runs what no test runs."""
+  """Else a reader of the notebook runs what no test runs, or sees nothing until he runs it."""
   cells = json.loads(path.read_text())['cells']
   code = [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'code']
   script = path.with_suffix('.py').read_text()
   kept = re.findall(r'^# %%\n(.*?)(?=^# %%|\Z)', script, re.MULTILINE | re.DOTALL)
   assert code == [text.strip() for text in kept]
-  assert not any('traceback' in output for cell in cells for output in cell.get('outputs', []))
+  outputs = [output for cell in cells for output in cell.get('outputs', [])]
+  assert not any('traceback' in output for output in outputs)
+  assert not any(output.get('name') == 'stderr' for output in outputs)
+  assert {'stream', 'display_data'} <= {output['output_type'] for output in outputs}
+  assert path.stat().st_size < 200_000
 
 
 class Undocumented(ast.NodeTransformer):

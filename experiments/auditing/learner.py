@@ -97,5 +97,4 @@ def _protected(
       raise InputError(f'--defence={defence} and --{name}={given:g} do not go together')
   if noise_multiplier and not clip:
     raise InputError(f'--noise_multiplier={noise_multiplier:g} needs a --clip')
-  numbers = {'scale': noise_scale, 'clip': clip, 'noise_multiplier': noise_multiplier}
-  return make_defence(defence, **numbers)
+  return make_defence(defence, scale=noise_scale, clip=clip, noise_multiplier=noise_multiplier)
