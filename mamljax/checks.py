@@ -83,7 +83,9 @@ def concrete(array: Any) -> np.ndarray | None:
 
 
 def scalar(name: str, value: Any) -> None:
-  """Refuses an array of several numbers as a rate or a scale."""
+  """Refuses an array of several numbers as a rate or a scale, and what is no number."""
+  if value is None or isinstance(value, str):
+    raise InputError(f'{name} must be one number, not {value!r}')
   if jnp.ndim(value) != 0:
     raise InputError(f'{name} must be one number, not {list(jnp.shape(value))}: use jax.vmap')
 

@@ -22,7 +22,7 @@ from mamljax import checks
 from mamljax.errors import InputError
 from mamljax.protocol import adaptation, messages
 from mamljax.protocol.adaptation import Perturb
-from mamljax.protocol.learner import Learner
+from mamljax.protocol.learner import Learner, is_optimizer, named
 from mamljax.slots import check_labels
 from mamljax.types import Batch, LossFn, Params, Task
 
@@ -52,6 +52,12 @@ class InnerLoop:
 
   def __post_init__(self):
     checks.whole('inner steps', self.steps, least=0)
+    # Nothing else is refused here: JAX puts tracers, shapes and axes in the place of a number.
+    if isinstance(self.learning_rate, str) or is_optimizer(self.learning_rate):
+      raise InputError(
+        f'learning_rate must be a number, not {named(self.learning_rate)}: for steps of an '
+        f'optimiser of optax use mamljax.Learner(steps, optimizer)'
+      )
     checks.whole('order', self.order, least=0)
     if self.order not in (1, 2):
       raise InputError(f'order must be 1 (first-order MAML) or 2, not {self.order}')

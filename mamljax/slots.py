@@ -1,4 +1,6 @@
-"""Slots that a loss has: labels past its outputs, found by what they do to its gradient.
+"""Outputs of a loss: one number, and the slots that labels may name.
+
+Labels past the last slot are found by what they do to the gradient.
 
 No loss says how many outputs it has. A label past the last gives a loss of NaN, and a gradient
 that is finite all the same, by one common form of the cross-entropy; no gradient at all by
@@ -18,6 +20,24 @@ from mamljax.numerics import is_finite
 from mamljax.types import Batch, LossFn, Params, Task
 
 _IMAGES = 4  # of different classes, where there are: no model is sure of one slot in all
+
+
+def check_scalar(loss_fn: LossFn, params: Params, images: jax.Array) -> None:
+  """Refuses a loss that is no single number, found without computing it.
+
+  Raises:
+    InputError: with what the loss of these images is instead.
+  """
+  batch = Batch(images, jnp.zeros(len(images), jnp.int32))
+  made = jax.eval_shape(loss_fn, params, batch)
+  if not hasattr(made, 'shape'):
+    raise InputError(f'loss_fn must return one number alone, not a {type(made).__name__}')
+  if made.shape != ():
+    each = ', one for each image: take .mean()' * (made.shape[:1] == (len(images),))
+    raise InputError(
+      f'loss_fn must return one number, the mean over the batch, not {list(made.shape)} of '
+      f'{len(images)} images{each}'
+    )
 
 
 def check_ways(loss_fn: LossFn, params: Params, images: jax.Array, *, ways: int) -> None:

@@ -1,11 +1,23 @@
 """The contract of the inner loop: what adaptation does, and what an option changes."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from mamljax import Batch, InnerLoop, Task, adapt, meta_gradient, per_task_gradients, task_loss
+from mamljax import (
+  Batch,
+  InnerLoop,
+  InputError,
+  Task,
+  adapt,
+  meta_gradient,
+  per_task_gradients,
+  task_loss,
+)
 from tests.memory import temporary_bytes
 
 PARAMS = {'w': jnp.array([1.0, -2.0]), 'nested': [jnp.array(0.5)]}
@@ -109,12 +121,28 @@ def test_a_constant_perturbation_shifts_theta_and_no_hessian(order):
     ({'steps': -1}, 'inner steps must be 0 or more, not -1'),
     ({'steps': 1, 'order': 0}, 'order must be 1 .* or 2, not 0'),
     ({'steps': 1, 'order': 3}, 'order must be 1 .* or 2, not 3'),
+    ({'steps': 1, 'order': '2'}, "order must be a whole number, not '2'"),
+    ({'steps': 1.0}, 'inner steps must be a whole number, not 1.0'),
+    ({'learning_rate': '0.1'}, "learning_rate must be a number, not '0.1'"),
+    (
+      {'learning_rate': optax.adam(0.1)},
+      r'not an optimiser of optax: .* use mamljax.Learner\(steps, optimizer\)$',
+    ),
+    ({'learning_rate': optax.adam}, r'not the function adam: .* mamljax.Learner'),
+    ({'remat': 1}, 'remat must be True or False, not 1'),
   ],
 )
 def test_impossible_inner_loops_are_refused(options, message):
-  """Else a scan of negative length, or a third order that is silently the second."""
-  with pytest.raises(ValueError, match=message):
-    InnerLoop(learning_rate=0.1, **options)
+  """Else a scan of negative length, or an error of JAX from deep within when it is used."""
+  with pytest.raises(InputError, match=message):
+    InnerLoop(**{'steps': 1, 'learning_rate': 0.1} | options)
+
+
+def test_an_inner_loop_without_a_rate_is_refused_when_it_is_used():
+  """JAX may put None in its place for a moment; an adaptation needs a number."""
+  nothing: Any = None
+  with pytest.raises(InputError, match='learning_rate must be one number, not None'):
+    adapt(bent_loss, PARAMS, SUPPORT, InnerLoop(1, nothing))
 
 
 def test_an_inner_loop_is_a_key():

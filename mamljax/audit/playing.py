@@ -18,7 +18,7 @@ from mamljax.images import as_floats
 from mamljax.learner import resolve_defence
 from mamljax.maml import Inner, as_learner
 from mamljax.protocol.learner import Learner, check_target
-from mamljax.slots import check_ways
+from mamljax.slots import check_scalar, check_ways
 from mamljax.types import Pool
 
 
@@ -126,10 +126,11 @@ def play(
 
 
 def check_outputs(knowledge: Knowledge, pool: Pool) -> None:
-  """Refuses a game of more ways than the loss has outputs, as far as that can be told."""
+  """Refuses a loss of many numbers, and more ways than outputs, as far as that can be told."""
   rows = np.linspace(0, len(pool.images) - 1, 4).astype(int)
-  loss_fn, params, few = knowledge.loss_fn, knowledge.params, as_floats(pool.images[rows])
-  check_ways(loss_fn, params, jnp.asarray(few), ways=known_ways(knowledge))
+  few = jnp.asarray(as_floats(pool.images[rows]))
+  check_scalar(knowledge.loss_fn, knowledge.params, few)
+  check_ways(knowledge.loss_fn, knowledge.params, few, ways=known_ways(knowledge))
 
 
 def _check_learners(attack: Attack | Bound, knowledge: Knowledge, learner: Learner) -> None:

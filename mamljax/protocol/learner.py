@@ -54,15 +54,27 @@ class Learner:
 
   def __post_init__(self):
     checks.whole('inner steps', self.steps, least=0)
-    if isinstance(self.optimizer, str) or self.optimizer is None or callable(self.optimizer):
+    if not _is_rate(self.optimizer) and not _is_transformation(self.optimizer):
       raise InputError(
         'optimizer must be a rate, such as 0.1, or an optax.GradientTransformation, such as '
-        f'optax.adam(0.01), not {self.optimizer!r}'
+        f'optax.adam(0.01), not {named(self.optimizer)}'
       )
     if self.trainable is not None and not callable(self.trainable):
       raise InputError(f'trainable must be a function of a path, not {self.trainable!r}')
     if isinstance(self.sends, str) and self.sends not in SENDS:
       raise unknown('message', self.sends, SENDS)
+    if isinstance(self.sends, type) or not (
+      isinstance(self.sends, str | Kind) or callable(self.sends)
+    ):
+      raise InputError(
+        f'sends must be a name ({", ".join(SENDS)}), an object such as mamljax.ImplicitMAML() '
+        f'or a function, not {named(self.sends)}'
+      )
+    if self.defence is not None and not isinstance(self.defence, Defence):
+      raise InputError(
+        f'defence must be a mamljax.Defence, such as Defence(outgoing=Gaussian(0.1)), not '
+        f'{named(self.defence)}'
+      )
     if not isinstance(self.remat, bool):
       raise InputError(f'remat must be True or False, not {self.remat!r}')
     as_defence(self.defence)
@@ -108,6 +120,31 @@ def check_target(learner: Learner, target: str) -> None:
       f'a learner that sends {learner.kind.name!r} does not use its query set, so nothing of '
       f"it can be found: seek the support set, target='support'"
     )
+
+
+def is_optimizer(value: Any) -> bool:
+  """Tests whether a value is an optimiser, or a function that makes one, such as optax.adam."""
+  return _is_transformation(value) or callable(value)
+
+
+def _is_transformation(value: Any) -> bool:
+  """Tests whether a value is an optimiser of optax."""
+  return isinstance(value, optax.GradientTransformation)
+
+
+def _is_rate(value: Any) -> bool:
+  """Tests whether a value is a number or an array, traced or abstract ones included."""
+  is_number = isinstance(value, int | float) and not isinstance(value, bool)
+  return is_number or hasattr(value, 'dtype')
+
+
+def named(value: Any) -> str:
+  """A value as a message names it: a function or an optimiser by its name, all else in full."""
+  if _is_transformation(value):
+    return 'an optimiser of optax'
+  if not hasattr(value, '__qualname__'):
+    return repr(value)
+  return f'the {"class" if isinstance(value, type) else "function"} {value.__qualname__}'
 
 
 def _is_static(value: Any) -> bool:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from mamljax.attacks import Candidate
 from mamljax.attacks.base import Attack, required
@@ -15,9 +14,9 @@ from mamljax.audit.game import observe
 from mamljax.audit.playing import check_outputs
 from mamljax.audit.side_by_side import EVERYTHING, show_required
 from mamljax.defences import Defence
-from mamljax.errors import InputError
 from mamljax.reports.adversary import Adversary
-from mamljax.tasks import slot_labels, take_images
+from mamljax.reports.averaging import is_mean_over_images
+from mamljax.tasks import slot_labels
 from mamljax.types import Batch, LossFn, Params, Pool, Task
 
 
@@ -59,8 +58,8 @@ def make_setup(
     defence: the learners' defence.
 
   Raises:
-    InputError: if the loss is no scalar or has fewer outputs than ways, or a learner cannot
-      be traced.
+    InputError: if the loss is no scalar, is a sum or has fewer outputs than ways, or a learner
+      cannot be traced.
   """
   shape, ways = tuple(pool.images.shape[1:]), knowledge.ways
   check_outputs(knowledge, pool)
@@ -119,21 +118,3 @@ def abstract(tree: Any) -> Any:
 
 def _key() -> Any:
   return jax.eval_shape(lambda: jax.random.key(0))
-
-
-def is_mean_over_images(loss_fn: LossFn, params: Params, pool: Pool, *, ways: int) -> bool:
-  """Tests whether the loss of four images is the mean of their own losses.
-
-  Raises:
-    InputError: if the loss is no scalar.
-  """
-  rows = np.linspace(0, len(pool.images) - 1, 4).astype(int)
-  images, labels = take_images(pool, jnp.asarray(rows)), jnp.arange(4) % ways
-  whole = loss_fn(params, Batch(images, labels))
-  if jnp.shape(whole) != ():
-    raise InputError(
-      f'loss_fn must return one number, the mean over the batch, not {list(jnp.shape(whole))}'
-    )
-  parts = [loss_fn(params, Batch(images[i : i + 1], labels[i : i + 1])) for i in range(4)]
-  mean = jnp.mean(jnp.stack(parts))
-  return bool(jnp.abs(whole - mean) <= 1e-3 * jnp.maximum(jnp.abs(whole), 1e-6))
