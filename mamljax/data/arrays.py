@@ -155,9 +155,15 @@ def _reconcile(private: _Source, public: _Source) -> tuple[_Source, _Source]:
   if not own.any():
     raise InputError('all inputs are among the public inputs: none is left to attack')
   classes = private.classes._replace(labels=private.classes.labels[own])
-  left_out = _note(np.count_nonzero(~own), 'private examples were public and are left out')
+  left_out = _note(
+    np.count_nonzero(~own),
+    'private example was public and is left out',
+    'private examples were public and are left out',
+  )
   foreign = _note(
-    np.count_nonzero(labels < 0), 'public examples of other classes were left out'
+    np.count_nonzero(labels < 0),
+    'public example of another class was left out',
+    'public examples of other classes were left out',
   )
   return _Source(mine[own], classes, (*private.notes, *left_out, *foreign)), public
 
@@ -184,8 +190,16 @@ def _divide(private: _Source, public: _Source | None, *, seed: int) -> Data:
     input_shape=private.examples.shape[1:],
     notes=(
       *private.notes,
-      *_note(dataset.duplicates, 'exact copies of other examples were left out'),
-      *_note(cut, 'references were left out, so that each class has equally many'),
+      *_note(
+        dataset.duplicates,
+        'exact copy of another example was left out',
+        'exact copies of other examples were left out',
+      ),
+      *_note(
+        cut,
+        'reference was left out, so that each class has equally many',
+        'references were left out, so that each class has equally many',
+      ),
     ),
   )
   _check_sizes(data)
@@ -227,16 +241,17 @@ def _check_sizes(data: Data) -> None:
   for name in POOLS:
     counts = np.asarray(getattr(data, name).counts)
     if counts.min() < _LEAST:
+      examples = 'example' if counts.min() == 1 else 'different examples'
       raise InputError(
-        f'class {data.classes[counts.argmin()]!r} has {counts.min()} different examples for '
+        f'class {data.classes[counts.argmin()]!r} has {counts.min()} {examples} for '
         f'the {name}, and each class needs {_LEAST} or more there: leave the class out, or '
         f'give more examples of it ({_ENOUGH} are enough)'
       )
 
 
-def _note(count: int | np.integer, what: str) -> tuple[str, ...]:
+def _note(count: int | np.integer, one: str, many: str) -> tuple[str, ...]:
   """A remark on so many examples, if there are any."""
-  return (f'{count} {what}',) if count else ()
+  return (f'{count} {one if count == 1 else many}',) if count else ()
 
 
 def _sizes(pool: Pool) -> str:

@@ -61,8 +61,8 @@ def _place_channels(
     return np.moveaxis(array, 1, -1), ()
   if array.shape[1] in _FEW and array.shape[2] > 4 and array.shape[3] > 4:
     raise InputError(
-      f'{name} {list(array.shape)} look like channels first: move the channels last by '
-      f"channels='first' (or np.moveaxis(x, 1, -1)), or say channels='last' if they are"
+      f'{name} {list(array.shape)} look like channels first: move them last by '
+      f"np.moveaxis(x, 1, -1); to from_arrays say channels='first', or 'last' if they are"
     )
   return array, ()
 
