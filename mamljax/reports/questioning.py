@@ -18,13 +18,14 @@ from mamljax.audit.trials import Rules
 from mamljax.errors import Diverged, InputError
 from mamljax.learner import resolve_defence
 from mamljax.maml import undefended
-from mamljax.reports import choice, received, simulation
+from mamljax.reports import choice, simulation
 from mamljax.reports.adversary import Adversary
 from mamljax.reports.choice import Attacks
-from mamljax.reports.received import Parts, Round
+from mamljax.reports.division import Division, Parts
+from mamljax.reports.received import Round
 from mamljax.reports.setup import Setup, make_setup
 from mamljax.tasks import slot_labels
-from mamljax.types import Batch, LossFn, Params, Pool
+from mamljax.types import Batch, LossFn, Params
 
 ENOUGH = 0.97  # AUC on simulated tasks beyond which costly attacks are not tried
 # Shares of public images for attack and simulation; the rest are ranked among.
@@ -92,11 +93,9 @@ def make_question(
   learner: Any,
   rules: Rules,
   candidates: Batch,
-  pool: Pool,
-  rows: Sequence[np.ndarray],
+  parts: Parts,
   *,
   query_set: Batch | None,
-  attack: Attacks,
   seed: int,
 ) -> Question:
   """The question about an update.
@@ -107,18 +106,10 @@ def make_question(
     learner: the learner, with its defence.
     rules: of the task.
     candidates: the images asked about.
-    pool: public images.
-    rows: the rows of the public images of each slot's class.
+    parts: public images.
     query_set: the query set, where it is known.
-    attack: 'auto', or attacks or names; of only one no tasks are simulated.
     seed: of all randomness.
-
-  Raises:
-    InputError: if public images are too few.
   """
-  least = 2 * rules.shots * rules.learners + 1
-  shares = _shares(attack, rules.target) if _is_single(attack) else _CHOSEN
-  parts = received.divide(pool, rows, shares, seed=seed, least=least)
   inner, defence = undefended(learner), resolve_defence(learner, None)
   adversary = Adversary(query_set=query_set is not None)
   knowledge = adversary.knowledge(
@@ -135,10 +126,16 @@ def make_question(
   return Question(setup, rules, parts, candidates, query_set, jax.random.key(seed))
 
 
+def division_for(attack: Attacks, rules: Rules) -> Division:
+  """The division of public images for attacks: no tasks are simulated for only one."""
+  shares = _shares(attack, rules.target) if _is_single(attack) else _CHOSEN
+  return Division(*shares, least=2 * rules.shots * rules.learners + 1)
+
+
 def _is_single(attack: Attacks) -> bool:
   """Tests whether an attack is given by itself, and not to be chosen."""
   if isinstance(attack, str):
-    return attack not in ('auto', 'all')
+    return not choice.is_word(attack, 'auto', 'all')
   return hasattr(attack, 'score')
 
 
@@ -158,16 +155,17 @@ def choose_attack(question: Question, attack: Attacks) -> Chosen:
   Raises:
     InputError: if no attack applies.
   """
-  applicable = choice.choose(attack, question.setup)
+  applicable = choice.choose(attack, question.setup, argument='attack')
   found, skipped = applicable.attacks, dict(applicable.skipped)
   if _is_single(attack):
     name, given = next(iter(found.items()))
-    return Chosen(name, given, {}, {})
+    return Chosen(name, given, {}, skipped)
   key, setup, power = question.stream(SIMULATE), question.setup, {}
   asked = _simulated(key, question)
   for name, one in found.items():
     best = max(power, key=power.__getitem__, default='')
-    if name in applicable.costly and power.get(best, 0) >= ENOUGH:
+    spared = applicable.is_auto and name in applicable.costly
+    if spared and power.get(best, 0) >= ENOUGH:
       skipped[name] = f'left out for its cost: {best} tells enough of simulated tasks already'
       continue
     try:

@@ -1,6 +1,5 @@
 """Inputs of an audit of one update, checked: updates, candidates and public images."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -8,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mamljax import checks
+from mamljax.data.class_labels import number_classes
 from mamljax.data.dataset import pool_of
 from mamljax.data.examples import as_examples
 from mamljax.errors import InputError
 from mamljax.images import as_floats
-from mamljax.tasks import take_images
 from mamljax.types import Batch, Params, Pool
 
 
@@ -109,8 +108,8 @@ def task_shape(
   return ways or len(counts), shots or int(counts[0]), None
 
 
-def candidates_of(candidates: Any, labels: Any, *, ways: int) -> Batch:
-  """The candidates with their slots.
+def candidates_of(candidates: Any, labels: Any, *, ways: int) -> tuple[Batch, tuple[str, ...]]:
+  """The candidates with their slots, and remarks on what was changed.
 
   Raises:
     InputError: if a candidate has no slot, or one that is none of 0..ways-1.
@@ -120,41 +119,46 @@ def candidates_of(candidates: Any, labels: Any, *, ways: int) -> Batch:
     raise InputError(
       'candidates need a slot each: give mamljax.Batch(images, labels), or labels='
     )
-  images, slots = floats('candidates', images), np.asarray(slots)
+  (images, notes), slots = as_examples('candidates', images), np.asarray(slots)
   if slots.ndim != 1 or len(slots) != len(images):
     raise InputError(f'{len(images)} candidates need a slot each, not {list(slots.shape)}')
   checks.labels('slots of candidates', slots, ways=ways)
-  return Batch(images, jnp.asarray(slots, jnp.int32))
+  return Batch(as_floats(jnp.asarray(images)), jnp.asarray(slots, jnp.int32)), notes
 
 
-def floats(name: str, images: Any) -> jax.Array:
-  """Images as a model takes them: uint8 over 255, floats as they are.
+class Public(NamedTuple):
+  """Public images.
 
-  Raises:
-    InputError: if they are no finite numbers, or it is not certain what they mean.
+  Attributes:
+    pool: the images.
+    names: the label of each class, as it was given.
+    notes: remarks on what was changed.
   """
-  return as_floats(as_examples(name, images)[0])
+
+  pool: Pool
+  names: tuple[Any, ...]
+  notes: tuple[str, ...]
 
 
-def public_of(public: Any) -> Pool:
-  """Public images as a pool: from `from_arrays`, a pool, a batch, or inputs and labels.
+def public_of(public: Any) -> Public:
+  """Public images, from `from_arrays`, a pool, a batch, or inputs and labels.
 
   Raises:
     InputError: if it is none of these.
   """
   found = getattr(public, 'references', public)
   if isinstance(found, Pool):
-    return found
+    names = getattr(public, 'classes', range(len(found.counts)))
+    return Public(found, tuple(names), tuple(getattr(public, 'notes', ())))
   if not isinstance(found, tuple) or len(found) != 2:
     raise InputError(
       f'public must be data of mamljax.from_arrays, a Pool, a Batch, or inputs and labels, not '
       f'{type(public).__name__}'
     )
-  images, labels = as_examples('public images', found[0])[0], np.asarray(found[1])
-  if labels.ndim != 1 or len(labels) != len(images):
-    raise InputError(f'{len(images)} public images need a label each, not {list(labels.shape)}')
-  rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-  return jax.device_put(pool_of(images, rows))
+  images, notes = as_examples('public images', found[0])
+  classes = number_classes('public labels', found[1], count=len(images))
+  rows = [np.flatnonzero(classes.labels == number) for number in range(len(classes.names))]
+  return Public(jax.device_put(pool_of(images, rows)), classes.names, notes)
 
 
 def slots_of(pool: Pool, classes: Any, *, ways: int | None) -> list[np.ndarray]:
@@ -180,65 +184,3 @@ def slots_of(pool: Pool, classes: Any, *, ways: int | None) -> list[np.ndarray]:
   checks.labels('classes of slots', chosen, ways=known)
   starts, counts = np.asarray(pool.starts), np.asarray(pool.counts)
   return [starts[c] + np.arange(counts[c]) for c in chosen]
-
-
-class Parts(NamedTuple):
-  """Public images in disjoint parts, with the class of slot c as class c.
-
-  Attributes:
-    references: for the attack, equally many of each class.
-    simulated: for the tasks on which the attack is chosen.
-    nulls: the non-members that candidates are ranked among.
-    slots: the slot of each of these.
-  """
-
-  references: Pool
-  simulated: Pool
-  nulls: jax.Array
-  slots: np.ndarray
-
-
-def divide(
-  pool: Pool, rows: Sequence[np.ndarray], shares: tuple[float, float], *, seed: int, least: int
-) -> Parts:
-  """Public images in disjoint parts, at random.
-
-  Args:
-    pool: the public images.
-    rows: the rows of each slot.
-    shares: of references and of simulated tasks; the rest are ranked among.
-    seed: seed of the division.
-    least: the fewest images of a class from which tasks are simulated.
-
-  Raises:
-    InputError: if a class has too few images.
-  """
-  random, smallest = np.random.default_rng(seed), min(map(len, rows))
-  own = max(round(shares[0] * smallest), 2)
-  simulated = max(round(shares[1] * smallest), least) if shares[1] else 0
-  if smallest < own + simulated + 1:
-    raise InputError(
-      f'public images are too few: {smallest} of one class, at least {own + simulated + 1} of '
-      f'each are needed'
-    )
-  mixed = [random.permutation(part) for part in rows]
-  ends = own, own + simulated
-  nulls, stored = [part[ends[1] :] for part in mixed], np.asarray(pool.images)
-  return Parts(
-    references=jax.device_put(pool_of(stored, [part[: ends[0]] for part in mixed])),
-    simulated=jax.device_put(pool_of(stored, [part[ends[0] : ends[1]] for part in mixed])),
-    nulls=take_images(pool, jnp.asarray(np.concatenate(nulls))),
-    slots=np.repeat(np.arange(len(nulls)), [len(part) for part in nulls]),
-  )
-
-
-def without_copies(
-  pool: Pool, rows: Sequence[np.ndarray], images: jax.Array
-) -> list[np.ndarray]:
-  """The rows of images that equal no candidate, which is not its own non-member."""
-  known = {np.asarray(image).tobytes() for image in images}
-  found = []
-  for part in rows:
-    stored = np.asarray(take_images(pool, jnp.asarray(part)))
-    found.append(part[[image.tobytes() not in known for image in stored]])
-  return found

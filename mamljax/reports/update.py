@@ -2,17 +2,26 @@
 
 from typing import Any
 
+import numpy as np
+
 from mamljax import checks
 from mamljax.audit.trials import Rules
 from mamljax.errors import InputError
 from mamljax.maml import as_learner
 from mamljax.protocol.learner import check_target
-from mamljax.reports import declared
+from mamljax.reports import declared, wording
 from mamljax.reports import received as inputs
 from mamljax.reports.choice import Attacks
-from mamljax.reports.questioning import choose_attack, make_question, score_candidates
+from mamljax.reports.division import check_callable, divide, without_copies
+from mamljax.reports.questioning import (
+  choose_attack,
+  division_for,
+  make_question,
+  score_candidates,
+)
 from mamljax.reports.sight import read_off
-from mamljax.reports.update_report import UpdateReport, make_update_report
+from mamljax.reports.update_making import Said, make_update_report
+from mamljax.reports.update_report import UpdateReport
 from mamljax.types import Batch, LossFn, Params
 
 
@@ -43,7 +52,7 @@ def audit_update(
   public images and candidates are alike but for membership.
 
   Decisions are corrected for many candidates by the procedure of Benjamini and Hochberg at
-  level `fpr`: of those called, an expected share of at most `fpr` are no members; any one
+  level `fpr`: on average at most a share of `fpr` of those called are non-members; any one
   non-member is called with a probability of at most `fpr`; and where no candidate is a member,
   any is called with a probability of at most `fpr`.
 
@@ -70,8 +79,8 @@ def audit_update(
     seed: seed of all randomness.
 
   Raises:
-    InputError: if an argument is none of the above, public images are too few to be divided,
-      or no attack applies.
+    InputError: if an argument is none of the above, public images are too few to be divided
+      or for any candidate to be called, or no attack applies.
   """
   checks.one_of('target', target, checks.TARGETS)
   declared.check(learner)
@@ -80,15 +89,22 @@ def audit_update(
   if not 0 < fpr < 1:
     raise InputError(f'fpr must be between 0 and 1, not {fpr}')
   ways, shots, labels = inputs.task_shape(candidates, labels, ways=ways, shots=shots)
-  pool = inputs.public_of(public)
-  rows = inputs.slots_of(pool, classes, ways=ways)
-  asked = inputs.candidates_of(candidates, labels, ways=len(rows))
+  given = inputs.public_of(public)
+  rows = inputs.slots_of(given.pool, classes, ways=ways)
+  asked, notes = inputs.candidates_of(candidates, labels, ways=len(rows))
   rules = Rules(len(rows), shots or 1, target, learners=learners)
-  rows = inputs.without_copies(pool, rows, asked.images)
-  options: Any = {'query_set': query_set, 'attack': attack, 'seed': seed}
-  question = make_question(loss_fn, params, learner, rules, asked, pool, rows, **options)
+  rows, shares = without_copies(given.pool, rows, asked.images), division_for(attack, rules)
+  parts = divide(given.pool, rows, shares, seed=seed)
+  check_callable(parts, np.asarray(asked.labels), shares, fpr=fpr)
+  options: Any = {'query_set': query_set, 'seed': seed}
+  question = make_question(loss_fn, params, learner, rules, asked, parts, **options)
   rounds = inputs.rounds_of(params, received, question.setup.seen.message, learners=learners)
   chosen = choose_attack(question, attack)
   scored = score_candidates(question, rounds, chosen)
-  said: Any = {'learner': learner, 'rounds': len(rounds), 'fpr': fpr, 'shots': shots}
-  return make_update_report(question, chosen, scored, read_off(question, rounds[0]), **said)
+  changed = (
+    *wording.remarks('candidates', notes),
+    *wording.remarks('public images', given.notes),
+    *wording.numbered(given.names, 'slots' if classes is None else 'classes'),
+  )
+  said = Said(learner, len(rounds), fpr, shots, changed, shares)
+  return make_update_report(question, chosen, scored, read_off(question, rounds[0]), said)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from mamljax.audit import conformal
-from mamljax.reports import choice, declared, wording, writing
-from mamljax.reports.questioning import Chosen, Question, Scored
-from mamljax.reports.sight import Sight
+from mamljax.reports import wording, writing
 
 HEADINGS = ('candidate', 'called', 'p-value', 'score', 'slot')
+TRIED_HEADINGS = ('attack', 'AUC')
+TRIED = 'Attacks tried on simulated tasks'
 _SHOWN = 50  # candidates of a table on a terminal
+_LOWEST = 3  # p-values of a verdict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,7 +26,7 @@ class UpdateReport:
     p_values: the probability, for one that is no member, of so high a rank or a higher one
       among public images of its class [n].
     called: the candidates that are called members [n], by Benjamini and Hochberg at level
-      `fpr`: of those called, an expected share of at most `fpr` are none.
+      `fpr`: on average at most a share of `fpr` of those called are non-members.
     fpr: that level.
     smallest_p: the smallest p-value that the public images allow for each candidate [n].
     slots: the slot of each candidate [n].
@@ -58,11 +58,15 @@ class UpdateReport:
     if called:
       return (
         f'{called} of {count} candidates {"are" if called > 1 else "is"} called '
-        f'member{"s" if called > 1 else ""} by {self.attack}: an expected share of at most '
-        f'{self.fpr:.3g} of the called are none.'
+        f'member{"s" if called > 1 else ""} by {self.attack}: on average, at most '
+        f'{100 * self.fpr:.3g} % of those that are called are non-members.'
       )
-    told = 'This does not show that none is a member: only that nothing could be told.'
-    return f'None of {count} candidates is called a member by {self.attack}. {told}'
+    order = self._order()[:_LOWEST]
+    lowest = ', '.join(f'{self.p_values[i]:.3g} (candidate {i})' for i in order)
+    return (
+      f'No candidate of {count} is called a member by {self.attack}. Lowest p-values: '
+      f'{lowest}. This does not show that none is a member: only that nothing could be told.'
+    )
 
   @property
   def table(self) -> str:
@@ -73,7 +77,6 @@ class UpdateReport:
 
   def _rows(self) -> list[tuple[str, ...]]:
     """The entries of each candidate, the lowest p-values first."""
-    order = np.lexsort((-self.scores, self.p_values))
     return [
       (
         str(i),
@@ -82,8 +85,12 @@ class UpdateReport:
         f'{self.scores[i]:.4g}',
         str(self.slots[i]),
       )
-      for i in order
+      for i in self._order()
     ]
+
+  def _order(self) -> np.ndarray:
+    """The candidates, the lowest p-values first."""
+    return np.lexsort((-self.scores, self.p_values))
 
   def to_dict(self) -> dict[str, Any]:
     """The report as numbers, texts, lists and dictionaries; images are left out."""
@@ -114,25 +121,22 @@ class UpdateReport:
     drawn = {}
     if len(self.images):
       drawn['Images that were read off the update itself.'] = pictures.image_svg(self.images)
+    rows = self._tried()
+    tried = [page.Table(TRIED, TRIED_HEADINGS, rows)] if rows else []
     content = page.Page(
       title='Which candidates are in this update',
       verdict=self.verdict,
       pictures=drawn,
-      tables=[page.Table('Candidates', HEADINGS, self._rows()), *self._tried()],
+      tables=[page.Table('Candidates', HEADINGS, self._rows()), *tried],
       lists=self._lists,
       is_alarm=bool(self.called.any()) or len(self.images) > 0,
     )
     return page.render(content, fragment=fragment)
 
-  def _tried(self) -> list[Any]:
-    """The table of the attacks that were tried on simulated tasks."""
-    from mamljax.reports import page
-
+  def _tried(self) -> list[tuple[str, str]]:
+    """The attacks that were tried on simulated tasks, the best first, and their AUC."""
     ranked = sorted(self.power.items(), key=lambda one: -one[1])
-    rows = [(name, f'{value:.2f}') for name, value in ranked]
-    return [page.Table('Attacks tried on simulated tasks', ('attack', 'AUC'), rows)] * bool(
-      rows
-    )
+    return [(name, f'{value:.2f}') for name, value in ranked]
 
   @property
   def _lists(self) -> dict[str, list[str]]:
@@ -159,98 +163,9 @@ class UpdateReport:
     return self.to_html(fragment=True)
 
   def __str__(self) -> str:
-    return wording.paragraphs(self.verdict, self.table, self._lists)
+    rows = self._tried()
+    tried = f'{TRIED}:\n\n{wording.aligned(TRIED_HEADINGS, rows)}' if rows else ''
+    return wording.paragraphs(self.verdict, [self.table, tried], self._lists)
 
   def __repr__(self) -> str:
     return f'<UpdateReport: {self.called.sum()} of {len(self.scores)} called by {self.attack}>'
-
-
-def make_update_report(
-  question: Question,
-  chosen: Chosen,
-  scored: Scored,
-  sight: Sight,
-  *,
-  learner: Any,
-  rounds: int,
-  fpr: float,
-  shots: int | None,
-) -> UpdateReport:
-  """The report of an update.
-
-  Args:
-    question: what was asked.
-    chosen: the attack.
-    scored: scores and p-values.
-    sight: images that were read off.
-    learner: the learner.
-    rounds: the number of updates.
-    fpr: the level of the decisions.
-    shots: images of each class in a set, if they were said.
-  """
-  return UpdateReport(
-    attack=chosen.name,
-    scores=scored.scores,
-    p_values=scored.p_values,
-    called=conformal.benjamini_hochberg(scored.p_values, fpr),
-    fpr=fpr,
-    smallest_p=scored.smallest,
-    slots=np.asarray(question.candidates.labels),
-    images=sight.images,
-    power=chosen.power,
-    skipped=chosen.skipped,
-    assumptions=tuple(_assumptions(question, sight, learner, rounds, fpr, shots)),
-    warnings=tuple(_warnings(question, chosen, scored, learner, fpr)),
-  )
-
-
-def _assumptions(
-  question: Question, sight: Sight, learner: Any, rounds: int, fpr: float, shots: int | None
-) -> list[str]:
-  """The assumptions, in sentences."""
-  rules, parts, setup = question.rules, question.parts, question.setup
-  many = f' The sum of {rules.learners} learners was received.' * (rules.learners > 1)
-  guessed = ' (shots= was not given: 1 is assumed)' * (shots is None)
-  return [
-    f'{rounds} update{"s" * (rounds > 1)} of a {rules.ways}-way {rules.shots}-shot '
-    f'task{guessed}. The learner takes {declared.describe(learner)}. Its defence: '
-    f'{declared.describe_defence(setup.defence)}.{many}',
-    f'Candidates are ranked among {len(parts.slots)} public images of their classes that are '
-    f'not in the task, and like them in all but membership: if public images are of another '
-    f'source, p-values mean nothing.',
-    f'Decisions are corrected for many candidates (Benjamini and Hochberg at {fpr:.3g}): a '
-    f'non-member is called with a probability of at most {fpr:.3g}, and so is any at all where '
-    f'no candidate is a member.',
-    *setup.adversary.describe(rules.target),
-    f'{sight.remark[0].upper()}{sight.remark[1:]}.',
-  ]
-
-
-def _warnings(
-  question: Question, chosen: Chosen, scored: Scored, learner: Any, fpr: float
-) -> list[str]:
-  """Things that could not be told, and what may make the answer wrong."""
-  found, count, least = [], len(scored.scores), float(scored.smallest.min())
-  fewest = conformal.fewest_callable(least, fpr, count)
-  if fewest is None:
-    found.append(
-      f'Too few public images: the smallest p-value possible is {least:.3g}, above '
-      f'fpr={fpr:.3g}, so that nothing can be called. {int(np.ceil(1 / fpr))} public images '
-      f'of each class, beside those that the attack learns from, are needed at least.'
-    )
-  elif fewest > 1:
-    found.append(
-      f'Public images are few for so many candidates: the smallest p-value possible is '
-      f'{least:.3g}, so that fewer than {fewest} members among {count} candidates cannot be '
-      f'called at fpr={fpr:.3g}. Ask about fewer, or give more public images.'
-    )
-  best = chosen.power.get(chosen.name)
-  if best is not None and best < 0.6:
-    found.append(
-      f'No attack tells members of simulated tasks (the best AUC is {best:.2f}): that nothing '
-      f'is called shows nothing.'
-    )
-  plain = declared.is_plain(learner)
-  notes = choice.notes({chosen.name: chosen.attack}, question.setup, plain=plain)
-  found.extend(f'{chosen.name} {note}.' for note in notes[chosen.name])
-  return found

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from typing import Any
 
 import jax
@@ -11,6 +12,8 @@ import pytest
 
 import mamljax
 from mamljax import Batch, InnerLoop, InputError, Task
+from mamljax.audit import conformal
+from mamljax.reports.division import Division, needed
 from mamljax.reports.received import rounds_of
 from tests.reports import small
 
@@ -85,13 +88,55 @@ def test_non_members_are_hardly_ever_called():
   assert 0.1 < np.mean(small_p) < 0.3
 
 
-def test_too_few_public_images_are_said():
-  """Rather than that nobody is a member."""
-  found = audit(fpr=0.001, attack='gradient_cosine')
+@pytest.mark.parametrize(
+  ('attack', 'counts'),
+  [
+    ('gradient_cosine', 'among 38 .* below 0.0256. .* 999 are needed, 11999 .* 1001 .12001. p'),
+    ('auto', 'among 24 .* below 0.04. .* 999 are needed, 11999 .* 1665 .19999. public'),
+  ],
+)
+def test_too_few_public_images_are_refused_before_anything_is_computed(attack, counts):
+  """Rather than said after minutes, in which nobody could be called whatever the scores."""
+
+  def never(params, batch):
+    raise AssertionError
+
+  task, others = private(0)
+  asked = {'public': public(), 'learner': INNER, 'shots': SHOTS, 'attack': attack}
+  options: dict[str, Any] = asked | {'candidates': both(task.query, others)}
+  for fpr in (0.001, 0.02):
+    counts = counts if fpr == 0.001 else 'or more'
+    with pytest.raises(InputError, match=f'too few for fpr={fpr}: .*{counts}') as refused:
+      mamljax.audit_update(never, small.params(), small.params(), fpr=fpr, **options)
+  least = float(re.findall('fpr=([0-9.]+) or more', str(refused.value))[0])
+  with pytest.raises(AssertionError):  # the loss is computed
+    mamljax.audit_update(never, small.params(), small.params(), fpr=least, **options)
+
+
+@pytest.mark.parametrize('fpr', [0.3, 0.1, 0.05, 0.01, 1e-3])
+@pytest.mark.parametrize('count', [1, 2, 3, 12, 100])
+def test_as_many_public_images_as_are_asked_for_are_enough(fpr, count):
+  """One fewer is refused, lest a reader come back twice."""
+  together, alone = needed(count, fpr)
+  for nulls, callable_ in ((together, count), (alone, 1)):
+    for given in (nulls, nulls - 1):
+      p_values = np.where(np.arange(count) < callable_, 1 / (1 + given), 1.0)
+      assert conformal.benjamini_hochberg(p_values, fpr).any() == (given == nulls)
+  division = Division(0.25, 0.15, least=5)
+  whole = division.whole(alone)
+  assert whole - sum(division.sizes(whole)) >= alone
+  assert whole - 1 - sum(division.sizes(whole - 1)) < alone
+
+
+def test_nobody_called_is_not_said_to_be_none():
+  """With the lowest p-values, which are what there is to know."""
+  _, others = private(3)
+  found = audit(candidates=others, attack='gradient_cosine', fpr=0.03)
   assert not found.called.any()
-  assert any('nothing can be called' in text for text in found.warnings)
   assert 'does not show that none is a member' in found.verdict
-  assert np.all(found.smallest_p == 1 / (1 + PUBLIC - 2))
+  first = int(found.p_values.argmin())
+  assert f'Lowest p-values: {found.p_values[first]:.3g} (candidate' in found.verdict
+  assert found.verdict.count('(candidate ') == 3
 
 
 def test_a_candidate_is_not_ranked_among_its_own_copies():
@@ -104,6 +149,7 @@ def test_a_candidate_is_not_ranked_among_its_own_copies():
   with_copies = audit(public=mixed, attack='gradient_cosine')
   without = audit(attack='gradient_cosine')
   np.testing.assert_array_equal(with_copies.smallest_p, without.smallest_p)
+  assert np.all(without.smallest_p == 1 / (1 + PUBLIC - 2))
 
 
 def test_several_rounds_tell_more_than_one():
@@ -166,7 +212,7 @@ def test_slots_are_said_in_one_way_or_another():
     ({'public': 3}, 'public must be data of mamljax.from_arrays'),
     ({'fpr': 1}, 'fpr must be between 0 and 1'),
     ({'attack': 'gradient_cosin'}, "did you mean 'gradient_cosine'"),
-    ({'shots': 30}, 'public images are too few'),
+    ({'shots': 30}, 'too few: slot 0 has 40, at least 82 are needed: 20 .* 61 to sim'),
     ({'received': {'weights': 0}}, 'received must be like what the learner sends'),
     ({'learner': InnerLoop}, 'learner must be'),
     ({'labels': [0, 0, 1, 2]}, 'each slot equally often'),
@@ -215,7 +261,7 @@ def test_images_are_read_off_an_update_where_they_can_be():
   labels = jnp.arange(WAYS)
   task = Task(*(Batch(jnp.asarray(images[:, part]), labels) for part in (0, 1)))
   sent = jax.jit(functools.partial(mamljax.meta_gradient, loss_fn, inner=INNER))(params, task)
-  options: dict[str, Any] = {'attack': 'loss', 'shots': 1, 'learner': INNER}
+  options: dict[str, Any] = {'attack': 'loss', 'shots': 1, 'learner': INNER, 'fpr': 0.1}
   found = mamljax.audit_update(loss_fn, params, sent, task.query, public=public(), **options)
   apart = np.abs(found.images[:, None] - images.reshape(-1, *small.SHAPE)[None]).max((2, 3, 4))
   assert len(found.images) == 2 * WAYS
