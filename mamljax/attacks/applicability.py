@@ -17,12 +17,26 @@ def inapplicable(
     knowledge: what the adversary knows; its arrays may be `jax.ShapeDtypeStruct`s.
     image_shape: height, width and channels of an image, or the features of a vector.
   """
+  if (reason := unfit(attack, knowledge, image_shape)) is not None:
+    return reason
+  try:
+    jax.eval_shape(lambda known: attack.prepare(jax.random.key(0), known), knowledge)
+  except ValueError as error:  # which an InputError is
+    return str(error)
+  return None
+
+
+def unfit(attack: Attack, knowledge: Knowledge, image_shape: tuple[int, ...]) -> str | None:
+  """The reason why images or the network do not suit an attack; None if they do.
+
+  It takes no time, and leaves the preparation out, which may refuse for other reasons. The
+  arguments are those of `inapplicable`.
+  """
   if (too_small := _too_small(attack, image_shape)) is not None:
     return too_small
   try:
     attack.check_model(knowledge, jax.ShapeDtypeStruct(image_shape, jnp.float32))
-    jax.eval_shape(lambda known: attack.prepare(jax.random.key(0), known), knowledge)
-  except ValueError as error:  # which an InputError is
+  except ValueError as error:
     return str(error)
   return None
 

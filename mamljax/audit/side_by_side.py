@@ -17,8 +17,8 @@ from jax.sharding import PartitionSpec as P
 
 from mamljax.attacks.base import Attack, BaseAttack, Needs, Requirements, required, tell
 from mamljax.attacks.knowledge import Knowledge, Observation
-from mamljax.audit import trials
-from mamljax.audit.blocks import CHUNKS_PER_BLOCK, check_health, draw_block
+from mamljax.audit import compiling, trials
+from mamljax.audit.blocks import check_health, draw_block
 from mamljax.audit.placement import gather, spread, trials_mesh
 from mamljax.audit.playing import prepare_attack
 from mamljax.audit.trials import Rules, Setting
@@ -61,12 +61,14 @@ class Scored(NamedTuple):
     start: the number of the block's first trial.
     scores: of its trials, without those that fill it up, [n].
     seconds: the time that scoring took, compilation included.
+    compile_seconds: the part of it that compilation took.
   """
 
   name: str
   start: int
   scores: np.ndarray
   seconds: float
+  compile_seconds: float
 
 
 def make_player(key: jax.Array, name: str, attack: Attack, knowledge: Knowledge) -> Player:
@@ -94,7 +96,9 @@ def play_side_by_side(
   done: Mapping[str, int],
   forget: Callable[[str], bool],
 ) -> Iterator[Scored]:
-  """Plays trials 0..count-1 with every player, block by block, on all devices.
+  """Plays trials 0..count-1 with every player, in blocks of a chunk for each device.
+
+  Blocks are short, so that after the first it is known how long a costly attack will take.
 
   Args:
     key: of the phase.
@@ -121,7 +125,7 @@ def play_side_by_side(
   witness = Setting(knowledge=knowledge, prepared=None, attack=everything, **common)
   everywhere = NamedSharding(mesh, P())
   pool, witness = spread((pool, witness), everywhere)
-  size = chunk * CHUNKS_PER_BLOCK * mesh.size
+  size = chunk * mesh.size
   for start in range(0, count, size):
     here = min(size, count - start)
     left = [x for x in players if done[x.name] < start + here and not forget(x.name)]
@@ -131,11 +135,12 @@ def play_side_by_side(
     seen, health = trials.observe(keys, drawn, witness, mesh=mesh)
     check_health(gather(health), here)
     for player in left:
-      begin = time.perf_counter()
+      begin, compiled = time.perf_counter(), compiling.seconds()
       setting = spread(_setting(player, common), everywhere)
       shown = show_required(seen, required(player.attack, player.knowledge))
       scores = gather(trials.attack(keys, drawn, shown, setting, mesh=mesh).scores)
-      yield Scored(player.name, start, scores[:here], time.perf_counter() - begin)
+      seconds, compile_seconds = time.perf_counter() - begin, compiling.seconds() - compiled
+      yield Scored(player.name, start, scores[:here], seconds, compile_seconds)
 
 
 def show_required(seen: Observation, needs: frozenset[str]) -> Observation:

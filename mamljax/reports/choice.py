@@ -1,13 +1,14 @@
 """Choice of attacks for an audit: those that apply, cheap ones first, and why others do not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
 from mamljax.attacks import ATTACKS
-from mamljax.attacks.applicability import inapplicable
+from mamljax.attacks.applicability import inapplicable, unfit
 from mamljax.attacks.base import Attack, check_learner, name_of, needs_of, tell
+from mamljax.attacks.baselines import Loss
 from mamljax.attacks.curvature_filter import CurvatureFilter
 from mamljax.attacks.knowledge import Knowledge
 from mamljax.attacks.noise_filter import NoiseFilter
@@ -18,10 +19,10 @@ from mamljax.errors import InputError, unknown
 from mamljax.reports.setup import Setup, abstract, scoring
 
 DEFENCE, LEARNER = (f'does not model the declared {what}' for what in ('defence', 'learner'))
+BLIND = 'does not look at what is sent'
 Attacks = str | Attack | Sequence[str | Attack]
 
-# Cheap attacks first. Those that draw shadows for each candidate draw fewer than by default: a
-# few hundred trials then take minutes on a CPU.
+# Cheap attacks first. Those that draw shadows for each candidate draw fewer than by default.
 _FAST: dict[str, Attack] = {
   **{
     name: ATTACKS[name]() for name in ('loss', 'gradient_cosine', 'row_space', 'silent_units')
@@ -34,6 +35,7 @@ _FAST: dict[str, Attack] = {
 }
 _COSTLY = ('patch_space', 'curvature_filter', 'shadow_matched_filter', 'residual_filter')
 _SLOW = {'reconstruction': 'a hundred optimiser steps for each candidate'}
+UNASKED = 'not asked for'
 
 
 class Choice(NamedTuple):
@@ -41,50 +43,79 @@ class Choice(NamedTuple):
 
   Attributes:
     attacks: by name, cheap ones first.
-    costly: names of those to play only where the others find too little.
+    costly: names of those to play last, each by itself.
+    is_auto: whether the costly ones are to be left out where others find enough.
     skipped: of each other attack the reason why it is not played.
+    unasked: names of those that may apply, and were not asked for.
   """
 
   attacks: dict[str, Attack]
   costly: tuple[str, ...]
+  is_auto: bool
   skipped: dict[str, str]
+  unasked: tuple[str, ...]
 
 
-def choose(attacks: Attacks, setup: Setup) -> Choice:
+def choose(attacks: Attacks, setup: Setup, *, argument: str = 'attacks') -> Choice:
   """The attacks to play, and the reasons why others are skipped.
 
   Args:
     attacks: 'auto' for all that apply but the slow ones, 'all' for these, too, with the sizes
       of the library's defaults; or names and attacks of one's own, mixed.
     setup: the setting.
+    argument: name of the argument by which others are asked for.
 
   Raises:
     InputError: if a name is unknown, or no attack applies.
   """
   asked = _named(attacks)
-  reasons = {name: reason_against(attack, setup) for name, attack in asked.items()}
-  skipped = {name: reason for name, reason in reasons.items() if reason}
-  is_auto = isinstance(attacks, str) and attacks == 'auto'
-  if is_auto:
-    slow = [name for name in asked if name in _SLOW and name not in skipped]
-    skipped |= {name: _left_out(name) for name in slow}
+  skipped = _reasons(asked, setup, reason_against)
+  is_auto = is_word(attacks, 'auto')
+  slow = [name for name in _SLOW if is_auto and name not in skipped]
+  skipped |= {name: _left_out(name, argument) for name in slow}
   chosen = {name: attack for name, attack in asked.items() if name not in skipped}
   if not chosen:
     reasons = '; '.join(skipped.values())
     raise InputError(f'no attack applies to the {setup.knowledge.target} set: {reasons}')
+  others = _others(asked)
+  unfit = _reasons(others, setup, refusal)
+  skipped |= {
+    name: f'{UNASKED}, and would not apply: {unfit[name]}' if name in unfit else UNASKED
+    for name in others
+  }
   # Without noise it asks what the matched filter asks, at ten times the cost.
   named = _COSTLY if any(setup.defence) else (_COSTLY[0], 'noise_filter', *_COSTLY[1:])
-  costly = tuple(name for name in named if name in chosen) if is_auto else ()
-  return Choice(chosen, costly, skipped)
+  costly = tuple(name for name in (*named, *_SLOW) if name in chosen)
+  unasked = *(name for name in others if name not in unfit), *slow
+  return Choice(chosen, costly, is_auto, skipped, unasked)
 
 
-def _left_out(name: str) -> str:
-  return f"left out of 'auto' for its cost, {_SLOW[name]}: ask for it by attacks='all'"
+def is_word(attacks: Attacks, *words: str) -> bool:
+  """Tests whether attacks are asked for by one of some words, such as 'auto'."""
+  return isinstance(attacks, str) and attacks in words
+
+
+def _reasons(
+  attacks: Mapping[str, Attack], setup: Setup, against: Callable[[Attack, Setup], str | None]
+) -> dict[str, str]:
+  """The reasons against some attacks, without those against which there is none."""
+  return {name: reason for name, one in attacks.items() if (reason := against(one, setup))}
+
+
+def _others(asked: Mapping[str, Attack]) -> dict[str, Attack]:
+  """The attacks of the library that were not asked for, with any options."""
+  kinds = {type(attack) for attack in asked.values()}
+  others = {name: kind for name, kind in ATTACKS.items() if kind not in kinds}
+  return {name: _FAST.get(name) or kind() for name, kind in others.items()}
+
+
+def _left_out(name: str, argument: str) -> str:
+  return f"left out of 'auto' for its cost, {_SLOW[name]}: ask for it by {argument}='all'"
 
 
 def _named(attacks: Attacks) -> dict[str, Attack]:
   """The attacks that are asked for, each by a name of its own."""
-  if isinstance(attacks, str) and attacks in ('auto', 'all'):
+  if is_word(attacks, 'auto', 'all'):
     slow = {name: ATTACKS[name]() for name in _SLOW}
     fast = _FAST if attacks == 'auto' else {name: ATTACKS[name]() for name in _FAST}
     return {**fast, **slow}
@@ -111,6 +142,19 @@ def _one(item: Any) -> tuple[str, Attack]:
 
 def reason_against(attack: Attack, setup: Setup) -> str | None:
   """The reason why an attack cannot be played, found without computing it; None if it can."""
+
+  def traced() -> str | None:
+    told = tell(attack, setup.knowledge)
+    return inapplicable(attack, abstract(told), setup.shape) or _unscorable(attack, told, setup)
+
+  return refusal(attack, setup) or _said(traced, attack, setup)
+
+
+def refusal(attack: Attack, setup: Setup) -> str | None:
+  """The reason why an attack is refused from the first; None if it is not.
+
+  Its preparation and its scores, which take seconds to trace, may refuse for other reasons.
+  """
   known, name = setup.knowledge, name_of(attack)
   defended = any(setup.defence)
   reason = setup.adversary.refusal(attack, known.target, defended=defended)
@@ -122,10 +166,18 @@ def reason_against(attack: Attack, setup: Setup) -> str | None:
       f'attack {name!r} needs a loss that is a mean over images that do not see each other: '
       f'the loss of several images is not the mean of theirs (batch normalisation?)'
     )
-  try:
+
+  def checked() -> str | None:
     check_learner(attack, setup.inner, target=known.target)
-    told = tell(attack, known)
-    return inapplicable(attack, abstract(told), setup.shape) or _unscorable(attack, told, setup)
+    return unfit(attack, abstract(tell(attack, known)), setup.shape)
+
+  return _said(checked, attack, setup)
+
+
+def _said(reason: Callable[[], str | None], attack: Attack, setup: Setup) -> str | None:
+  """The reason against an attack, returned or raised."""
+  try:
+    return reason()
   except InputError as error:
     return str(error)
   except TypeError as error:
@@ -145,7 +197,7 @@ def _unscorable(attack: Attack, told: Knowledge, setup: Setup) -> str | None:
 
 
 def notes(attacks: Mapping[str, Attack], setup: Setup, *, plain: bool) -> dict[str, list[str]]:
-  """Blind spots of each attack, of `DEFENCE` and `LEARNER`.
+  """Blind spots of each attack, of `DEFENCE`, `LEARNER` and `BLIND`.
 
   Args:
     attacks: the attacks by name.
@@ -155,6 +207,9 @@ def notes(attacks: Mapping[str, Attack], setup: Setup, *, plain: bool) -> dict[s
   """
   found: dict[str, list[str]] = {}
   for name, attack in attacks.items():
+    if type(attack) is Loss:
+      found[name] = [BLIND]
+      continue
     needs, lacking = attack.requires[setup.knowledge.target], []
     if not _models(attack, setup.defence) or not setup.adversary.defence:
       lacking += [DEFENCE] * any(setup.defence)

@@ -1,13 +1,16 @@
 """Learners of an audit, an `InnerLoop` or a `Learner`: checked, and put in words."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
+import optax
 
 from mamljax.defences import Defence
 from mamljax.errors import InputError
 from mamljax.maml import Inner, as_learner
+from mamljax.protocol.learner import Learner
+from mamljax.reports import optimizers
 
 _DELTA = 1e-5  # of a guarantee in words
 _SENT = {
@@ -41,10 +44,15 @@ def describe(inner: Inner) -> str:
   """A learner in words, such as '1 step of gradient descent at rate 0.1, ...'."""
   learner = as_learner(inner)
   steps, rate = f'{learner.steps} step{"s" * (learner.steps != 1)}', learner.rate
-  by = 'an optimiser of optax' if rate is None else f'gradient descent at rate {_number(rate)}'
+  by = _optimizer(learner) if rate is None else f'gradient descent at rate {_number(rate)}'
   apart = f' ({learner.deviation})' if learner.deviation and rate is not None else ''
   message = _SENT.get(learner.kind.name, 'a message of its own')
   return f'{steps} of {by}{apart}; it sends {message}'
+
+
+def _optimizer(learner: Learner) -> str:
+  """The optimiser of a learner in words."""
+  return optimizers.describe(cast(optax.GradientTransformation, learner.optimizer))
 
 
 def describe_defence(defence: Defence) -> str:

@@ -3,9 +3,14 @@
 from types import TracebackType
 from typing import Any, Self
 
+_FORMAT = '{desc}: {percentage:.0f} %|{bar}| {n_fmt} of {total_fmt} scores'
+
 
 class Progress:
-  """Bar of tqdm that counts trials scored, all attacks together."""
+  """Bar of tqdm that counts trials scored, all attacks together.
+
+  It shows no time of tqdm's own, which would take the pace of cheap attacks for that of all.
+  """
 
   def __init__(self, *, total: int, done: int, shown: bool | None):
     """Opens a bar.
@@ -18,7 +23,8 @@ class Progress:
     from tqdm.auto import tqdm
 
     options: dict[str, Any] = {'disable': None if shown is None else not shown}
-    self._bar = tqdm(total=total, initial=done, unit='score', leave=False, **options)
+    options |= {'bar_format': _FORMAT, 'leave': False, 'desc': 'audit'}
+    self._bar = tqdm(total=total, initial=done, **options)
 
   def __enter__(self) -> Self:
     return self
@@ -31,7 +37,15 @@ class Progress:
   ) -> None:
     self._bar.close()
 
-  def advance(self, name: str, count: int) -> None:
+  def say(self, text: str) -> None:
+    """Shows what is being done."""
+    self._bar.set_description_str(text)
+
+  def advance(self, count: int) -> None:
     """Adds trials that an attack scored."""
-    self._bar.set_description(name, refresh=False)
     self._bar.update(count)
+
+  def leave_out(self, count: int) -> None:
+    """Takes trials off the total that no attack will score."""
+    self._bar.total = max(self._bar.total - count, self._bar.n)
+    self._bar.refresh()

@@ -27,6 +27,8 @@ class Report:
     attacks: measures of every attack that was played, the strongest first; each interval is
       for one attack alone.
     skipped: of each attack that was not played the reason.
+    late: names of those that were left out for time.
+    unasked: names of those that may apply, and were not asked for.
     finding: the answer, in a word.
     assumptions: what was assumed: the learner, the game and the threat model, in sentences.
     warnings: what may make the leak greater than is reported.
@@ -36,6 +38,8 @@ class Report:
   worst: AttackRow
   attacks: tuple[AttackRow, ...]
   skipped: dict[str, str]
+  late: tuple[str, ...]
+  unasked: tuple[str, ...]
   finding: Finding
   assumptions: tuple[str, ...]
   warnings: tuple[str, ...]
@@ -44,7 +48,8 @@ class Report:
   @property
   def verdict(self) -> str:
     """The answer in a sentence or two."""
-    return wording.verdict(self.finding, self.worst, self.attacks)
+    told = wording.verdict(self.finding, self.worst, self.attacks, unasked=self.unasked)
+    return ' '.join([told, *wording.left_out(self.late)])
 
   @property
   def table(self) -> str:
@@ -86,6 +91,8 @@ class Report:
       ],
       'members': self.worst.members.tolist(),
       'skipped': self.skipped,
+      'late': list(self.late),
+      'unasked': list(self.unasked),
       'assumptions': list(self.assumptions),
       'warnings': list(self.warnings),
       'asked': self.asked,
@@ -150,12 +157,12 @@ class Report:
     return self.to_html(fragment=True)
 
   def __str__(self) -> str:
-    return wording.paragraphs(self.verdict, self.table, self._lists)
+    return wording.paragraphs(self.verdict, [self.table], self._lists)
 
   def __repr__(self) -> str:
     low, high = self.worst.accuracy.low, self.worst.accuracy.high
     return (
       f'<Report: {self.worst.attack} decides {self.worst.accuracy.value:.1%} '
       f'[{low:.1%}, {high:.1%}] rightly, {len(self.attacks)} attacks played, '
-      f'{len(self.skipped)} skipped>'
+      f'{len(self.skipped)} skipped' + f', {len(self.late)} for time' * bool(self.late) + '>'
     )

@@ -1,11 +1,12 @@
 """Audit of a model, a protocol and data of one's own: the membership game with every attack."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mamljax import checks
 from mamljax.attacks.base import threshold_of
@@ -14,11 +15,13 @@ from mamljax.errors import InputError
 from mamljax.learner import resolve_defence
 from mamljax.maml import as_learner, undefended
 from mamljax.protocol.learner import check_target
-from mamljax.reports import choice, declared
+from mamljax.reports import cautions, choice, declared, sizes
 from mamljax.reports.adversary import Adversary
+from mamljax.reports.budget import Budget, seconds_of
 from mamljax.reports.choice import Attacks
 from mamljax.reports.measures import AttackRow, Played, find, measure, strongest
-from mamljax.reports.playing import Phase, Plan, play_plan
+from mamljax.reports.plan import Phase, Plan
+from mamljax.reports.playing import play_plan
 from mamljax.reports.report import Report
 from mamljax.reports.setup import Setup, make_setup
 from mamljax.reports.store import Store
@@ -41,6 +44,7 @@ def audit_tasks(
   adversary: Adversary | None = None,
   attacks: Attacks = 'auto',
   trials: int = 200,
+  budget: float | None = None,
   seed: int = 0,
   store: str | os.PathLike[str] | None = None,
   progress: bool | None = None,
@@ -64,38 +68,46 @@ def audit_tasks(
     adversary: the threat model; the strongest by default, which knows all but private data.
     attacks: 'auto', 'all' (slow ones, too), or names and attack objects of one's own.
     trials: reported trials, each on a task of its own; half as many more calibrate.
+    budget: seconds that attacks may take together. Cheap ones are played first; one that would
+      not end in time is stopped after its first trials, and named in the verdict. By default
+      300 for 'auto', and `math.inf`, no limit, for all other `attacks`.
     seed: seed of all randomness.
     store: a folder for the scores of what is played, from which the same call goes on after
       an interruption, with the same numbers.
     progress: show a bar; by default on a terminal only.
 
   Returns:
-    The report. Its headline is the strongest attack; `skipped` says which were not played.
+    The report. Its headline is the strongest attack; `skipped` says which were not played, and
+    why. Those that were played are the same attacks with the same scores on any machine, and
+    whatever the budget leaves out.
 
   Raises:
     InputError: if an argument is none of the above, data are too few, or no attack applies.
     Diverged: if a learner's adaptation or gradient is not finite.
   """
   _check(data, learner, ways=ways, shots=shots, target=target, trials=trials)
+  seconds = seconds_of(budget, is_auto=choice.is_word(attacks, 'auto'))
   setup = _setup(loss_fn, params, data, learner, adversary or Adversary(), ways, shots, target)
   chosen = choice.choose(attacks, setup)
   phases = (
     Phase('calibration', 1, data.calibration, max(trials // 2, 2)),
     Phase('reported', 2, data.victims, trials),
   )
-  plan = Plan(setup, Rules(ways, shots, target), chosen.attacks, chosen.costly, phases, seed)
+  plan, clock = Plan(setup, Rules(ways, shots, target), chosen, phases, seed), Budget(seconds)
   options: dict[str, Any] = {'is_stored': store is not None, 'progress': progress}
-  played, failed = play_plan(plan, Store(store), **options)
-  rows = _measure(plan, played, plain=declared.is_plain(learner))
+  outcome = play_plan(plan, Store(store), budget=clock, **options)
+  rows = _measure(plan, outcome.played, plain=declared.is_plain(learner))
   worst = strongest(rows)
   return Report(
     worst=worst,
     attacks=rows,
-    skipped=chosen.skipped | failed,
+    skipped=chosen.skipped | outcome.failed,
+    late=tuple(outcome.late),
+    unasked=chosen.unasked,
     finding=find(rows, worst),
-    assumptions=tuple(_assumptions(plan, learner)),
-    warnings=tuple(_warnings(rows, failed, setup, learner)),
-    asked=_asked(plan, learner),
+    assumptions=tuple(cautions.assumptions(plan, data, learner)),
+    warnings=tuple(cautions.warnings(plan, outcome, rows, clock, learner)),
+    asked=_asked(plan, learner) | {'budget': seconds if np.isfinite(seconds) else None},
   )
 
 
@@ -131,7 +143,7 @@ def _check(data: Any, learner: Any, *, ways: int, shots: int, target: str, trial
     )
   for name in _POOLS[1:]:
     check_ways(getattr(data, name), ways)
-    checks.pool(getattr(data, name), per_class=2 * shots + 1)
+    sizes.check(data, name, shots=shots)
   checks.pool(data.references, per_class=1)
 
 
@@ -170,52 +182,7 @@ def _asked(plan: Plan, learner: Any) -> dict[str, Any]:
     'trials': reported.trials,
     'calibration_trials': calibration.trials,
     'seed': plan.seed,
+    'references': sizes.references(plan.setup),
     'learner': declared.describe(learner),
     'defence': declared.describe_defence(plan.setup.defence),
   }
-
-
-def _assumptions(plan: Plan, learner: Any) -> list[str]:
-  """The assumptions, in sentences."""
-  rules, (calibration, reported), setup = plan.rules, plan.phases, plan.setup
-  return [
-    f'A task is {rules.ways}-way {rules.shots}-shot: so many classes, and images of each in '
-    f'its support set and in its query set. A learner takes {declared.describe(learner)}. Its '
-    f'defence: {declared.describe_defence(setup.defence)}.',
-    f'The adversary receives one update, and asks of one image whether it is in the '
-    f'{rules.target} set. Half of the images are; the others are of the same class.',
-    *setup.adversary.describe(rules.target),
-    f'{reported.trials} trials, each on a task of its own; {calibration.trials} trials on '
-    f'other images chose the thresholds.',
-    'The interval of the strongest attack is for the accuracy of the best of the attacks that '
-    'were played, at 95 %, and allows for its choice among them; other intervals are for one '
-    'attack alone. Epsilon is a lower bound at 95 %, for the exchange of one image.',
-  ]
-
-
-def _warnings(
-  rows: Sequence[AttackRow], failed: dict[str, str], setup: Setup, learner: Any
-) -> list[str]:
-  """Reasons why the leak may be greater than is reported."""
-  found = []
-  blind = [row.attack for row in rows if choice.DEFENCE in row.notes]
-  if len(blind) == len(rows) and any(setup.defence):
-    found.append(
-      'No attack that was played models the declared defence: one that does may find more.'
-    )
-  elif blind:
-    found.append(f'The declared defence is not modelled by: {", ".join(blind)}.')
-  blind = [row.attack for row in rows if choice.LEARNER in row.notes]
-  if blind:
-    found.append(
-      f'The declared learner ({declared.describe(learner)}) is not modelled by: '
-      f'{", ".join(blind)}. These attacks take what is sent for a gradient at w.'
-    )
-  found.extend(f'{name} {x}' for name, x in failed.items() if x.startswith('failed'))
-  off = [row.attack for row in rows if not row.threshold_is_known and row.has_known_threshold]
-  if off:
-    found.append(
-      f'The thresholds that {", ".join(off)} would know beforehand are off here; calibration '
-      f'trials chose others.'
-    )
-  return found

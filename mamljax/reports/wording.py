@@ -1,7 +1,7 @@
 """Words and tables of a report, as text."""
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mamljax.audit.metrics import Rate
@@ -74,8 +74,17 @@ def chosen(rows: Sequence[AttackRow], name: str) -> AttackRow:
   raise unknown('attack', name, [row.attack for row in rows])
 
 
-def verdict(finding: Finding, worst: AttackRow, rows: Sequence[AttackRow]) -> str:
-  """The answer of an audit in a sentence or two."""
+def verdict(
+  finding: Finding, worst: AttackRow, rows: Sequence[AttackRow], *, unasked: Sequence[str]
+) -> str:
+  """The answer of an audit in a sentence or two.
+
+  Args:
+    finding: the answer.
+    worst: the strongest attack.
+    rows: all attacks.
+    unasked: names of attacks that may apply, and were not asked for.
+  """
   among = f'the strongest of {len(rows)} attacks' if len(rows) > 1 else 'the only attack'
   decides = f'decides {percent(worst.accuracy)} of the trials rightly'
   if finding.level == 'leak':
@@ -89,8 +98,45 @@ def verdict(finding: Finding, worst: AttackRow, rows: Sequence[AttackRow]) -> st
     )
   return (
     f'Not shown to be safe: only that these attacks find nothing. {worst.attack}, {among}, '
-    f'{decides}, which is within chance. An attack that was not played may do better.'
+    f'{decides}, which is within chance. An attack that was not played may do better'
+    + f': {", ".join(unasked)}, for instance' * bool(unasked)
+    + '.'
   )
+
+
+def left_out(late: Sequence[str]) -> Iterator[str]:
+  """The attacks that were left out for time, in a sentence."""
+  if late:
+    yield f'Left out for time, and may find more: {", ".join(late)}.'
+
+
+def numbered(names: Sequence[Any], what: str) -> Iterator[str]:
+  """The numbers of classes whose labels are others, in a sentence.
+
+  >>> list(numbered(('cat', 'dog'), 'classes')), list(numbered((0, 1), 'classes'))
+  (["The labels 'cat', 'dog' are the classes 0 to 1, in this order."], [])
+  """
+  if list(names) != list(range(len(names))) or any(isinstance(name, bool) for name in names):
+    shown = ', '.join(map(repr, names[:5])) + ', ...' * (len(names) > 5)
+    yield f'The labels {shown} are the {what} 0 to {len(names) - 1}, in this order.'
+
+
+def remarks(name: str, notes: Sequence[str]) -> Iterator[str]:
+  """The remarks on what was changed in some data, in a sentence."""
+  if notes:
+    yield f'Of the {name}: {"; ".join(notes)}.'
+
+
+def duration(seconds: float) -> str:
+  """A length of time, to two or three digits.
+
+  >>> duration(0.0123), duration(95), duration(7000), duration(1e6)
+  ('0.012 s', '95 s', '117 min', '278 h')
+  """
+  units = (('s', 1), ('min', 60))
+  unit, length = next((x for x in units if seconds < 120 * x[1]), ('h', 3600))
+  amount = seconds / length
+  return f'{amount:.2g} {unit}' if amount < 10 else f'{amount:.0f} {unit}'
 
 
 def aligned(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -114,7 +160,7 @@ def bulleted(title: str, lines: Iterable[str]) -> str:
   return '\n'.join([f'{title}:', *wrapped]) if wrapped else ''
 
 
-def paragraphs(verdict: str, table: str, lists: Mapping[str, Iterable[str]]) -> str:
-  """A report as text, for a terminal: its answer, its table, and lists under their titles."""
+def paragraphs(verdict: str, tables: Sequence[str], lists: Mapping[str, Iterable[str]]) -> str:
+  """A report as text, for a terminal: its answer, its tables, and lists under their titles."""
   listed = [bulleted(title, lines) for title, lines in lists.items()]
-  return '\n\n'.join(filter(None, [textwrap.fill(verdict, WIDTH), table, *listed]))
+  return '\n\n'.join(filter(None, [textwrap.fill(verdict, WIDTH), *tables, *listed]))

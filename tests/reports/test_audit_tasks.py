@@ -26,7 +26,7 @@ from mamljax.attacks.base import tell
 from mamljax.audit.side_by_side import make_player, play_side_by_side
 from mamljax.audit.trials import Rules
 from mamljax.maml import Inner
-from mamljax.reports import playing
+from mamljax.reports import table
 from tests.reports import small
 
 INNER = InnerLoop(1, 0.1)
@@ -84,7 +84,8 @@ def test_what_is_not_played_is_named_with_its_reason():
   """Else a reader takes it for played."""
   found = report()
   assert [row.attack for row in found.attacks[-1:]] in (['coin'], ['loss'])
-  assert set(found.skipped) == {'lost', 'curvature_filter'}
+  asked = {*CHEAP, 'coin', 'lost', 'curvature_filter'}
+  assert set(found.skipped) == {'lost', 'curvature_filter', *(set(mamljax.ATTACKS) - asked)}
   assert 'not finite' in found.skipped['lost']
   assert 'only: support' in found.skipped['curvature_filter']
   assert any('lost' in warning for warning in found.warnings)
@@ -135,7 +136,7 @@ def test_an_interrupted_audit_goes_on_with_the_same_numbers(tmp_path, monkeypatc
   """Killed in the midst of a phase, it plays what is left and no more."""
   wanted, played = report(), []
   names = [*CHEAP, Coin()]
-  keep = playing._Table.keep
+  keep = table.Table.keep
 
   def stop(table, phase, scored):
     played.append((phase.name, scored.name, scored.start))
@@ -143,7 +144,7 @@ def test_an_interrupted_audit_goes_on_with_the_same_numbers(tmp_path, monkeypatc
       raise KeyboardInterrupt
     keep(table, phase, scored)
 
-  monkeypatch.setattr(playing._Table, 'keep', stop)
+  monkeypatch.setattr(table.Table, 'keep', stop)
   with pytest.raises(KeyboardInterrupt):
     audit(names, store=tmp_path)
   first, played[:] = played[:-1], ['none', 'so far'] * 4
@@ -220,7 +221,16 @@ def test_a_loss_in_which_images_see_each_other_is_noticed():
     ({'attacks': ['curvature_filter']}, 'no attack applies to the query set'),
     ({'trials': 3}, 'trials must be 4 or more'),
     ({'ways': 5}, '5 ways, but the pool has only 4 classes'),
-    ({'shots': 6}, '13 different images of each class are needed'),
+    (
+      {'shots': 6},
+      'calibration has 12 images of class 0, 13 are needed: 6 shots in each of two sets and '
+      'one that is no member. Of this class there are 30 references, 12 calibration, 12 '
+      'victims; 70 inputs of each class are enough',
+    ),
+    ({'budget': 0}, r'budget must be a number of seconds above 0, or math.inf .* not 0$'),
+    ({'budget': -5.0}, 'budget must be .* not -5.0$'),
+    ({'budget': float('nan')}, 'budget must be .* not nan$'),
+    ({'budget': '1 h'}, "budget must be .* not '1 h'$"),
     ({'data': [1]}, 'data must come from mamljax.from_arrays'),
     ({'learner': 0.1}, 'learner must be a mamljax.Learner'),
   ],

@@ -1,0 +1,149 @@
+"""Table of the attacks that play an audit: each is prepared, and watched, or left out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mamljax.attacks.base import threshold_of
+from mamljax.audit.side_by_side import Player, Scored, make_player, play_side_by_side
+from mamljax.errors import InputError
+from mamljax.reports.budget import Budget, Pace
+from mamljax.reports.measures import calibration_accuracy
+from mamljax.reports.plan import Files, Phase, Plan
+from mamljax.reports.progress import Progress
+from mamljax.reports.store import Store
+from mamljax.reports.wording import duration
+
+ENOUGH = 0.97  # accuracy on calibration trials beyond which costly attacks are left out
+LATE = 'left out for time'
+_HOW = 'ask for it by a greater budget, or budget=math.inf'
+
+
+class Table(NamedTuple):
+  """The attacks at the table: those that were prepared, and why others left it."""
+
+  plan: Plan
+  store: Store
+  files: Files
+  players: dict[str, Player]
+  failed: dict[str, str]
+  late: dict[str, float | None]
+  budget: Budget
+  bar: Progress
+
+  def done(self, phase: Phase, name: str) -> int:
+    """The number of trials of a phase that an attack has scored already."""
+    kept = len(self.store.load(self.files[phase.name, name]).scores)
+    return min(kept, phase.trials)
+
+  def left(self, name: str) -> int:
+    """The number of trials that are left to an attack."""
+    return self.plan.trials - sum(self.done(phase, name) for phase in self.plan.phases)
+
+  def play(self, names: Sequence[str]) -> None:
+    """Plays both phases with attacks of one chunk, and keeps scores after each block."""
+    for phase in self.plan.phases:
+      self.play_phase(phase, names)
+    for name in names:
+      self.budget.forget(name)
+
+  def play_phase(self, phase: Phase, names: Sequence[str]) -> None:
+    """Plays the trials of a phase that are left to some attacks."""
+    plan = self.plan
+    left = [name for name in names if self.done(phase, name) < phase.trials]
+    if not left:
+      return
+    blocks = play_side_by_side(
+      plan.key(phase.stream),
+      phase.pool,
+      plan.setup.knowledge,
+      [player for name in left if (player := self.seat(name))],
+      inner=plan.setup.inner,
+      defence=plan.setup.defence,
+      rules=plan.rules,
+      count=phase.trials,
+      chunk=plan.chunk(left[0]),
+      done={name: self.done(phase, name) for name in left},
+      forget=self.failed.__contains__,
+    )
+    for scored in blocks:
+      self.keep(phase, scored)
+
+  def play_if_needed(self, name: str) -> None:
+    """Plays with a costly attack, if there is time, and others leave it something to find."""
+    best, accuracy = self.best()
+    if self.plan.chosen.is_auto and accuracy >= ENOUGH:
+      self.leave_out(
+        name,
+        f"left out of 'auto' for its cost: {best} decides {accuracy:.0%} of the calibration "
+        f"trials rightly already; ask for it by attacks='all'",
+      )
+    elif self.left(name) and self.budget.left <= 0:
+      self.late[name] = None
+      self.leave_out(name, f'{LATE}: {self.spent()} before it was begun; {_HOW}')
+    else:
+      self.play([name])
+
+  def seat(self, name: str) -> Player | None:
+    """The attack, prepared; None if it failed."""
+    if name in self.failed:
+      return None
+    key, knowledge = self.plan.key(0), self.plan.setup.knowledge
+    self.bar.say(f'{name}: is being prepared')
+    try:
+      if name not in self.players:
+        self.players[name] = make_player(key, name, self.plan.attacks[name], knowledge)
+    except InputError as error:
+      self.leave_out(name, str(error))
+    return self.players.get(name)
+
+  def keep(self, phase: Phase, scored: Scored) -> None:
+    """Keeps the scores of a block, or the reason why they are none."""
+    name, lost = scored.name, np.count_nonzero(~np.isfinite(scored.scores))
+    if lost:
+      return self.leave_out(
+        name,
+        f'failed: {lost} of {len(scored.scores)} scores are not finite, since what it computes '
+        f'of what learners sent diverges',
+      )
+    before = self.left(name)
+    self.store.add(self.files[phase.name, name], scored.start, scored.scores, scored.seconds)
+    self.bar.advance(before - self.left(name))
+    return self.watch(scored)
+
+  def watch(self, scored: Scored) -> None:
+    """Stops attacks that would not end in time, by the pace of a block."""
+    name, running = scored.name, scored.seconds - scored.compile_seconds
+    block = Pace(max(running, 0.0), len(scored.scores), self.left(name))
+    for other, pace in self.budget.measure(name, block).items():
+      self.stop(other, pace)
+    each, ahead = running / len(scored.scores), self.budget.ahead
+    self.bar.say(f'{name}: {duration(each)} a decision, {duration(ahead)} left')
+
+  def stop(self, name: str, pace: Pace) -> None:
+    """Stops an attack for time."""
+    trials, self.late[name] = self.plan.trials, pace.ahead
+    whole = f'about {duration(pace.each * trials)} for all {trials} trials'
+    reason = f'{duration(pace.each)} a decision, {whole}, compilation apart; {self.spent()}'
+    self.leave_out(name, f'{LATE}: {reason}; {_HOW}')
+
+  def spent(self) -> str:
+    """The time that was spent, in words."""
+    return f'{duration(self.budget.spent)} of budget={self.budget.seconds:g} s were spent'
+
+  def leave_out(self, name: str, reason: str) -> None:
+    """Plays an attack no more."""
+    self.failed[name] = reason
+    self.budget.forget(name)
+    self.bar.leave_out(self.left(name))
+
+  def best(self) -> tuple[str, float]:
+    """The attack with the highest accuracy on calibration trials so far, and that accuracy."""
+    phase, found = self.plan.phases[0], {'no attack': 0.0}
+    for name, attack in self.plan.attacks.items():
+      if name not in self.failed and self.done(phase, name) >= phase.trials:
+        kept = self.store.load(self.files[phase.name, name]).scores[: phase.trials]
+        known = threshold_of(attack, self.plan.rules.target)
+        found[name] = calibration_accuracy(kept, known=known)
+    return max(found.items(), key=lambda one: one[1])
