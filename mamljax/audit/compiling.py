@@ -26,7 +26,7 @@ class _Spans:
     self._spans.append((start, length))
 
   def total(self) -> float:
-    """Their length together."""
+    """Sum of the lengths."""
     return sum(length for _, length in self._spans)
 
 

@@ -21,7 +21,7 @@ from mamljax.reports.budget import Budget, seconds_of
 from mamljax.reports.choice import Attacks
 from mamljax.reports.measures import AttackRow, Played, find, measure, strongest
 from mamljax.reports.plan import Phase, Plan
-from mamljax.reports.playing import play_plan
+from mamljax.reports.playing import Outcome, play_plan
 from mamljax.reports.report import Report
 from mamljax.reports.setup import Setup, make_setup
 from mamljax.reports.store import Store
@@ -78,8 +78,7 @@ def audit_tasks(
 
   Returns:
     The report. Its headline is the strongest attack; `skipped` says which were not played, and
-    why. Those that were played are the same attacks with the same scores on any machine, and
-    whatever the budget leaves out.
+    why. A budget changes which attacks are played, never a score of those that are.
 
   Raises:
     InputError: if an argument is none of the above, data are too few, or no attack applies.
@@ -96,7 +95,12 @@ def audit_tasks(
   plan, clock = Plan(setup, Rules(ways, shots, target), chosen, phases, seed), Budget(seconds)
   options: dict[str, Any] = {'is_stored': store is not None, 'progress': progress}
   outcome = play_plan(plan, Store(store), budget=clock, **options)
-  rows = _measure(plan, outcome.played, plain=declared.is_plain(learner))
+  return _report(plan, outcome, clock, data, learner)
+
+
+def _report(plan: Plan, outcome: Outcome, clock: Budget, data: Any, learner: Any) -> Report:
+  """The report of what was played."""
+  rows, chosen = _measure(plan, outcome.played, plain=declared.is_plain(learner)), plan.chosen
   worst = strongest(rows)
   return Report(
     worst=worst,
@@ -107,7 +111,7 @@ def audit_tasks(
     finding=find(rows, worst),
     assumptions=tuple(cautions.assumptions(plan, data, learner)),
     warnings=tuple(cautions.warnings(plan, outcome, rows, clock, learner)),
-    asked=_asked(plan, learner) | {'budget': seconds if np.isfinite(seconds) else None},
+    asked=_asked(plan, clock, learner),
   )
 
 
@@ -174,13 +178,14 @@ def _setup(
   return make_setup(knowledge, adversary, data.references, inner=inner, defence=defence)
 
 
-def _asked(plan: Plan, learner: Any) -> dict[str, Any]:
+def _asked(plan: Plan, clock: Budget, learner: Any) -> dict[str, Any]:
   """The sizes of an audit."""
   calibration, reported = plan.phases
   return {
     **plan.rules._asdict(),
     'trials': reported.trials,
     'calibration_trials': calibration.trials,
+    'budget': clock.seconds if np.isfinite(clock.seconds) else None,
     'seed': plan.seed,
     'references': sizes.references(plan.setup),
     'learner': declared.describe(learner),

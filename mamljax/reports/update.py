@@ -1,5 +1,6 @@
 """Audit of one received update: which of some candidates are in it, each with a p-value."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -82,12 +83,7 @@ def audit_update(
     InputError: if an argument is none of the above, public images are too few to be divided
       or for any candidate to be called, or no attack applies.
   """
-  checks.one_of('target', target, checks.TARGETS)
-  declared.check(learner)
-  check_target(as_learner(learner), target)
-  checks.whole('learners', learners, least=1)
-  if not 0 < fpr < 1:
-    raise InputError(f'fpr must be between 0 and 1, not {fpr}')
+  _check(learner, target=target, learners=learners, fpr=fpr)
   ways, shots, labels = inputs.task_shape(candidates, labels, ways=ways, shots=shots)
   given = inputs.public_of(public)
   rows = inputs.slots_of(given.pool, classes, ways=ways)
@@ -101,10 +97,25 @@ def audit_update(
   rounds = inputs.rounds_of(params, received, question.setup.seen.message, learners=learners)
   chosen = choose_attack(question, attack)
   scored = score_candidates(question, rounds, chosen)
-  changed = (
+  kind = 'slots' if classes is None else 'classes'
+  said = Said(learner, len(rounds), fpr, shots, _changed(notes, given, kind), shares)
+  return make_update_report(question, chosen, scored, read_off(question, rounds[0]), said)
+
+
+def _check(learner: Any, *, target: str, learners: int, fpr: float) -> None:
+  """Refuses what no update can be asked about with."""
+  checks.one_of('target', target, checks.TARGETS)
+  declared.check(learner)
+  check_target(as_learner(learner), target)
+  checks.whole('learners', learners, least=1)
+  if not 0 < fpr < 1:
+    raise InputError(f'fpr must be between 0 and 1, not {fpr}')
+
+
+def _changed(notes: Sequence[str], given: inputs.Public, kind: str) -> tuple[str, ...]:
+  """Sentences on what was changed in candidates, in public images and in their labels."""
+  return (
     *wording.remarks('candidates', notes),
     *wording.remarks('public images', given.notes),
-    *wording.numbered(given.names, 'slots' if classes is None else 'classes'),
+    *wording.numbered(given.names, kind),
   )
-  said = Said(learner, len(rounds), fpr, shots, changed, shares)
-  return make_update_report(question, chosen, scored, read_off(question, rounds[0]), said)
