@@ -54,6 +54,7 @@ def test_a_received_weight_delta_is_read_as_a_gradient_of_the_support_set():
     shots=SHOTS,
     target='support',
     attack='gradient_cosine_z',
+    fpr=0.1,
   )
   members = len(task.support.labels)
   assert found.scores[:members].mean() > found.scores[members:].mean() + 0.2
