@@ -29,8 +29,8 @@ def check_scalar(loss_fn: LossFn, params: Params, images: jax.Array) -> None:
     InputError: with what the loss of these images is instead.
   """
   batch = Batch(images, jnp.zeros(len(images), jnp.int32))
-  # In a function: a loss may be an object that JAX cannot refer to weakly.
-  made = jax.eval_shape(lambda *told: loss_fn(*told), params, batch)
+  # As a partial: a loss may be an object to which there are no weak references.
+  made = jax.eval_shape(functools.partial(loss_fn), params, batch)
   if not hasattr(made, 'shape'):
     raise InputError(f'loss_fn must return one number alone, not a {type(made).__name__}')
   if made.shape != ():
