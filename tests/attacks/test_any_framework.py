@@ -89,7 +89,7 @@ def test_every_framework_gives_the_same_scores(framework, kind):
   found = scores(*frameworks.make(framework, kind), kind)
   # Of what lies in the span exactly, only rounding is outside, a hundred deviations away.
   found, expected = (np.minimum(part, 100) for part in (found, wanted(kind)))
-  largest = np.abs(expected).max(axis=1, keepdims=True)
+  largest = np.maximum(np.abs(expected).max(axis=1, keepdims=True), 1e-9)
   np.testing.assert_allclose(found / largest, expected / largest, atol=1e-3)
 
 
