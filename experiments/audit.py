@@ -15,6 +15,7 @@ from experiments.auditing import arrays, attacks, learner, model, output
 from experiments.process import bounds, cli
 
 SIZE = bounds.Bounds(1, 100_000)
+SECONDS = bounds.Bounds(1, bounds.LONGEST, 'seconds')
 
 
 def main(argv: Sequence[str]) -> None:
@@ -34,6 +35,7 @@ def main(argv: Sequence[str]) -> None:
     target=values.target,
     attacks=attacks.named(values.attacks),
     trials=values.trials,
+    budget=values.budget,
     seed=values.seed,
     store=values.store_dir,
   )
@@ -60,6 +62,8 @@ def define() -> None:
   trials = bounds.Bounds(4, 10_000_000, 'trials')
   reported = 'number of reported trials of each attack'
   bounds.integer('trials', 200, trials, reported, group=group)
+  budget = 'seconds that attacks may take together (default: 300 for auto, else no limit)'
+  bounds.real('budget', None, SECONDS, budget, group=group)
   bounds.integer('seed', 0, bounds.SEED, 'seed of all randomness', group=group)
   store = 'folder that keeps scores, so that the same command goes on after an interruption'
   flags.DEFINE_string('store_dir', None, store, **game)

@@ -59,7 +59,7 @@ def integer(
 
 
 def real(
-  name: str, default: float, bounds: Bounds, told: str, *, group: str = ''
+  name: str, default: float | None, bounds: Bounds, told: str, *, group: str = ''
 ) -> flags.FlagHolder:
   """A flag that is a number between bounds; `told` is its help."""
   return _define(name, default, flags.FloatParser(), bounds, told, group)
