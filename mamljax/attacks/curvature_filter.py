@@ -14,7 +14,7 @@ two noises' covariance, the test is that of `gaussian.likelihood`.
 The noise of a defence, published as it is, is met where it is added: shadows are as noisy as
 a learner's sets and adapt as noisily, a term of the sum is that of a noisy image, and what is
 added to the gradient that is sent is part of C. Then v is not read off g alone, but weighed
-against its mean over the shadows.
+against its mean over the shadows; and a clip is undone by its factor, estimated against it.
 
 The loss must be a mean over images that do not see each other: under batch normalisation no
 image has a Hessian of its own.
@@ -36,6 +36,7 @@ from mamljax.attacks.base import (
   required,
 )
 from mamljax.attacks.gaussian.known_noise import (
+  clip_factor,
   hooks,
   over_draws,
   variance_sent,
@@ -47,6 +48,7 @@ from mamljax.attacks.gaussian.shadows import (
   Info,
   about_mean,
   draw_shadow,
+  per_image,
   slot_references,
 )
 from mamljax.attacks.gaussian.sketches import Sketch, make_sketch
@@ -143,13 +145,17 @@ class CurvatureFilter(BaseAttack):
     known, labels = prepared.knowledge, observation.support_labels
     classes = find_classes(prepared, observation)
     sent = without_mean(known, observation.gradient)
-    observation = observation._replace(classes=classes, gradient=sent)
+    observation = observation._replace(classes=classes)
     # [ways, each, ...]
     images: Any = hooks(known).support(key_images, slot_references(known, observation))
     query = _query_gradients(key_shadows, known, observation, self.shadows)
-    direction = _query_gradient(known, observation, images[:, :_SCALED_BY], query)
+    flat, unravel = ravel_pytree(sent)
+    factor = clip_factor(known, sent, flat, query.mean(axis=0), solve=lambda mean: mean)
+    observation = observation._replace(gradient=unravel(flat / factor))
+    noise = variance_sent(known) / factor**2
+    direction = _query_gradient(known, observation, images[:, :_SCALED_BY], query, noise)
     term = _Term(known, direction, len(labels))
-    shorten = _sketch(key_sketch, query, term, images, self.sketch)
+    shorten = _sketch(key_sketch, query, term, images, noise, self.sketch)
 
     model = _model(query, images, labels, lambda *image: shorten(term(*image)), shorten)
     own = over_draws(
@@ -157,9 +163,10 @@ class CurvatureFilter(BaseAttack):
     )
     signal = shorten(own.mean(axis=0)) - model.terms[candidate.label]
     ridge = self.shrinkage * jnp.sum(model.rows**2) / model.rows.shape[1]
-    ridge += variance_sent(known) * shorten.unit_noise()
-    covariance = low_rank_plus_diagonal(model.rows, ridge)
-    residual = shorten(observation.gradient) - model.mean
+    covariance = low_rank_plus_diagonal(model.rows, ridge + noise * shorten.unit_noise())
+    read = shorten(observation.gradient)
+    told: Any = {'solve': covariance.solve, 'most': 1 / factor}
+    residual = read / clip_factor(known, sent, read, model.mean, **told) - model.mean
     ratio = log_likelihood_ratio(covariance, signal, residual)
     info = Info(response=ratio.response, energy=ratio.energy, classes=classes)
     return ratio.value, info
@@ -197,7 +204,7 @@ def _model(
   """
   from_query, apart = about_mean(jax.vmap(shorten)(query))
   counts = jnp.bincount(labels, length=len(images))
-  terms = _per_image(term, images)
+  terms = per_image(term, images)
   means = terms.mean(axis=1)
   weights = jnp.sqrt(counts / (terms.shape[1] - 1))[:, None, None]
   spread = ((terms - means[:, None]) * weights).reshape(-1, means.shape[-1])
@@ -261,35 +268,32 @@ def _query_gradients(
 
 
 def _query_gradient(
-  known: Knowledge, observation: Observation, images: jax.Array, query: jax.Array
+  known: Knowledge, seen: Observation, images: jax.Array, query: jax.Array, noise: jax.Array
 ) -> Params:
   """The query gradient v = g + a H v, in one round from v = g, with H of references.
 
-  Under noise on g it is weighed against its mean over shadows, as Wiener would.
+  Under noise of some variance on g it is weighed against its mean over shadows, as by Wiener.
   """
   ways, each = images.shape[:2]
   batch = Batch(images.reshape(-1, *images.shape[2:]), jnp.repeat(jnp.arange(ways), each))
-  bent = _bend(known, batch, observation.gradient)
-  read = jax.tree.map(lambda g, h: g + like(g, _rate(known)) * h, observation.gradient, bent)
+  bent = _bend(known, batch, seen.gradient)
+  read = jax.tree.map(lambda g, h: g + like(g, _rate(known)) * h, seen.gradient, bent)
   flat, unravel = ravel_pytree(read)
-  noise, mean, spread = variance_sent(known), query.mean(axis=0), query.var(axis=0)
+  mean, spread = query.mean(axis=0), query.var(axis=0)
   weight = jnp.where(noise > 0, spread / (spread + jnp.maximum(noise, 1e-30)), 1)
   return unravel(like(flat, mean + weight * (flat - mean)))
 
 
 def _sketch(
-  key: jax.Array, query: jax.Array, term: _Term, images: jax.Array, size: int
+  key: jax.Array,
+  query: jax.Array,
+  term: _Term,
+  images: jax.Array,
+  noise: jax.Array,
+  size: int,
 ) -> Sketch:
   """A sketch in which every number of the received gradient varies about alike."""
-  first = _per_image(term, images[:, :_SCALED_BY])
+  first = per_image(term, images[:, :_SCALED_BY])
   varies = about_mean(query[:_SCALED_BY])[1].var(axis=0)
   variance = varies + term.total * first.var(axis=1).mean(axis=0)
-  return make_sketch(key, jnp.sqrt(variance + variance_sent(term.known)), size=size)
-
-
-def _per_image(function, images: jax.Array) -> jax.Array:
-  """A function of an image and its slot, of images [ways, each, ...]."""
-  ways, each = images.shape[:2]
-  flat = images.reshape(-1, *images.shape[2:]), jnp.repeat(jnp.arange(ways), each)
-  found = jax.lax.map(lambda one: function(*one), flat, batch_size=AT_ONCE)
-  return found.reshape(ways, each, -1)
+  return make_sketch(key, jnp.sqrt(variance + noise), size=size)

@@ -8,6 +8,9 @@ a gradient alike, the gradients of images keep to few: so no number that varies 
 each is divided by its deviation, noise included, and their covariance is taken for U L U' + R
 with the leading directions U and a diagonal R (factor analysis).
 
+A clip before that noise is undone by its factor s, estimated in each trial; noise of sigma / s
+is then left, which C + n (sigma / s)^2 I takes at the factor that public sets lead to expect.
+
 Noise on the query images is met where it is added: the public images get as much before their
 gradients are learned, and the candidate's d is a mean over such noise. Noise on the support
 images or on the adaptation is not allowed for.
@@ -31,6 +34,8 @@ from mamljax.attacks.base import (
   required,
 )
 from mamljax.attacks.gaussian.known_noise import (
+  clip_factor,
+  clip_of,
   hooks,
   over_draws,
   variance_sent,
@@ -44,10 +49,14 @@ from mamljax.attacks.readable import GradientReader
 from mamljax.checks import count
 from mamljax.images import as_floats
 from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal, product
+from mamljax.numerics import norm
+from mamljax.types import Batch
 
 Gradients = Callable[[jax.Array, jax.Array], jax.Array]
 
 _AT_ONCE = 16  # images whose gradients are computed together
+_CLIP = 2  # a stream of randomness beside those of noise and start
+_SETS = 16  # of public images, whose mean gradients say how often a clip is reached
 _LEAST = 1e-3  # of a number's variance that the directions leave unexplained
 
 
@@ -114,13 +123,15 @@ class NoiseFilter(GradientReader):
     if knowledge.references is None:
       raise ValueError('the distribution of gradients cannot be learned without references')
     key_noise, key_start = jax.random.split(key)
+    key_clip = jax.random.fold_in(key, _CLIP)
     pool = knowledge.references
     checks.references(pool)
     images = pool.images.reshape(len(pool.counts), -1, *pool.images.shape[1:])
     public = jax.random.split(key_noise, images.shape[:2]), as_floats(images)
     gradients = functools.partial(_gradients, knowledge)
     images_sent = knowledge.ways * knowledge.shots
-    variance = _variance(gradients, *public) + images_sent * variance_sent(knowledge)
+    noise = variance_sent(knowledge) / _usual_factor(key_clip, knowledge, public[1]) ** 2
+    variance = _variance(gradients, *public) + images_sent * noise
     least = 1e-12 * variance.max()  # below it there is only rounding
     scale = jnp.where(variance > least, jax.lax.rsqrt(jnp.maximum(variance, least)), 0)
     scale = jnp.where(jnp.isfinite(variance).all(), scale, jnp.nan)
@@ -160,7 +171,9 @@ class NoiseFilter(GradientReader):
     sent = without_mean(prepared.knowledge, observation.gradient)
     received = ravel_pytree(sent)[0] * prepared.scale
     signal = _signal(key, prepared, candidate) - means[candidate.label]
-    residual = received - shares @ means
+    mean, solve = shares @ means, prepared.covariance.solve
+    factor = clip_factor(prepared.knowledge, sent, received, mean, solve=solve)
+    residual = received / factor - mean
     ratio = log_likelihood_ratio(prepared.covariance, signal, residual, images=n)
     coefficient = ratio.response / jnp.maximum(ratio.energy, 1e-30)
     return ratio.value, Info(coefficient=coefficient, energy=ratio.energy)
@@ -189,6 +202,21 @@ def _gradients(knowledge: Knowledge, key: jax.Array, image: jax.Array) -> jax.Ar
   noisy: Any = hooks(knowledge).query(key, image)
   found = label_gradients(knowledge.loss_fn, knowledge.params, noisy, knowledge.ways)
   return jax.vmap(lambda tree: ravel_pytree(tree)[0])(found)
+
+
+def _usual_factor(key: jax.Array, knowledge: Knowledge, images: jax.Array) -> float | jax.Array:
+  """The factor of a clip, on average over query sets of public images [classes, each, ...]."""
+  clip = clip_of(knowledge)
+  if clip is None:
+    return 1.0
+  (total, each), ways, shots = images.shape[:2], knowledge.ways, knowledge.shots
+  labels = jnp.repeat(jnp.arange(ways), shots)
+  sets = jnp.arange(_SETS)[:, None]
+  rows = (sets * shots + jnp.tile(jnp.arange(shots), ways)) % each
+  noisy: Any = hooks(knowledge).query(key, images[(sets + labels) % total, rows])
+  gradient = jax.grad(knowledge.loss_fn)
+  sizes = jax.lax.map(lambda x: norm(gradient(knowledge.params, Batch(x, labels))), noisy)
+  return jnp.minimum(1, clip / sizes).mean()
 
 
 def _variance(gradients: Gradients, keys: jax.Array, images: jax.Array) -> jax.Array:

@@ -56,7 +56,7 @@ def test_the_query_gradient_is_read_off_the_received_one():
     v = ravel_pytree(jax.grad(known.loss_fn)(theta, task.query))[0]
     sent = meta_gradient(known.loss_fn, known.params, task, known.inner)
     images = task.support.images.reshape(WAYS, -1, *task.support.images.shape[1:])
-    read = _query_gradient(known, seen._replace(gradient=sent), images, v[None])
+    read = _query_gradient(known, seen._replace(gradient=sent), images, v[None], jnp.zeros(()))
     left.append(jnp.linalg.norm(ravel_pytree(read)[0] - v))
   assert left[1] < left[0] / 50
 

@@ -11,6 +11,7 @@ import pytest
 from mamljax.attacks import CurvatureFilter, NoiseFilter
 from mamljax.attacks.gaussian.known_noise import (
   DRAWS,
+  clip_factor,
   draws,
   hooks,
   variance_sent,
@@ -18,7 +19,7 @@ from mamljax.attacks.gaussian.known_noise import (
 )
 from mamljax.attacks.gaussian.sketches import make_sketch
 from mamljax.audit.metrics import auc
-from mamljax.defences import Defence, Gaussian
+from mamljax.defences import Defence, DPGaussian, Gaussian
 from mamljax.linear_algebra import low_rank_plus_diagonal
 from tests.attacks.closed_form import (
   MEMBERS,
@@ -91,6 +92,39 @@ def test_the_mean_of_noise_that_is_sent_is_taken_off(kind):
     both.append(scores(small(kind), known, told, candidates)[0])
   assert np.std(both[0]) > 0
   np.testing.assert_allclose(both[0], both[1], atol=0.05 * float(np.std(both[0])))
+
+
+@pytest.mark.parametrize('kind', [NoiseFilter, CurvatureFilter])
+def test_a_clip_that_is_known_costs_next_to_nothing(kind):
+  """One number of thousands is lost: who takes it for a defence would trust next to nothing."""
+  (target,) = kind.requires
+  candidates, found = trials(target)[0].candidate, {}
+  for clip, told in ((1e6, True), (0.05, True), (0.05, False)):
+    defence = Defence(outgoing=DPGaussian(jnp.float32(clip), jnp.float32(0)))
+    seen = seen_defended(defence, target=target, requires=frozenset({'classes', 'query_set'}))
+    known = dataclasses.replace(convolutional(target), defence=defence if told else None)
+    given = np.asarray(scores(small(kind), known, seen, candidates)[0])
+    found[clip, told] = float(auc(given, MEMBERS) or 0), np.mean((given > 0) == MEMBERS)
+  aware, unaware, undefended = found[0.05, True], found[0.05, False], found[1e6, True]
+  assert aware[0] > undefended[0] - 0.03
+  assert aware[1] > undefended[1] - 0.05
+  assert min(aware[0] - unaware[0], aware[1] - unaware[1]) > -0.02
+  assert aware[1] > unaware[1] + 0.05
+
+
+def test_the_factor_of_a_clip_is_that_of_the_gradient():
+  """Estimated under noise, exact without, and 1 where the clip is not reached."""
+  random = np.random.default_rng(0)
+  mean = jnp.asarray(random.normal(size=5000), jnp.float32)
+  whole = mean + 0.3 * jnp.asarray(random.normal(size=5000), jnp.float32)
+  size = float(jnp.linalg.norm(whole))
+  for clip, multiplier in ((size / 3, 0.0), (size / 3, 0.01), (2 * size, 0.0)):
+    mechanism = DPGaussian(clip, multiplier)
+    known = dataclasses.replace(convolutional(), defence=Defence(outgoing=mechanism))
+    sent = mechanism(jax.random.key(1), whole)
+    found = clip_factor(known, sent, sent, mean, solve=lambda x: x)
+    assert float(found) == pytest.approx(min(1, clip / size), rel=0.03)
+  assert clip_factor(convolutional(), whole, whole, mean, solve=lambda x: x) == 1.0
 
 
 def test_what_has_no_mean_is_left_as_it_is():

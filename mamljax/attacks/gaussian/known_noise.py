@@ -1,4 +1,9 @@
-"""Published noise of a defence, as an adversary allows for it."""
+"""Published noise and clip of a defence, as an adversary allows for them.
+
+A clip takes one number from a gradient g: s g is sent, s = min(1, C / |g|). Where what is sent
+reaches the clip, s is estimated by generalised least squares against the mean that public
+images lead to expect, which has far more numbers than one.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,12 +12,15 @@ import jax
 import jax.numpy as jnp
 
 from mamljax.attacks.knowledge import Knowledge, known_defence
-from mamljax.defences.defence import Hook, Noise, identity
-from mamljax.numerics import like
+from mamljax.defences.defence import Hook, Mechanism, Noise, identity
+from mamljax.numerics import like, norm
 from mamljax.types import Params
 
 DRAWS = 64  # of the noise on a candidate, whose effect is a mean over them
 _AT_ONCE = 16  # of them, computed together
+_LEAST = 1e-3  # of the greatest factor of a clip; less is noise
+_ROUNDING = 1e-3  # of a clip's square
+_SURE = 3.0  # standard deviations by which what is shorter than the clip must fall short
 
 
 class Hooks(NamedTuple):
@@ -45,6 +53,49 @@ def without_mean(knowledge: Knowledge, gradient: Params) -> Params:
   if noise is None:
     return gradient
   return jax.tree.map(lambda g: g - like(g, noise.mean), gradient)
+
+
+def clip_of(knowledge: Knowledge) -> float | jax.Array | None:
+  """The norm that what is sent is clipped to, or None."""
+  mechanism = _sent(knowledge)
+  return mechanism.clip if isinstance(mechanism, Mechanism) else None
+
+
+def clip_factor(
+  knowledge: Knowledge,
+  sent: Params,
+  received: jax.Array,
+  mean: jax.Array,
+  *,
+  solve: Callable[[jax.Array], jax.Array],
+  most: float | jax.Array = 1.0,
+) -> float | jax.Array:
+  """The factor s by which a clip has shrunk a gradient; 1 if it has not, or there is none.
+
+  Args:
+    knowledge: that of the adversary, the defence included.
+    sent: what is received, less the mean of the noise.
+    received: the same as a vector, in any coordinates.
+    mean: the mean of the gradient before the clip, in those coordinates.
+    solve: their covariance's inverse, applied to a vector.
+    most: the greatest factor.
+  """
+  mechanism = _sent(knowledge)
+  if not isinstance(mechanism, Mechanism):
+    return 1.0
+  solved = solve(mean)
+  found = (solved @ received) / (solved @ mean)
+  possible = jnp.clip(found, _LEAST * most, most)
+  return jnp.where(_reaches(mechanism, sent), possible, 1.0)
+
+
+def _reaches(mechanism: Mechanism, sent: Params) -> jax.Array:
+  """True unless what is sent is shorter than a clipped gradient with that noise would be."""
+  size = sum(leaf.size for leaf in jax.tree.leaves(sent))
+  clip, variance = (jnp.float32(x) for x in (mechanism.clip, mechanism.scale**2))
+  deviation = jnp.sqrt(4 * variance * clip**2 + 2 * size * variance**2)
+  shortest = (1 - _ROUNDING) * clip**2 + size * variance - _SURE * deviation
+  return norm(sent) ** 2 >= shortest
 
 
 def draws(knowledge: Knowledge, point: str) -> int:

@@ -1,6 +1,7 @@
 """Shadows: support sets of public images that stand in for the unknown one."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +45,14 @@ def beyond_rounding(changes: jax.Array, numbers: jax.Array) -> jax.Array:
   """Changes of numbers [rows, size]: 0 in a column that none moves by more than rounding."""
   rounding = 8 * jnp.finfo(numbers.dtype).eps * jnp.abs(numbers).max(axis=0)
   return jnp.where(jnp.abs(changes).max(axis=0) <= rounding, 0, changes)
+
+
+def per_image(function: Callable[..., jax.Array], images: jax.Array) -> jax.Array:
+  """A function of an image and its slot, of images [ways, each, ...]."""
+  ways, each = images.shape[:2]
+  flat = images.reshape(-1, *images.shape[2:]), jnp.repeat(jnp.arange(ways), each)
+  found = jax.lax.map(lambda one: function(*one), flat, batch_size=AT_ONCE)
+  return found.reshape(ways, each, -1)
 
 
 def slot_references(knowledge: Knowledge, observation: Observation) -> jax.Array:
