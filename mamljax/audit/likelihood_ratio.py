@@ -13,7 +13,8 @@ and -d^2 / 2 for a non-member, so that
 An attack is given less, so that its ROC curve lies below. Each noise that lies between the
 candidate and the gradient that is sent gives such a bound, and the tightest counts:
 
-- noise on the gradient that is sent: d = |g_1 - g_0| / sigma;
+- noise on the gradient that is sent: d = |g_1 - g_0| / sigma, of the clipped gradients where a
+  clip comes before the noise;
 - noise on the images of the targeted set: everything sent is a function of the noisy image, so
   that d = |x_1 - x_0| / sigma (to clip the noisy image can only lose information);
 - noise on the inner gradient, where the gradient that is sent depends on the support set
@@ -35,9 +36,10 @@ import optax
 
 from mamljax import checks
 from mamljax.audit.game import Trial
-from mamljax.defences import Defence, Gaussian
+from mamljax.defences import Defence, DPGaussian, Gaussian
 from mamljax.learner import send
 from mamljax.maml import Inner, as_learner
+from mamljax.numerics import norm
 from mamljax.protocol.learner import Learner
 from mamljax.types import Batch, LossFn, Params, Task
 
@@ -202,13 +204,17 @@ def _on_sent(
   """
   others, learner = defence._replace(outgoing=None), as_learner(inner).undefended
   sent = [send(key, loss_fn, params, task, learner, defence=others) for task in tasks]
-  with_candidate, without = (each.gradient for each in sent)
+  hook = defence.outgoing
+  clip = hook.clipped if isinstance(hook, DPGaussian) else lambda gradient: gradient
+  with_candidate, without = (clip(each.gradient) for each in sent)
   is_finite = jnp.stack([each.is_adapted & each.is_finite for each in sent]).all()
   size = sum(leaf.size for leaf in jax.tree.leaves(params))
-  rounding = jnp.finfo(jnp.float32).eps * _length(with_candidate) / size**0.5
+  rounding = jnp.finfo(jnp.float32).eps * norm(with_candidate) / size**0.5
   # A gradient of zeros has no rounding; a tiny one avoids 0 / 0.
-  noise = defence.outgoing or Gaussian(jnp.maximum(rounding, 1e-30))
-  separation = _separation(optax.tree.sub(with_candidate, without), noise)
+  least = Gaussian(jnp.maximum(rounding, 1e-30))
+  if isinstance(hook, DPGaussian):
+    hook = Gaussian(jnp.maximum(hook.scale, least.scale))  # a clip alone has no noise
+  separation = _separation(optax.tree.sub(with_candidate, without), hook or least)
   return jnp.where(is_finite, separation, jnp.nan)
 
 
@@ -216,11 +222,4 @@ def _separation(shift: Params, noise: Any) -> jax.Array:
   """The length of a shift in standard deviations of Gaussian noise."""
   if not isinstance(noise, Gaussian):
     raise TypeError(f'the likelihood ratio of {type(noise).__name__} noise is not known')
-  return jnp.minimum(_length(shift) / noise.scale, _CERTAIN)
-
-
-def _length(tree: Params) -> jax.Array:
-  """The norm of a pytree, also where squares would overflow, as after noisy adaptations."""
-  largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
-  scaled = jax.tree.map(lambda leaf: leaf / jnp.maximum(largest, 1e-30), tree)
-  return largest * optax.tree.norm(scaled)
+  return jnp.minimum(norm(shift) / noise.scale, _CERTAIN)

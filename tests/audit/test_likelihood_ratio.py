@@ -13,7 +13,7 @@ from mamljax.attacks import ATTACKS, Attack
 from mamljax.audit.game import Trial, draw_trial
 from mamljax.audit.likelihood_ratio import BOUNDS, LikelihoodRatio, hypotheses
 from mamljax.audit.metrics import auc
-from mamljax.defences import Defence, Gaussian
+from mamljax.defences import Defence, DPGaussian, Gaussian
 from mamljax.learner import send_gradient
 from mamljax.maml import InnerLoop, meta_gradient
 from mamljax.types import Batch, Params, Pool
@@ -119,6 +119,26 @@ def test_the_ceiling_is_what_the_learners_own_noise_allows(target):
   theirs = np.mean((densities[0] > densities[1]) == MEMBERS)
   ours = np.mean((played(target, NOISES['sent'])[0] > 0) == MEMBERS)
   assert ours == pytest.approx(theirs, abs=2**0.5 * apart())
+
+
+@pytest.mark.parametrize('target', TARGETS)
+@pytest.mark.parametrize('clip', [0.05, 100.0])
+def test_a_clip_moves_the_two_means_and_the_noise_stays(target, clip):
+  """In closed form: what is sent is one of two clipped gradients, and Gaussian noise."""
+  _, separation = played(target, Defence(outgoing=DPGaussian(clip, 0.03 / clip)))
+  ends = [np.asarray(g, float) for g in gradients(target, InnerLoop(1, RATE))[:2]]
+  sizes = [np.linalg.norm(g, axis=1, keepdims=True) for g in ends]
+  shrunk = [g * np.minimum(1, clip / size) for g, size in zip(ends, sizes, strict=True)]
+  exact = np.linalg.norm(shrunk[0] - shrunk[1], axis=1) / 0.03
+  np.testing.assert_allclose(separation, exact, rtol=1e-3, atol=1e-4)
+  assert separation.max() <= 2 * clip / 0.03
+
+
+def test_a_clip_alone_hides_nothing_from_the_ceiling():
+  """Without noise there is its rounding, as without a clip."""
+  ratios, separation = played('query', Defence(outgoing=DPGaussian(0.05, 0.0)))
+  assert np.mean((ratios > 0) == MEMBERS) == 1
+  assert np.median(separation) > 1e4
 
 
 @pytest.mark.parametrize('target', TARGETS)
