@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
+from scipy.special import ndtri
 
 from mamljax.audit.decision import choose_threshold, finite, paired
 from mamljax.audit.metrics import Rate, tpr_at_fpr
+from mamljax.defences.accounting import epsilon_of
 
 CONFIDENCE = 0.95
 _SURE = 2.0  # standard deviations by which a chosen threshold must beat a known one
@@ -142,46 +144,74 @@ def empirical_epsilon(
   calibration: tuple[ArrayLike, ArrayLike],
   reported: tuple[ArrayLike, ArrayLike],
   *,
+  delta: float = 0.0,
+  is_gaussian: bool = False,
   confidence: float = CONFIDENCE,
 ) -> float:
   """Lower bound of epsilon of differential privacy, by an attack (Jagielski et al., 2020).
 
-  With (epsilon, 0)-differential privacy with respect to the exchange of one image, no event is
-  more than exp(epsilon) times as probable with the member as without. Calibration trials choose
-  the event, scores on one side of a threshold; its two probabilities are bounded on others.
+  With (epsilon, delta)-differential privacy with respect to the exchange of one image, no event
+  is more than exp(epsilon) times as probable with the member as without, and delta more. Under
+  Gaussian noise on what is sent no two probabilities are further apart than those of two
+  Gaussians, whose distance mu they bound, and with it epsilon at any delta (Nasr et al., 2023).
+  Calibration trials choose the event, scores on one side of a threshold; its two probabilities
+  are bounded on others.
 
   Args:
     calibration: scores and truths of calibration trials.
     reported: scores and truths of the trials that the bound is computed on.
+    delta: 0 or more; above 0 where `is_gaussian`.
+    is_gaussian: whether what was attacked was sent under Gaussian noise. The bound is then one
+      of epsilon as Gaussian differential privacy has it, and holds for no other mechanism.
     confidence: probability that the bound holds, at least.
 
   Returns:
     The bound; 0 where the trials show nothing.
   """
   risk = (1 - confidence) / 2
-  event = _choose_event(*paired(*calibration), risk)
+  event = _choose_event(*paired(*calibration), risk, delta, is_gaussian)
   scores, members = paired(*reported)
   happened = (scores > event.threshold) == event.is_above
   more, less = (members, ~members) if event.of_members else (~members, members)
   low = lower_bound(np.sum(happened & more), more.sum(), risk)
   high = upper_bound(np.sum(happened & less), less.sum(), risk)
-  return float(max(np.log(low / high), 0)) if low > 0 else 0.0
+  shown = float(_shown(low, high, delta, is_gaussian))
+  if shown <= 0:
+    return 0.0
+  return epsilon_of(shown, delta=delta) if is_gaussian else shown
 
 
-def _choose_event(scores: np.ndarray, members: np.ndarray, risk: float) -> _Event:
+def _shown(low: np.ndarray, high: np.ndarray, delta: float, is_gaussian: bool) -> np.ndarray:
+  """The bound of epsilon that two probabilities show, or that of mu; below 0 if none.
+
+  Args:
+    low: lower bounds of an event's probability with what makes it the more probable.
+    high: upper bounds of its probability without.
+    delta: as in `empirical_epsilon`.
+    is_gaussian: as in `empirical_epsilon`.
+  """
+  if is_gaussian:
+    return ndtri(low) - ndtri(high)
+  return np.log(np.maximum(low - delta, np.finfo(float).tiny)) - np.log(high)
+
+
+def _choose_event(
+  scores: np.ndarray, members: np.ndarray, risk: float, delta: float, is_gaussian: bool
+) -> _Event:
   """The event with the greatest bound on calibration trials."""
   cuts = np.unique(scores)
   kinds = [np.sort(scores[kind]) for kind in (~members, members)]
   total = np.array([[len(kind)] for kind in kinds])
   above = total - [np.searchsorted(kind, cuts, side='right') for kind in kinds]
-  ratios = {}
+  shown = {}
   for is_above, of_members in itertools.product((True, False), repeat=2):
     counts = above if is_above else total - above
     more, less = int(of_members), int(not of_members)
     low = lower_bound(counts[more], total[more], risk)
-    ratios[is_above, of_members] = low / upper_bound(counts[less], total[less], risk)
-  best = max(ratios, key=lambda side: ratios[side].max())
-  return _Event(float(cuts[ratios[best].argmax()]), *best)
+    high = upper_bound(counts[less], total[less], risk)
+    shown[is_above, of_members] = _shown(low, high, delta, is_gaussian)
+  best = max(shown, key=lambda side: shown[side].max())
+  return _Event(float(cuts[shown[best].argmax()]), *best)
 
 
 def ranks_apart(scores: ArrayLike, members: ArrayLike) -> float:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class AttackRow:
     notes: what the attack does not model.
     scores: of the reported trials [trials].
     members: the truths [trials].
+    calibration: scores of the trials that thresholds were chosen on.
   """
 
   attack: str
@@ -46,6 +47,7 @@ class AttackRow:
   notes: tuple[str, ...] = ()
   scores: np.ndarray = dataclasses.field(repr=False)
   members: np.ndarray = dataclasses.field(repr=False)
+  calibration: np.ndarray = dataclasses.field(repr=False)
 
   @property
   def right(self) -> int:
@@ -97,7 +99,22 @@ def measure(
     notes=tuple(notes),
     scores=scores,
     members=members,
+    calibration=played.calibration,
   )
+
+
+def strongest_epsilon(
+  rows: Sequence[AttackRow], *, delta: float, is_gaussian: bool, confidence: float
+) -> float:
+  """Lower bound of epsilon, by the attack and the event that calibration trials choose."""
+
+  def shown(row: AttackRow, scores: np.ndarray) -> float:
+    trials = ((x, is_member(np.arange(len(x)))) for x in (row.calibration, scores))
+    options: Any = {'delta': delta, 'is_gaussian': is_gaussian, 'confidence': confidence}
+    return certainty.empirical_epsilon(*trials, **options)
+
+  best = max(rows, key=lambda row: shown(row, row.calibration))
+  return shown(best, best.scores)
 
 
 def calibration_accuracy(scores: np.ndarray, *, known: float | None) -> float:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mamljax.audit import metrics
+from mamljax.audit import certainty, metrics
+from mamljax.defences.accounting import check_delta
+from mamljax.errors import InputError
 from mamljax.reports import wording, writing
-from mamljax.reports.measures import AttackRow, Finding
+from mamljax.reports.measures import AttackRow, Finding, strongest_epsilon
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -33,6 +35,7 @@ class Report:
     assumptions: what was assumed: the learner, the game and the threat model, in sentences.
     warnings: what may make the leak greater than is reported.
     asked: the sizes of the audit: ways, shots, target, trials and the like.
+    is_gaussian: whether what learners sent was under Gaussian noise.
   """
 
   worst: AttackRow
@@ -44,6 +47,7 @@ class Report:
   assumptions: tuple[str, ...]
   warnings: tuple[str, ...]
   asked: dict[str, Any]
+  is_gaussian: bool = False
 
   @property
   def verdict(self) -> str:
@@ -72,6 +76,30 @@ class Report:
       InputError: if none of that name was.
     """
     return wording.chosen(self.attacks, attack)
+
+  def epsilon(self, *, delta: float, confidence: float = certainty.CONFIDENCE) -> float:
+    """Lower bound of epsilon of differential privacy, as shown by the attacks.
+
+    The neighbours are two tasks that differ in one image: a bound for them is one for
+    'replace_one' as well. Calibration trials choose the attack and its threshold; the bound is
+    computed on the reported trials. Under Gaussian noise on what is sent it goes by the
+    trade-off of two Gaussians, which shows far more than one threshold does otherwise.
+
+    Args:
+      delta: above 0 and below 1.
+      confidence: probability that the bound holds, at least; above 0 and below 1.
+
+    Returns:
+      The bound; 0 where the trials show nothing, which is no guarantee.
+
+    Raises:
+      InputError: if an argument is none of the above.
+    """
+    check_delta(delta)
+    if not 0 < confidence < 1:
+      raise InputError(f'confidence must be above 0 and below 1, not {confidence!r}')
+    told: Any = {'is_gaussian': self.is_gaussian, 'confidence': confidence}
+    return strongest_epsilon(self.attacks, delta=delta, **told)
 
   def to_frame(self) -> 'pd.DataFrame':
     """A pandas data frame with a row for each attack, the strongest first."""

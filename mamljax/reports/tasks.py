@@ -11,6 +11,7 @@ import numpy as np
 from mamljax import checks
 from mamljax.attacks.base import threshold_of
 from mamljax.audit.trials import Rules
+from mamljax.defences import DPGaussian, Gaussian
 from mamljax.errors import InputError
 from mamljax.learner import resolve_defence
 from mamljax.maml import as_learner, undefended
@@ -112,6 +113,7 @@ def _report(plan: Plan, outcome: Outcome, clock: Budget, data: Any, learner: Any
     assumptions=tuple(cautions.assumptions(plan, data, learner)),
     warnings=tuple(cautions.warnings(plan, outcome, rows, clock, learner)),
     asked=_asked(plan, clock, learner),
+    is_gaussian=isinstance(plan.setup.defence.outgoing, Gaussian | DPGaussian),
   )
 
 
