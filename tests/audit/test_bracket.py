@@ -25,7 +25,7 @@ def loss_fn(params: Params, batch: Batch, /) -> jax.Array:
   return jnp.mean(batch.images @ params)
 
 
-def planted(sign: float) -> Task:
+def planted(sign: float | jax.Array) -> Task:
   """One of the worst neighbours: their gradients are opposite, and longer than the clip."""
   return Task(ONES, ONES._replace(images=sign * ONES.images))
 
