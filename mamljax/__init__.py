@@ -12,7 +12,17 @@ from mamljax.maml import InnerLoop, adapt, meta_gradient, per_task_gradients, ta
 from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.protocol import Custom, ImplicitMAML, Learner
 from mamljax.protocol.messages import WithRates, as_gradient
-from mamljax.reports import Adversary, Report, UpdateReport, audit_tasks, audit_update
+from mamljax.reports import (
+  Adversary,
+  Recommendation,
+  Report,
+  Study,
+  TrainedAccuracy,
+  UpdateReport,
+  audit_tasks,
+  audit_update,
+  compare_defences,
+)
 from mamljax.tasks import sample_task
 from mamljax.types import Batch, LossFn, Params, Pool, Task
 
@@ -41,8 +51,11 @@ __all__ = [
   'Observation',
   'Params',
   'Pool',
+  'Recommendation',
   'Report',
+  'Study',
   'Task',
+  'TrainedAccuracy',
   'UpdateReport',
   'WithRates',
   'adapt',
@@ -50,6 +63,7 @@ __all__ = [
   'audit_tasks',
   'audit_update',
   'check_forward',
+  'compare_defences',
   'from_arrays',
   'init_params',
   'io',

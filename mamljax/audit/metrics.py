@@ -103,6 +103,23 @@ def proportion(successes: int, total: int, *, confidence: float = 0.95) -> Rate 
   return Rate(successes / total, float(interval.low), float(interval.high))
 
 
+def share(value: float, total: int, *, confidence: float = 0.95) -> Rate:
+  """The mean of `total` independent numbers in [0, 1], with the interval of a proportion.
+
+  Where `total` times the mean is no whole number, the interval reaches from the lower end for
+  the whole number below to the upper end for the one above. Numbers other than 0 and 1 vary
+  less than decisions do, so that the interval is then wide rather than narrow.
+
+  >>> '{:.3f} [{:.2f}, {:.2f}]'.format(*share(0.505, 100))
+  '0.505 [0.40, 0.61]'
+  """
+  below, above = math.floor(value * total), math.ceil(value * total)
+  low, high = (
+    cast(Rate, proportion(won, total, confidence=confidence)) for won in (below, above)
+  )
+  return Rate(value, low.low, high.high)
+
+
 def auc(scores: ArrayLike, members: ArrayLike) -> float | None:
   """The probability that a member outscores a non-member, ties counted half (Mann-Whitney).
 
@@ -160,7 +177,7 @@ def auc_rate(
   has_other = np.bincount(task, ~members, minlength=ids.size) > 0
   # Disjoint pairs; a task that has both kinds can supply either.
   pairs = int(min(has_member.sum(), has_other.sum(), ids.size // 2))
-  exact = _won_comparisons(value, pairs, confidence)
+  exact = share(value, max(pairs, 1), confidence=confidence)
   if value in (0, 1):
     return exact
   stratum_of = has_member + 2 * has_other
@@ -210,16 +227,6 @@ def roc(scores: ArrayLike, members: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     for truth in (~members, members)
   )
   return fpr, tpr
-
-
-def _won_comparisons(value: float, pairs: int, confidence: float) -> Rate:
-  """The share `value` of some independent comparisons, at least one, with an exact interval."""
-  total = max(pairs, 1)
-  below, above = math.floor(value * total), math.ceil(value * total)
-  low, high = (
-    cast(Rate, proportion(won, total, confidence=confidence)) for won in (below, above)
-  )
-  return Rate(value, low.low, high.high)
 
 
 def _ranks(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -57,18 +57,37 @@ def _optimizer(learner: Learner) -> str:
 
 def describe_defence(defence: Defence) -> str:
   """A defence in words, its hook at each point and what they guarantee, or none."""
+  hooks = describe_hooks(defence)
+  return f'{hooks} ({_guarantee(defence)})' if hooks else 'none'
+
+
+def describe_hooks(defence: Defence) -> str:
+  """The hook of a defence at each point, in words; '' without any."""
   hooks: dict[str, Any] = defence._asdict()
-  points = [f'{_hook(hook)} on {_POINTS[name]}' for name, hook in hooks.items() if hook]
-  return f'{" and ".join(points)} ({_guarantee(defence)})' if points else 'none'
+  return ' and '.join(
+    f'{_hook(hook)} on {_POINTS[name]}' for name, hook in hooks.items() if hook
+  )
+
+
+def guaranteed(defence: Defence, *, delta: float, rounds: int = 1) -> float | None:
+  """The epsilon that a defence guarantees where a task is replaced; None if it does not.
+
+  Args:
+    defence: the defence.
+    delta: above 0 and below 1.
+    rounds: the number of messages that a learner sends of the same task.
+  """
+  try:
+    epsilon = defence.epsilon(delta, rounds=rounds)
+  except InputError:
+    return None
+  return epsilon if math.isfinite(epsilon) else None
 
 
 def _guarantee(defence: Defence) -> str:
   """The guarantee of a defence in words."""
-  try:
-    epsilon = defence.epsilon(_DELTA)
-  except InputError:
-    epsilon = math.inf
-  if math.isinf(epsilon):
+  epsilon = guaranteed(defence, delta=_DELTA)
+  if epsilon is None:
     return 'no guarantee'
   return (
     f'which guarantees differential privacy of the whole task, for one update: epsilon '

@@ -1,5 +1,6 @@
 """Words and tables of a report, as text."""
 
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -34,6 +35,18 @@ def plain(rate: Rate | None) -> str:
   if rate is None:
     return UNRESOLVED
   return f'{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}]'
+
+
+def at_most(bound: float) -> str:
+  """An upper bound to three digits, rounded up.
+
+  >>> at_most(1.9931), at_most(1234.5), at_most(0.0)
+  ('2', '1240', '0')
+  """
+  if not bound > 0:
+    return '0'
+  unit = 10.0 ** (math.floor(math.log10(bound)) - 2)
+  return f'{math.ceil(bound / unit * (1 - 1e-12)) * unit:.15g}'
 
 
 def cells(row: AttackRow) -> tuple[str, ...]:
