@@ -42,11 +42,8 @@ def study(*rows: DefenceRow) -> Study:
 
 
 EPSILON = WEAK.epsilon(1e-5)
-HELD: dict[str, Any] = {
-  'epsilon': EPSILON,
-  'max_tpr': 0.2,
-  'max_accuracy_loss': 0.1,
-}  # of row()
+# Exactly what `row()` holds.
+HELD: dict[str, Any] = {'epsilon': EPSILON, 'max_tpr': 0.2, 'max_accuracy_loss': 0.1}
 
 
 @pytest.mark.parametrize('names', [*itertools.product((False, True), repeat=3)])
