@@ -25,7 +25,6 @@ ACCURACY = {None: (0.9, 0.88, 0.92), WEAK: (0.8, 0.75, 0.85), STRONG: (0.4, 0.3,
 
 def comparison(defences: Any, *, learner: Any = None, **options) -> Study:
   """A comparison in the small world."""
-  world: Any = small.loss_fn, small.params(), small.world()
   learner = learner or InnerLoop(1, 0.1)
   usual: Any = {
     'ways': small.WAYS,
@@ -33,7 +32,9 @@ def comparison(defences: Any, *, learner: Any = None, **options) -> Study:
     'trials': 64,
     'attacks': ['noise_filter', 'loss'],
   }
-  return mamljax.compare_defences(*world, learner, defences, **{**usual, **options})
+  return mamljax.compare_defences(
+    small.loss_fn, small.params(), small.world(), learner, defences, **{**usual, **options}
+  )
 
 
 @pytest.mark.parametrize(
