@@ -59,11 +59,13 @@ class TrainedAccuracy(Checked):
     """The mean accuracy under a defence, with its interval."""
     defended = dataclasses.replace(self.training, defence=as_defence(defence) or Defence())
     key_train, key_test = jax.random.split(jax.random.key(self.seed))
-    params = jax.tree.map(jnp.asarray, self.params)
+    # Pools of `from_arrays` hold NumPy arrays, which cannot be indexed in a traced round.
+    given = self.params, self.pool, self.held_out
+    params, pool, held_out = jax.tree.map(jnp.asarray, given)
     state, _ = training.train(
-      key_train, training.init(params), self.pool, defended, rounds=self.rounds
+      key_train, training.init(params), pool, defended, rounds=self.rounds
     )
     found = training.meta_test(
-      key_test, state.params, self.held_out, self.training, tasks=self.tasks
+      key_test, state.params, held_out, self.training, tasks=self.tasks
     )
     return share(float(np.nan_to_num(np.asarray(found, np.float64)).mean()), self.tasks)

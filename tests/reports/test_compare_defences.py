@@ -173,7 +173,8 @@ def trained(**options) -> mamljax.TrainedAccuracy:
   """The accuracy after a short meta-training."""
   made: Any = options.pop('training', None) or training()
   params = mamljax.init_params(jax.random.key(0), made.loss_fn.network, small.SHAPE)
-  pools: Any = {'pool': small.world().references, 'held_out': small.world().calibration}
+  world = jax.tree.map(np.asarray, small.world())  # as `from_arrays` has it
+  pools: Any = {'pool': world.references, 'held_out': world.calibration}
   return mamljax.TrainedAccuracy(
     **{'training': made, 'params': params, 'rounds': 2, 'tasks': 20, **pools, **options}
   )
@@ -186,8 +187,10 @@ def test_the_trained_accuracy_is_that_of_training_under_the_defence():
   key_train, key_test = jax.random.split(jax.random.key(0))
   for defence in (None, noisy):
     under = training(defence=defence or Defence())
-    state, _ = train(key_train, init(measured.params), measured.pool, under, rounds=2)
-    tested = meta_test(key_test, state.params, measured.held_out, under, tasks=20)
+    state, _ = train(
+      key_train, init(measured.params), small.world().references, under, rounds=2
+    )
+    tested = meta_test(key_test, state.params, small.world().calibration, under, tasks=20)
     found = measured(defence)
     assert found.value == pytest.approx(float(tested.mean()), abs=1e-6)
     assert found.low < found.value < found.high
