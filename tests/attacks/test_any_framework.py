@@ -19,6 +19,7 @@ from mamljax.attacks import (
   SilentUnits,
 )
 from mamljax.attacks.applicability import inapplicable
+from mamljax.attacks.base import threshold_of
 from mamljax.maml import InnerLoop, meta_gradient
 from mamljax.types import Batch, LossFn, Params, Pool, Task
 from tests import frameworks
@@ -33,7 +34,7 @@ ATTACKS = {
 }
 INNER = InnerLoop(1, 0.05)
 PER_CLASS = 20
-THRESHOLD = RowSpace.threshold or 0
+THRESHOLD = threshold_of(RowSpace(), 'query') or 0.0
 
 
 @functools.cache
