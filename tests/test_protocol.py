@@ -132,7 +132,10 @@ def test_adam_is_differentiated_where_a_gradient_is_exactly_zero(sends):
     ({'steps': 1.0}, 'inner steps must be a whole number, not 1.0'),
     ({'sends': 3}, 'sends must be a name .maml, fomaml, .*, not 3'),
     ({'sends': ImplicitMAML}, r'an object such as .*, not the class ImplicitMAML$'),
-    ({'defence': Gaussian(0.1)}, r'defence must be a mamljax.Defence, such as .*not Gaussian'),
+    (
+      {'defence': Gaussian(0.1)},
+      r'is a mamljax.Defence or a DPGaussian, not Gaussian',
+    ),
     ({'sends': 'repile'}, "unknown message 'repile': did you mean 'reptile'"),
     ({'trainable': 'head'}, "trainable must be a function of a path, not 'head'"),
     ({'remat': 1}, 'remat must be True or False, not 1'),

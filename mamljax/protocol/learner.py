@@ -70,11 +70,6 @@ class Learner:
         f'sends must be a name ({", ".join(SENDS)}), an object such as mamljax.ImplicitMAML() '
         f'or a function, not {named(self.sends)}'
       )
-    if self.defence is not None and not isinstance(self.defence, Defence):
-      raise InputError(
-        f'defence must be a mamljax.Defence, such as Defence(outgoing=Gaussian(0.1)), not '
-        f'{named(self.defence)}'
-      )
     if not isinstance(self.remat, bool):
       raise InputError(f'remat must be True or False, not {self.remat!r}')
     as_defence(self.defence)
