@@ -67,8 +67,8 @@ def test_each_judge_has_a_row_of_its_own(npz, tmp_path):
 
 
 ATTACKED = {
-  'query': 'row_space,matched_filter,noise_filter,gradient_cosine,gradient_cosine_z,loss,'
-  'matched_filter+gradient_cosine_z',
+  'query': 'row_space,silent_units,matched_filter,noise_filter,gradient_cosine,'
+  'gradient_cosine_z,loss,matched_filter+gradient_cosine_z',
   'support': 'patch_space,shadow_matched_filter,curvature_filter,residual_filter,'
   'likelihood_ratio',
 }
@@ -82,7 +82,8 @@ def test_attacks_in_closed_form(npz, tmp_path, target):
   lines, found = finish(npz, tmp_path / 'out', **asked, **small)
   assert [line['attack'] for line in lines] == ATTACKED[target].split(',')
   assert all(len(cell['trials']['scores']) == 8 for cell in found)
-  known = [getattr(PLAYED.get(line['attack']), 'threshold', None) for line in lines]
+  played = [PLAYED.get(line['attack']) for line in lines]
+  known = [threshold_of(kind, target) if kind else None for kind in played]
   for cell, threshold in zip(found, known, strict=True):
     assert len(cell['calibration']['scores']) == (4 if threshold is None else 0)
 
