@@ -5,6 +5,7 @@ import pytest
 
 from experiments.config.attacks import PLAYED
 from experiments.engine import models
+from mamljax.attacks.base import threshold_of
 from tests.experiments.tiny import arguments, cells, rows, run, write_npz
 
 TRAINED = {'learning_epochs': 1, 'tasks_per_round': 2, 'rounds_per_epoch': 2}
