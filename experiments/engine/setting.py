@@ -4,7 +4,6 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 
 from experiments.config.attacks import is_bound
 from experiments.config.cell import Cell
@@ -12,6 +11,7 @@ from experiments.config.streams import Stream, stream_key
 from experiments.engine import models
 from experiments.engine.preparing import prepare_once
 from mamljax.attacks import Attack, Knowledge
+from mamljax.attacks.applicability import inapplicable
 from mamljax.attacks.base import tell
 from mamljax.audit.trials import Setting
 from mamljax.data import Splits
@@ -66,16 +66,16 @@ def refusal(cell: Cell, splits: Splits) -> str | None:
     params = models.initial_state(part.recipe, splits).params
     return _know(part, part.attack, params, splits.references)
 
-  image = jax.ShapeDtypeStruct(splits.victims.images.shape[1:], jnp.float32)
+  shape = splits.victims.images.shape[1:]
   for part in cell.alone:
     if is_bound(part.attack):
       continue
     try:
       knowledge = jax.eval_shape(functools.partial(known, part))
-      part.attack.check_model(knowledge, image)
-      jax.eval_shape(functools.partial(part.attack.prepare, jax.random.key(0)), knowledge)
     except InputError as error:
       return str(error)
+    if reason := inapplicable(part.attack, knowledge, shape):
+      return reason
   return None
 
 

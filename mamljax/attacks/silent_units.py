@@ -39,7 +39,7 @@ from mamljax.attacks.base import Requirements, Threshold, guarded
 from mamljax.attacks.gaussian import known_noise
 from mamljax.attacks.gradients.finding import find_layers
 from mamljax.attacks.gradients.footprints import footprints
-from mamljax.attacks.gradients.layers import Layers, layer_gradient
+from mamljax.attacks.gradients.layers import Layers, check_seen, layer_gradient
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.attacks.readable import SpanReader
 from mamljax.checks import nonnegative
@@ -82,11 +82,7 @@ class SilentUnits(SpanReader):
   def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
     """Refuses a network in which no unit is ever silent."""
     layers = find_layers(knowledge.loss_fn, knowledge.params, image)
-    if not layers.seen:
-      raise InputError(
-        f'{_READER} finds no layer of the network whose gradient it can read: '
-        f'{layers.faults() or "it multiplies no parameters with what depends on the images"}'
-      )
+    check_seen(layers, _READER)
     if layers.program.custom:
       raise InputError(
         f'{_READER} cannot tell which units are active: parameters enter a function with '

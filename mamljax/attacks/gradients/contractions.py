@@ -51,6 +51,11 @@ class Contraction:
     """The feature that each output belongs to, in the shape of the outputs."""
     raise NotImplementedError
 
+  def weighed(self) -> np.ndarray:
+    """The entries of the matrix that are weights: not those between two groups."""
+    sizes = self.inputs // self.groups, self.features // self.groups
+    return np.kron(np.eye(self.groups, dtype=bool), np.ones(sizes, bool))
+
 
 @dataclasses.dataclass(frozen=True)
 class Product(Contraction):

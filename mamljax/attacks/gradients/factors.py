@@ -17,7 +17,12 @@ import jax.numpy as jnp
 
 from mamljax.attacks.gradients.contractions import Convolution
 from mamljax.attacks.gradients.finding import layers_of
-from mamljax.attacks.gradients.layers import Layers, bias_gradient, layer_gradient
+from mamljax.attacks.gradients.layers import (
+  Layers,
+  bias_gradient,
+  layer_gradient,
+  pass_batch,
+)
 from mamljax.linear_algebra import product
 from mamljax.types import Batch, LossFn, Params
 
@@ -56,18 +61,10 @@ def dense_layers(loss_fn: LossFn, params: Params, batch: Batch) -> Layers | None
 def factor_gradient(layers: Layers, params: Params, batch: Batch) -> list[Factors]:
   """The gradient of such a loss, a pair for each layer; `layers` are its `dense_layers`."""
   program, found = layers.program, layers.found
-  entering = [layer.entering for layer in found]
-
-  def shifted(shifts: dict[int, jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
-    loss, *inputs = program.run(params, batch, [program.loss, *entering], shifts=shifts)
-    return loss, inputs
-
-  avals = {layer.leaving: program.avals[layer.leaving] for layer in found}
-  zeros = {at: jnp.zeros(aval.shape, aval.dtype) for at, aval in avals.items()}
-  slopes, inputs = jax.grad(shifted, has_aux=True)(zeros)
+  passed = pass_batch(program, found, params, batch, value=program.loss)
   return [
-    Factors(layer.product.rows(given), layer.product.columns(slopes[layer.leaving]))
-    for layer, given in zip(found, inputs, strict=True)
+    Factors(layer.product.rows(one.entering), layer.product.columns(one.slopes))
+    for layer, one in zip(found, passed, strict=True)
   ]
 
 

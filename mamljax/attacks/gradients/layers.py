@@ -8,6 +8,7 @@ computation of a loss.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -105,13 +106,71 @@ def widest_layer(layers: Layers, reader: str) -> Layer:
   Raises:
     InputError: if there is no layer; it names the `reader`.
   """
+  check_seen(layers, reader)
   inner = [layer for layer in layers.seen if layer is not layers.found[-1]]
+  return max(inner or layers.seen, key=lambda layer: layer.columns / layer.places)
+
+
+def check_seen(layers: Layers, reader: str) -> None:
+  """Refuses a network without a layer whose gradient is its own.
+
+  Raises:
+    InputError: if there is none; it names the `reader`.
+  """
   if not layers.seen:
     why = layers.faults() or 'it multiplies no parameters with what depends on the images'
     raise InputError(
       f'{reader} finds no layer of the network whose gradient it can read: {why}'
     )
-  return max(inner or layers.seen, key=lambda layer: layer.columns / layer.places)
+
+
+class Passed(NamedTuple):
+  """A batch in one layer, each value as the program has it.
+
+  Attributes:
+    entering: what enters the layer.
+    leaving: the product.
+    slopes: those of a number in what leaves.
+  """
+
+  entering: jax.Array
+  leaving: jax.Array
+  slopes: jax.Array
+
+
+def pass_batch(
+  program: Program,
+  among: Sequence[Layer],
+  params: Params,
+  batch: Batch,
+  *,
+  value: int,
+  number: Callable[[jax.Array], jax.Array] = lambda value: value,
+) -> list[Passed]:
+  """Passes a batch forwards through some layers, and the slopes of a number backwards.
+
+  Args:
+    program: the computation of the loss.
+    among: the layers.
+    params: the parameters.
+    batch: a batch of the shapes of the program.
+    value: the number, in the program, of the value that the slopes are of, such as the loss.
+    number: makes one number of that value.
+
+  Returns:
+    What passed each of the layers.
+  """
+  entering, leaving = [x.entering for x in among], [x.leaving for x in among]
+
+  def shifted(shifts: dict[int, jax.Array]) -> tuple[jax.Array, list[jax.Array]]:
+    made, *values = program.run(params, batch, [value, *entering, *leaving], shifts=shifts)
+    return number(made), values
+
+  avals = {at: program.avals[at] for at in leaving}
+  zeros = {at: jnp.zeros(aval.shape, aval.dtype) for at, aval in avals.items()}
+  slopes, values = jax.grad(shifted, has_aux=True)(zeros)
+  rows = values[: len(among)], values[len(among) :], [slopes[at] for at in leaving]
+  return [Passed(*row) for row in zip(*rows, strict=True)]
 
 
 def layer_inputs(layers: Layers, layer: Layer, params: Params, images: jax.Array) -> jax.Array:
