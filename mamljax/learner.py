@@ -95,6 +95,6 @@ def resolve_defence(inner: Inner, defence: Defence | Mechanism | None) -> Defenc
     InputError: if it has one and is given another, with hooks, or one is no defence.
   """
   own, given = as_defence(as_learner(inner).defence), as_defence(defence)
-  if own is not None and any(hook is not None for hook in given or ()):
+  if own is not None and given is not None and given.has_hooks:
     raise InputError('the learner has a defence of its own: leave the other out')
   return own or given or Defence()

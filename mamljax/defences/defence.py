@@ -77,6 +77,11 @@ class Defence(NamedTuple):
   query: Hook | None = None
   outgoing: Hook | None = None
 
+  @property
+  def has_hooks(self) -> bool:
+    """True if there is a hook at any point."""
+    return any(hook is not None for hook in self)
+
   def epsilon(self, delta: float, **options: Any) -> float:
     """The epsilon of (epsilon, delta)-differential privacy of a learner's task.
 

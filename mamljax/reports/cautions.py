@@ -84,7 +84,7 @@ def _blind(rows: Sequence[AttackRow], setup: Setup, learner: Any) -> Iterator[st
   """Attacks that do not model the declared defence or learner."""
   reading = [row for row in rows if choice.BLIND not in row.notes]
   blind = [row.attack for row in reading if choice.DEFENCE in row.notes]
-  if any(setup.defence) and len(blind) == len(reading):
+  if setup.defence.has_hooks and len(blind) == len(reading):
     yield 'No attack that was played models the declared defence: one that does may find more.'
   elif blind:
     yield (

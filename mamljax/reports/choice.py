@@ -11,6 +11,7 @@ from mamljax.attacks.base import Attack, check_learner, name_of, needs_of, tell
 from mamljax.attacks.baselines import Loss
 from mamljax.attacks.curvature_filter import CurvatureFilter
 from mamljax.attacks.knowledge import Knowledge
+from mamljax.attacks.matched_filter import MatchedFilter
 from mamljax.attacks.noise_filter import NoiseFilter
 from mamljax.attacks.residual_filter import ResidualFilter
 from mamljax.attacks.shadow_matched_filter import ShadowMatchedFilter
@@ -24,10 +25,9 @@ Attacks = str | Attack | Sequence[str | Attack]
 
 # Cheap attacks first. Those that draw shadows for each candidate draw fewer than by default.
 _FAST: dict[str, Attack] = {
-  **{
-    name: ATTACKS[name]() for name in ('loss', 'gradient_cosine', 'row_space', 'silent_units')
-  },
-  **{name: ATTACKS[name]() for name in ('gradient_cosine_z', 'patch_space', 'matched_filter')},
+  **{name: ATTACKS[name]() for name in ('loss', 'gradient_cosine', 'row_space')},
+  **{name: ATTACKS[name]() for name in ('silent_units', 'gradient_cosine_z', 'patch_space')},
+  'matched_filter': MatchedFilter(),
   'noise_filter': NoiseFilter(),
   'curvature_filter': CurvatureFilter(shadows=64, sketch=1024),
   'shadow_matched_filter': ShadowMatchedFilter(shadows=100, swaps=50),
@@ -84,7 +84,7 @@ def choose(attacks: Attacks, setup: Setup, *, argument: str = 'attacks') -> Choi
     for name in others
   }
   # Without noise it asks what the matched filter asks, at ten times the cost.
-  named = _COSTLY if any(setup.defence) else (_COSTLY[0], 'noise_filter', *_COSTLY[1:])
+  named = _COSTLY if setup.defence.has_hooks else (_COSTLY[0], 'noise_filter', *_COSTLY[1:])
   costly = tuple(name for name in (*named, *_SLOW) if name in chosen)
   unasked = *(name for name in others if name not in unfit), *slow
   return Choice(chosen, costly, is_auto, skipped, unasked)
@@ -156,7 +156,7 @@ def refusal(attack: Attack, setup: Setup) -> str | None:
   Its preparation and its scores, which take seconds to trace, may refuse for other reasons.
   """
   known, name = setup.knowledge, name_of(attack)
-  defended = any(setup.defence)
+  defended = setup.defence.has_hooks
   reason = setup.adversary.refusal(attack, known.target, defended=defended)
   if reason:
     return reason
@@ -181,7 +181,7 @@ def _said(reason: Callable[[], str | None], attack: Attack, setup: Setup) -> str
   except InputError as error:
     return str(error)
   except TypeError as error:
-    if type(attack) not in ATTACKS.values() or not any(setup.defence):
+    if type(attack) not in ATTACKS.values() or not setup.defence.has_hooks:
       raise  # not about a defence whose strength is not published
     return str(error)
 
@@ -212,7 +212,7 @@ def notes(attacks: Mapping[str, Attack], setup: Setup, *, plain: bool) -> dict[s
       continue
     needs, lacking = attack.requires[setup.knowledge.target], []
     if not _models(attack, setup.defence) or not setup.adversary.defence:
-      lacking += [DEFENCE] * any(setup.defence)
+      lacking += [DEFENCE] * setup.defence.has_hooks
     if not plain and not ('inner_loop' in needs and setup.adversary.learner):
       lacking.append(LEARNER)
     found[name] = lacking

@@ -152,7 +152,8 @@ def _undefended(learner: Any) -> Any:
   """The learner as a `Learner`, which must have no defence."""
   declared.check(learner)
   plain = as_learner(learner)
-  if any(hook is not None for hook in as_defence(plain.defence) or ()):
+  own = as_defence(plain.defence)
+  if own is not None and own.has_hooks:
     raise InputError(
       f'the learner of a comparison has no defence of its own, not {plain.defence!r}: name it '
       f'among the defences'
@@ -188,7 +189,7 @@ def _one(name: Any, given: Any) -> Defence | None:
     defence = as_defence(given)
   except InputError as error:
     raise InputError(f'defence {name!r}: {error}') from None
-  return defence if defence and any(hook is not None for hook in defence) else None
+  return defence if defence is not None and defence.has_hooks else None
 
 
 def _learning(name: str, found: Any) -> Rate:

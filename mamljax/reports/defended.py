@@ -93,10 +93,7 @@ class DefenceRow:
       'learning': self.learning,
       'loss': self.loss,
     }
-    for name, rate in rates.items():
-      value, low, high = rate or (None, None, None)
-      columns |= {name: value, f'{name}_low': low, f'{name}_high': high}
-    return columns
+    return columns | wording.spread(rates)
 
 
 def _attacked(worst: Worst) -> tuple[str, ...]:

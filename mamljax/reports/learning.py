@@ -50,8 +50,8 @@ class TrainedAccuracy(Checked):
 
   def __post_init__(self):
     super().__post_init__()
-    own = getattr(self.training.inner, 'defence', None), *self.training.defence
-    if any(hook is not None for hook in own):
+    own = getattr(self.training.inner, 'defence', None)
+    if own is not None or self.training.defence.has_hooks:
       raise InputError('training must come without a defence: it takes those it is compared by')
     checks.whole('seed', self.seed, least=0)
 

@@ -34,7 +34,7 @@ def read_off(question: Question, one: Round) -> Sight:
   rules, setup = question.rules, question.setup
   none = np.zeros((0, *setup.shape), np.float32)
   count = 2 * rules.ways * rules.shots * rules.learners
-  if any(setup.defence):
+  if setup.defence.has_hooks:
     return Sight(none, 'no images were read off: noise hides the columns of a gradient')
   if as_learner(setup.inner).kind.name != 'maml' or len(setup.shape) != 3:
     return Sight(none, 'no images were read off: only off a gradient of MAML, and images')

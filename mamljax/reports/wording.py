@@ -65,13 +65,19 @@ def cells(row: AttackRow) -> tuple[str, ...]:
 
 def flat(row: AttackRow) -> dict[str, Any]:
   """The measures of an attack in columns: a rate becomes `x`, `x_low` and `x_high`."""
+  rates = ('accuracy', 'auc', 'tpr_at_fpr_1pct', 'tpr_at_fpr_01pct')
+  others = ('epsilon', 'threshold', 'threshold_is_known', 'seconds')
   columns: dict[str, Any] = {'attack': row.attack}
-  for name in ('accuracy', 'auc', 'tpr_at_fpr_1pct', 'tpr_at_fpr_01pct'):
-    rate = getattr(row, name)
+  columns |= spread({name: getattr(row, name) for name in rates})
+  return columns | {name: getattr(row, name) for name in others}
+
+
+def spread(rates: Mapping[str, Rate | None]) -> dict[str, float | None]:
+  """The columns of rates, `x`, `x_low` and `x_high`; None of those that are not measured."""
+  columns: dict[str, float | None] = {}
+  for name, rate in rates.items():
     value, low, high = rate or (None, None, None)
     columns |= {name: value, f'{name}_low': low, f'{name}_high': high}
-  for name in ('epsilon', 'threshold', 'threshold_is_known', 'seconds'):
-    columns[name] = getattr(row, name)
   return columns
 
 
