@@ -65,7 +65,7 @@ def played(target: str, defence: Defence, *, order: int = 2, steps: int = 1, par
 
 @functools.partial(jax.jit, static_argnames='target')
 def gradients(target: str, inner: InnerLoop):
-  """What would be sent with the candidate and without it, and what is, with noise."""
+  """Messages with the candidate and without it, and the noisy one that is sent."""
 
   def one(key: jax.Array, trial: Trial):
     ends = hypotheses(trial, target=target)
@@ -143,7 +143,7 @@ def test_a_clip_alone_hides_nothing_from_the_ceiling():
 
 @pytest.mark.parametrize('target', TARGETS)
 def test_noise_on_the_targeted_images_bounds_by_the_images(target):
-  """What the gradient is of is a noisy image, and no gradient tells more than that image."""
+  """A noisy image gives the gradient, which tells no more than that image does."""
   _, separation = played(target, NOISES[target])
   trials = draw(target)
   shift = np.asarray(trials.candidates.image[:, 0] - trials.other).reshape(TRIALS, -1)
@@ -155,7 +155,7 @@ def test_noise_on_the_targeted_images_bounds_by_the_images(target):
   [('query', 'support'), ('support', 'query'), ('query', 'adaptation')],
 )
 def test_noise_elsewhere_does_not_lie_between(target, noise):
-  """Who knows it sees through it: rounding alone is left, and hides next to nothing."""
+  """A known draw of noise hides nothing: rounding alone is left, and hides next to nothing."""
   ratios, separation = played(target, NOISES[noise])
   assert np.mean((ratios > 0) == MEMBERS) == 1
   assert np.median(separation) > 1e4
@@ -223,7 +223,7 @@ def test_other_noise_than_gaussian_is_refused():
 
 
 def test_the_bound_says_that_it_is_none_of_the_attacks():
-  """What is told the truth must neither pass for an adversary nor be had by one."""
+  """A bound is told the truth: it must neither pass for an adversary nor be had by one."""
   assert not {*BOUNDS} & {*ATTACKS}
   assert not hasattr(LikelihoodRatio, 'requires')
   attack: Attack = LikelihoodRatio()  # pyright: ignore[reportAssignmentType]

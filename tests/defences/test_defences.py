@@ -188,7 +188,7 @@ def test_none_is_no_part(text):
 
 
 def test_an_unknown_defence_is_met_with_all_that_are_known():
-  """Who does not see the right name near must find it in the list."""
+  """A name that is nowhere near must be found in the list."""
   with pytest.raises(InputError) as caught:
     make_defence('armour', scale=0.1)
   assert all(name in str(caught.value) for name in DEFENCES)

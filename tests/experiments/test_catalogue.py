@@ -70,7 +70,7 @@ def test_a_wrong_header_is_named_by_its_line(tmp_path, old, new, said):
 
 
 def test_commands_run_the_flagfiles_that_they_stand_in(entries):
-  """Who copies the command of a header must get what the header promises."""
+  """A command that is copied from a header must give what the header promises."""
   for entry in entries:
     expected = f'python -m experiments.{entry.module} --flagfile={entry.path.relative_to(ROOT)}'
     assert entry.command == expected

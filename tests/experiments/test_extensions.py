@@ -30,7 +30,7 @@ def finish(npz, folder, **options):
 
 
 def test_the_global_game_with_inferred_labels(npz, tmp_path):
-  """Whose the candidate is, and what share of labels was read off the gradient."""
+  """The learner of the candidate, and the share of labels that was read off the gradient."""
   options = {'learners': 2, 'labels': 'inferred', 'defences': 'none', 'noise_scales': 0}
   lines, (cell,) = finish(npz, tmp_path / 'out', **options)
   assert lines[0]['learners'] == '2'

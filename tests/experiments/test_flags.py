@@ -52,7 +52,7 @@ FIELDS_OF_VALUES = ['dataset', 'network', 'ways', 'target', 'order', 'epoch']
 
 
 def read(*argv: str) -> Sweep:
-  """What a command line asks for."""
+  """The request of a command line."""
   with flagsaver.flagsaver():
     flags.FLAGS(['sweep', *argv])
     return flags.read()

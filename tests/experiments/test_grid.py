@@ -264,13 +264,13 @@ def test_a_combination_of_what_cannot_be_combined_is_refused(attack, target, mes
 
 @pytest.mark.parametrize('attack', ['loss+gradient_cosine', 'likelihood_ratio'])
 def test_games_without_one_learner_are_refused(attack):
-  """Whose the candidate is would be guessed from the first learner's part alone."""
+  """The candidate's learner would be guessed from the first one's part alone."""
   with pytest.raises(Unplayable, match='is for the game with learners=1 only'):
     make(attack=attack, learners=2)
 
 
 def test_a_bound_needs_non_members_that_look_like_members():
-  """Who is told the class sees through any other non-member: the bound would be too low."""
+  """A class that is known tells any other non-member: the bound would be too low."""
   with pytest.raises(Unplayable, match="non_members='same_class' only, not 'any_class'"):
     make(attack='likelihood_ratio', non_members='any_class')
 
