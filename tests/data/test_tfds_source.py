@@ -36,7 +36,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch):
     ('mnist/large', r"unknown dataset 'mnist/large'"),
     ('emnist/balance', r"unknown configuration of emnist 'balance': did you mean 'balanced'"),
     ('', r"unknown dataset ''"),
-    ('../mnist', r"unknown dataset '../mnist'"),
+    ('../mnist', r"'../mnist' is no name of a data set: a file is npz:../mnist"),
     ('huggingface:mnist', r"unknown dataset 'huggingface:mnist'"),
     ('ag_news_subset', r"'ag_news_subset' is not one of 8-bit images with one class each"),
     ('sift1m', r"cannot open dataset 'sift1m' here: No module named 'h5py'"),

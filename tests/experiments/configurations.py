@@ -67,6 +67,7 @@ OTHER_OPTIONS: dict[str, Any] = {
   'shadows': 40,
   'swaps': 10,
   'shrinkage': 0.5,
+  'rounding': 1e-3,
 }
 
 

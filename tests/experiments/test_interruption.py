@@ -104,7 +104,8 @@ def test_commands_find_each_other_from_any_folder(tmp_path):
   """`experiments.reproduce` in another folder ran parts without our modules: all failed."""
   told = {'PYTHONPATH': ''}
   line = ['bash', '-c', 'cd "$0" && exec "$@"', str(tmp_path)]
-  line += [sys.executable, '-c', 'import experiments.process.output']
+  # -S: without what is installed, where an editable installation would find them.
+  line += [sys.executable, '-S', '-c', 'import experiments.process']
   assert subprocesses.run(line, [{}], patient=()) == 0
   assert subprocesses.run(line, [told], patient=()) == 1
 
