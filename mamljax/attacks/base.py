@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from mamljax import checks
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
 from mamljax.checks import Checked
+from mamljax.defences.defence import Defence
 from mamljax.errors import InputError
 from mamljax.maml import Inner, as_learner, undefended
 from mamljax.numerics import is_finite
@@ -101,6 +102,10 @@ class Attack(Protocol):
     """The reason why the attack does not model a learner, after its name; None if it does."""
     ...
 
+  def allows_for(self, defence: Defence, target: str) -> bool:
+    """Tests whether the attack on a set models all that a published defence does."""
+    ...
+
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Any:
     """Computes what all trials at one w share.
 
@@ -168,6 +173,11 @@ class BaseAttack(Checked):
     """No reason: an attack that models some learners alone says which; see `Attack.refuses`."""
     del learner, target
     return None
+
+  def allows_for(self, defence: Defence, target: str) -> bool:
+    """All of it, if the attack requires the defence at all; see `Attack.allows_for`."""
+    del defence, target
+    return any('defence' in needs for needs in self.requires.values())
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Any:
     """Prepares nothing; see `Attack.prepare`."""

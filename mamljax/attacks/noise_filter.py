@@ -47,6 +47,7 @@ from mamljax.attacks.gaussian.sketches import label_gradients
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.attacks.readable import GradientReader
 from mamljax.checks import count
+from mamljax.defences.defence import Defence
 from mamljax.images import as_floats
 from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal, product
 from mamljax.numerics import norm
@@ -106,6 +107,11 @@ class NoiseFilter(GradientReader):
     'query': frozenset({'references', 'classes', 'separate_images', 'defence', 'shots'})
   }
   threshold: ClassVar[Threshold] = 0.0  # the likelihood ratio's
+
+  def allows_for(self, defence: Defence, target: str) -> bool:
+    """Not for noise on the support images or the adaptation; see `Attack.allows_for`."""
+    del target
+    return not (defence.support or defence.inner)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how the gradients of single images are distributed at w, and how noise hides them.

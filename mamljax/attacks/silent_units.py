@@ -43,6 +43,7 @@ from mamljax.attacks.gradients.layers import Layers, check_seen, layer_gradient
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.attacks.readable import SpanReader
 from mamljax.checks import nonnegative
+from mamljax.defences.defence import Defence
 from mamljax.errors import InputError
 
 _READER = "attack 'silent_units'"
@@ -93,6 +94,10 @@ class SilentUnits(SpanReader):
         f'{_READER} needs units that are exactly 0 at times, as with ReLUs: every entry of the '
         f'gradient of this network has a trace of every image'
       )
+
+  def allows_for(self, defence: Defence, target: str) -> bool:
+    """Not for noise that moves theta, if the query set is sought; see `Attack.allows_for`."""
+    return target == 'support' or not (defence.support or defence.inner)
 
   @guarded
   def score(

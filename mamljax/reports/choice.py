@@ -15,7 +15,6 @@ from mamljax.attacks.matched_filter import MatchedFilter
 from mamljax.attacks.noise_filter import NoiseFilter
 from mamljax.attacks.residual_filter import ResidualFilter
 from mamljax.attacks.shadow_matched_filter import ShadowMatchedFilter
-from mamljax.defences import Defence
 from mamljax.errors import InputError, unknown
 from mamljax.reports.setup import Setup, abstract, scoring
 
@@ -210,17 +209,11 @@ def notes(attacks: Mapping[str, Attack], setup: Setup, *, plain: bool) -> dict[s
     if type(attack) is Loss:
       found[name] = [BLIND]
       continue
-    needs, lacking = attack.requires[setup.knowledge.target], []
-    if not _models(attack, setup.defence) or not setup.adversary.defence:
+    target = setup.knowledge.target
+    needs, lacking = attack.requires[target], []
+    if not attack.allows_for(setup.defence, target) or not setup.adversary.defence:
       lacking += [DEFENCE] * setup.defence.has_hooks
     if not plain and not ('inner_loop' in needs and setup.adversary.learner):
       lacking.append(LEARNER)
     found[name] = lacking
   return found
-
-
-def _models(attack: Attack, defence: Defence) -> bool:
-  """Tests whether an attack allows for all that a defence does."""
-  if not any('defence' in needs for needs in attack.requires.values()):
-    return False
-  return type(attack) is not NoiseFilter or not (defence.support or defence.inner)

@@ -242,3 +242,12 @@ def test_a_gradient_of_nothing_says_nothing():
   told = observed('conv4')
   empty = told._replace(gradient=jax.tree.map(jnp.zeros_like, told.gradient))
   assert (scored('conv4', told=empty) == 0).all()
+
+
+def test_noise_that_moves_theta_is_not_allowed_for_in_the_query_set():
+  """Were it said to be modelled, a defence would pass for measured by an attack that is not."""
+  attack, noise = SilentUnits(), Gaussian(0.1)
+  for defence in (Defence(inner=noise), Defence(support=noise)):
+    assert attack.allows_for(defence, 'support')
+    assert not attack.allows_for(defence, 'query')
+  assert attack.allows_for(Defence(query=noise, outgoing=noise), 'query')
