@@ -22,7 +22,7 @@ from mamljax.networks import CrossEntropy, accuracy
 from mamljax.numerics import is_finite, like
 from mamljax.protocol.messages import as_gradient
 from mamljax.tasks import sample_task
-from mamljax.types import Params, Pool
+from mamljax.types import Batch, LossFn, Params, Pool
 
 
 @jax.tree_util.register_dataclass
@@ -31,7 +31,8 @@ class Training(Checked):
   """The configuration of a federated meta-training.
 
   Attributes:
-    loss_fn: the loss of a task, with the network to be trained.
+    loss_fn: the loss of a task, `CrossEntropy` of a network or any other that is a mean over
+      images which do not see each other: `correct` says how these are tested.
     inner: the inner loop of the task-learners, or their declaration as a `Learner` that sends
       no gradient in rates, which nobody would train.
     defence: the defence of the task-learners, if they have none of their own.
@@ -44,7 +45,7 @@ class Training(Checked):
       rounding.
   """
 
-  loss_fn: CrossEntropy = dataclasses.field(metadata={'static': True})
+  loss_fn: LossFn = dataclasses.field(metadata={'static': True})
   inner: Inner
   defence: Defence = dataclasses.field(default_factory=Defence)
   learning_rate: float | jax.Array = 1e-3
@@ -153,7 +154,32 @@ def meta_test(
   def one_task(key: jax.Array) -> jax.Array:
     task = sample_task(key, pool, ways=training.ways, shots=training.shots)
     theta = adapt(training.loss_fn, params, task.support, training.inner)
-    correct = accuracy(training.loss_fn.network, theta, task.query)
-    return jnp.where(is_finite(theta), correct, jnp.nan)
+    right = correct(training.loss_fn, theta, task.query, ways=training.ways)
+    return jnp.where(is_finite(theta), right, jnp.nan)
 
   return jax.lax.map(one_task, jax.random.split(key, tasks), batch_size=batch)
+
+
+def correct(loss_fn: LossFn, params: Params, batch: Batch, *, ways: int) -> jax.Array:
+  """The share of a batch that a model classifies correctly, a scalar in [0, 1].
+
+  The class of an image is that of the greatest logit where the loss is a `CrossEntropy`, and
+  otherwise the one as which the image by itself has the least loss: of any cross-entropy that
+  is the same. NaN if a logit or a loss is not finite.
+
+  Args:
+    loss_fn: the loss of a task.
+    params: its parameters.
+    batch: images with their slots.
+    ways: number of classes of a task.
+  """
+  if isinstance(loss_fn, CrossEntropy):
+    return accuracy(loss_fn.network, params, batch)
+
+  def loss_of(image: jax.Array, label: jax.Array) -> jax.Array:
+    return loss_fn(params, Batch(image[None], label[None]))
+
+  slots = jnp.arange(ways, dtype=batch.labels.dtype)
+  losses = jax.vmap(jax.vmap(loss_of, (None, 0)), (0, None))(batch.images, slots)
+  right = (losses.argmin(axis=-1) == batch.labels).mean()
+  return jnp.where(jnp.isfinite(losses).all(), right, jnp.nan)

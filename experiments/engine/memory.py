@@ -94,7 +94,7 @@ def _plain(recipe: Recipe) -> Recipe:
 
 @functools.lru_cache(maxsize=256)
 def _count(recipe: Recipe, shape: tuple[int, int, int]) -> tuple[int, int]:
-  network: Any = models.describe_training(recipe).loss_fn.network
+  network: Any = models.describe_network(recipe)
   params = jax.eval_shape(lambda: init_params(jax.random.key(0), network, shape))
 
   def apply(params: Any, images: jax.Array) -> Any:

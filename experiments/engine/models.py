@@ -23,7 +23,7 @@ from mamljax.data.loading import file_state
 from mamljax.defences import make_defence
 from mamljax.errors import Diverged, InputError
 from mamljax.maml import InnerLoop
-from mamljax.networks import NETWORKS, CrossEntropy, init_params, make_network
+from mamljax.networks import NETWORKS, CrossEntropy, Network, init_params, make_network
 from mamljax.numerics import all_finite
 
 META_TEST_TASKS = 400
@@ -129,10 +129,8 @@ def _check_images(recipe: Recipe, data: Dataset, splits: Splits, learners: int) 
 
 def describe_training(recipe: Recipe) -> training.Training:
   """The meta-training of a model."""
-  model = recipe.model
-  network = make_network(model.network_name, ways=recipe.task.ways, **model.network_options)
   return training.Training(
-    loss_fn=CrossEntropy(network),
+    loss_fn=CrossEntropy(describe_network(recipe)),
     inner=InnerLoop(recipe.inner.steps, recipe.inner.learning_rate, recipe.inner.order),
     defence=make_defence(
       recipe.defence.points,
@@ -149,10 +147,16 @@ def describe_training(recipe: Recipe) -> training.Training:
   )
 
 
+def describe_network(recipe: Recipe) -> Network:
+  """The network of a model."""
+  model = recipe.model
+  return make_network(model.network_name, ways=recipe.task.ways, **model.network_options)
+
+
 def initial_state(recipe: Recipe, splits: Splits) -> training.State:
   """The untrained state of a model; it depends on the model and its seed alone."""
   key = stream_key(recipe.seed, Stream.INITIALIZATION)
-  network = describe_training(recipe).loss_fn.network
+  network = describe_network(recipe)
   height, width, channels = splits.training.images.shape[1:]
   return training.init(init_params(key, network, (height, width, channels)))
 

@@ -10,7 +10,7 @@ from mamljax import checks
 from mamljax.defences import Defence
 from mamljax.errors import InputError
 from mamljax.reports import declared, wording
-from mamljax.reports.defended import DefenceRow
+from mamljax.reports.defended import DefenceRow, Floor
 
 
 class Bounds(NamedTuple):
@@ -22,7 +22,7 @@ class Bounds(NamedTuple):
     rounds: the messages of one task that the guarantee is for.
     max_tpr: greatest true-positive rate of any attack on one update, at 1 % of false ones.
     max_accuracy_loss: greatest accuracy of learning that it may cost.
-    chance: accuracy of guessing, which learning must exceed wherever it is measured.
+    floor: accuracies that learning must exceed wherever it is measured.
   """
 
   epsilon: float | None
@@ -30,12 +30,22 @@ class Bounds(NamedTuple):
   rounds: int
   max_tpr: float | None
   max_accuracy_loss: float | None
-  chance: float
+  floor: Floor
 
   @property
   def over(self) -> str:
     """The delta and the rounds of a guarantee, in words."""
     return f'delta {self.delta:g} over {self.rounds} round{"s" * (self.rounds != 1)}'
+
+  @property
+  def told(self) -> tuple[str, ...]:
+    """The bounds that are asked, each in words."""
+    bounds = {
+      f'a guarantee of epsilon {{:g}} or less at {self.over}': self.epsilon,
+      'a TPR of {:g} or less at 1 % FPR, of every attack': self.max_tpr,
+      'a loss of {:g} or less of the accuracy of learning': self.max_accuracy_loss,
+    }
+    return tuple(told.format(most) for told, most in bounds.items() if most is not None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,19 +55,30 @@ class Recommendation:
   Attributes:
     name: the name of the defence; None if none holds what was asked.
     defence: the defence, for `Learner(defence=...)`; None likewise.
-    reason: why, in a sentence or two.
+    answer: the answer in a sentence.
+    reason: the answer with the reasons, in a sentence or two.
     reasons: of each defence the bounds that it does not hold, in words; () if it holds all.
+    asked: the bounds, in words.
     warnings: what may make the leak of the chosen one greater than is reported.
   """
 
   name: str | None
   defence: Defence | None
+  answer: str
   reason: str
   reasons: dict[str, tuple[str, ...]]
+  asked: tuple[str, ...]
   warnings: tuple[str, ...] = ()
 
   def __str__(self) -> str:
-    return wording.paragraphs(self.reason, [], {'Warnings': self.warnings})
+    lists = {'What does not hold it': self.missed, 'Warnings': self.warnings}
+    return wording.paragraphs(self.answer, [], lists)
+
+  @property
+  def missed(self) -> list[str]:
+    """A sentence for each defence that does not hold what was asked, with the reasons."""
+    missed = {name: reasons for name, reasons in self.reasons.items() if reasons}
+    return [f'{name}: {"; ".join(reasons)}.' for name, reasons in missed.items()]
 
 
 def check(bounds: Bounds) -> None:
@@ -94,23 +115,39 @@ def recommend(rows: Sequence[DefenceRow], bounds: Bounds) -> Recommendation:
   bare = any(row.defence is None and not reasons[row.name] for row in rows)
   more = ' Learning without a defence holds it, too.' * bare
   if not fit:
-    defended = [row.name for row in rows if row.defence is not None]
-    whys = [f'{name}: {", and ".join(reasons[name])}' for name in defended]
-    reason = f'None of these {len(defended)} defences holds what was asked. {"; ".join(whys)}.'
-    if len(defended) == 1:
-      reason = f'The only defence does not hold what was asked. {whys[0]}.'
-    return Recommendation(name=None, defence=None, reason=reason + more, reasons=reasons)
+    return _none(reasons, [row.name for row in rows if row.defence is not None], more, bounds)
   best = min(fit, key=_cost)
   told = '; '.join(_held(best, bounds))
   among = 'the only one' if len(fit) == 1 else f'of {len(fit)} the one with the least loss'
   if best.loss is None:
     among = among.replace('loss', 'leak')
+  answer = f'{best.name} holds what was asked, {among}: {told}.{more}'
   return Recommendation(
     name=best.name,
     defence=best.defence,
-    reason=f'{best.name} holds what was asked, {among}: {told}.{more}',
+    answer=answer,
+    reason=answer,
     reasons=reasons,
+    asked=bounds.told,
     warnings=(*best.warnings, *_beyond(bounds)),
+  )
+
+
+def _none(
+  reasons: dict[str, tuple[str, ...]], defended: Sequence[str], more: str, bounds: Bounds
+) -> Recommendation:
+  """The advice to choose none of some defences."""
+  answer = f'None of these {len(defended)} defences holds what was asked.'
+  if len(defended) == 1:
+    answer = 'The only defence does not hold what was asked.'
+  whys = [f'{name}: {", and ".join(reasons[name])}' for name in defended]
+  return Recommendation(
+    name=None,
+    defence=None,
+    answer=answer + more,
+    reason=f'{answer} {"; ".join(whys)}.{more}',
+    reasons=reasons,
+    asked=bounds.told,
   )
 
 
@@ -122,10 +159,10 @@ def failures(row: DefenceRow, bounds: Bounds) -> Iterator[str]:
     yield from _attacked(row, float(bounds.max_tpr))
   if bounds.max_accuracy_loss is not None:
     yield from _costly(row, float(bounds.max_accuracy_loss))
-  if row.learning is not None and not row.learning.low > bounds.chance:
+  if row.learning is not None and not row.learns(bounds.floor):
     yield (
-      f'it is not shown to learn: accuracy {wording.plain(row.learning)}, and guessing has '
-      f'{bounds.chance:.2f}'
+      f'it is not shown to learn: accuracy {wording.plain(row.learning)}, and '
+      f'{bounds.floor.told}'
     )
 
 

@@ -21,7 +21,7 @@ from mamljax.types import LossFn, Params
 
 NONE = 'none'  # name of no defence, where it is not given
 Defences = Mapping[str, Defence | Mechanism | None]
-Accuracy = Callable[[Defence | None], tuple[float, float, float]]
+Accuracy = Callable[[Defence | None], tuple[float, float, float] | None]
 
 
 def compare_defences(
@@ -68,8 +68,9 @@ def compare_defences(
       measured on one.
     delta: of guarantees, above 0 and below 1.
     accuracy: `defence -> (value, low, high)`, the accuracy of learning under a defence with its
-      interval, each in [0, 1]; None is given to it for no defence. `TrainedAccuracy` trains a
-      model under each.
+      interval, each in [0, 1], or None where that is not measured; None is given to it for no
+      defence. `TrainedAccuracy` trains a model under each. Its method `untrained`, where it has
+      one, is the accuracy before any training, which learning must then exceed.
     budget: seconds that attacks may take together on each defence, as of `audit_tasks`.
     store: a folder for scores, as of `audit_tasks`.
     progress: show a bar for each defence; by default on a terminal only.
@@ -98,7 +99,8 @@ def compare_defences(
     rows.append(_row(name, defence, found, learning, base, delta=delta, rounds=rounds))
   asked = sizes | {'seed': seed, 'rounds': rounds, 'delta': delta, 'adjacency': 'replace_one'}
   asked |= {'learner': declared.describe(plain)}
-  return Study(rows=tuple(rows), reports=reports, asked=asked)
+  untrained = getattr(accuracy, 'untrained', lambda: None)()
+  return Study(rows=tuple(rows), reports=reports, asked=asked, untrained=untrained)
 
 
 def _audited(
@@ -192,8 +194,10 @@ def _one(name: Any, given: Any) -> Defence | None:
   return defence if defence is not None and defence.has_hooks else None
 
 
-def _learning(name: str, found: Any) -> Rate:
-  """The accuracy of learning under a defence, as it was measured."""
+def _learning(name: str, found: Any) -> Rate | None:
+  """The accuracy of learning under a defence, as it was measured, or None."""
+  if found is None:
+    return None
   try:
     value, low, high = map(float, found)
   except (TypeError, ValueError):

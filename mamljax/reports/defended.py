@@ -40,6 +40,29 @@ class Worst(NamedTuple):
   blind: tuple[str, ...]
 
 
+class Floor(NamedTuple):
+  """Accuracies that learning must exceed to be shown.
+
+  Attributes:
+    chance: of guessing a class.
+    untrained: of the model before any training, with its interval; None if not known.
+  """
+
+  chance: float
+  untrained: Rate | None = None
+
+  @property
+  def level(self) -> float:
+    """The greater of the two, by the upper end of its interval."""
+    return max(self.chance, self.untrained.high if self.untrained else 0.0)
+
+  @property
+  def told(self) -> str:
+    """The two in words."""
+    more = f', no training {wording.plain(self.untrained)}' if self.untrained else ''
+    return f'guessing has {self.chance:.2f}{more}'
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DefenceRow:
   """Measures of one defence.
@@ -66,6 +89,10 @@ class DefenceRow:
   learning: Rate | None = None
   loss: Rate | None = None
   warnings: tuple[str, ...] = ()
+
+  def learns(self, floor: Floor) -> bool:
+    """Tests whether learning is shown to exceed guessing, and no training."""
+    return self.learning is not None and self.learning.low > floor.level
 
   @property
   def cells(self) -> tuple[str, ...]:

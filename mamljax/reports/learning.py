@@ -1,6 +1,11 @@
 """Accuracy of learning under a defence: a model that is meta-trained with it, on new tasks."""
 
 import dataclasses
+import functools
+import os
+import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +16,14 @@ from mamljax.audit.metrics import Rate, share
 from mamljax.checks import Checked, count
 from mamljax.defences import Defence, Mechanism, as_defence
 from mamljax.errors import InputError
+from mamljax.networks import CrossEntropy
+from mamljax.reports import fingerprints
+from mamljax.reports.averaging import is_mean_over_images
+from mamljax.reports.store import Store
 from mamljax.training import Training
 from mamljax.types import Params, Pool
+
+_VERSION = 1  # of the streams of randomness, part of each fingerprint
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,9 +46,12 @@ class TrainedAccuracy(Checked):
     rounds: number of rounds.
     tasks: number of new tasks.
     seed: seed of training and of the new tasks.
+    store: a folder that keeps what was measured, from which the same call takes it; None keeps
+      nothing.
 
   Raises:
-    InputError: if a number is not as above, or the training has a defence of its own.
+    InputError: if a number is not as above, the training has a defence of its own, or what
+      learners send, or the loss, is none that a model can be trained and tested by.
   """
 
   training: Training
@@ -47,6 +61,7 @@ class TrainedAccuracy(Checked):
   rounds: int = dataclasses.field(metadata=count(1))
   tasks: int = dataclasses.field(default=1000, metadata=count(2))
   seed: int = 0
+  store: str | os.PathLike[str] | None = None
 
   def __post_init__(self):
     super().__post_init__()
@@ -54,18 +69,77 @@ class TrainedAccuracy(Checked):
     if own is not None or self.training.defence.has_hooks:
       raise InputError('training must come without a defence: it takes those it is compared by')
     checks.whole('seed', self.seed, least=0)
+    self._check_loss()
+    jax.eval_shape(self._learn, *self._given(None))  # raises what training would, beforehand
 
   def __call__(self, defence: Defence | Mechanism | None) -> Rate:
     """The mean accuracy under a defence, with its interval."""
-    defended = dataclasses.replace(self.training, defence=as_defence(defence) or Defence())
-    key_train, key_test = jax.random.split(jax.random.key(self.seed))
-    # Pools of `from_arrays` hold NumPy arrays, which cannot be indexed in a traced round.
+    if rate := self.kept(defence):
+      return rate
+    start = time.perf_counter()
+    found = np.asarray(self._run(*self._given(defence)))
+    Store(self.store).add(self._name(defence), 0, found, time.perf_counter() - start)
+    return _mean(found)
+
+  def untrained(self) -> Rate:
+    """The mean accuracy at the parameters that training begins with, with its interval."""
+    key, params, _, held_out, _ = self._given(None)
+    _, key_test = jax.random.split(key)
+    return _mean(np.asarray(self._test(key_test, params, held_out)))
+
+  def kept(self, defence: Defence | Mechanism | None) -> Rate | None:
+    """The accuracy under a defence in the store; None if it was not measured."""
+    if self.store is None:
+      return None
+    found = Store(self.store).load(self._name(defence)).scores
+    return _mean(found) if len(found) == self.tasks else None
+
+  def _check_loss(self) -> None:
+    """Refuses a loss of which the accuracy of single images cannot be told."""
+    loss_fn, ways = self.training.loss_fn, self.training.ways
+    pool = jax.tree.map(jnp.asarray, self.held_out)
+    checks.pool(pool, per_class=2 * self.training.shots)
+    if isinstance(loss_fn, CrossEntropy):
+      return
+    if not is_mean_over_images(loss_fn, self.params, pool, ways=ways):
+      raise InputError(
+        'the accuracy of learning cannot be told of a loss whose images see each other (batch '
+        'normalisation?): give a CrossEntropy, or an accuracy of your own'
+      )
+
+  def _given(self, defence: Defence | Mechanism | None) -> tuple[Any, ...]:
+    """The arguments of `_learn`; pools of `from_arrays` hold NumPy arrays."""
     given = self.params, self.pool, self.held_out
-    params, pool, held_out = jax.tree.map(jnp.asarray, given)
-    state, _ = training.train(
-      key_train, training.init(params), pool, defended, rounds=self.rounds
-    )
-    found = training.meta_test(
-      key_test, state.params, held_out, self.training, tasks=self.tasks
-    )
-    return share(float(np.nan_to_num(np.asarray(found, np.float64)).mean()), self.tasks)
+    key = jax.random.key(self.seed)
+    return key, *jax.tree.map(jnp.asarray, given), as_defence(defence) or Defence()
+
+  @functools.cached_property
+  def _run(self) -> Callable[..., jax.Array]:
+    """`_learn`, compiled once for all defences of a kind."""
+    return jax.jit(functools.partial(TrainedAccuracy._learn, self))
+
+  def _learn(
+    self, key: jax.Array, params: Params, pool: Pool, held_out: Pool, defence: Defence
+  ) -> jax.Array:
+    """The accuracy on each new task after training under a defence, [tasks]."""
+    key_train, key_test = jax.random.split(key)
+    defended = dataclasses.replace(self.training, defence=defence)
+    begin = training.init(params)
+    state, _ = training.train(key_train, begin, pool, defended, rounds=self.rounds)
+    return self._test(key_test, state.params, held_out)
+
+  def _test(self, key: jax.Array, params: Params, held_out: Pool) -> jax.Array:
+    """The accuracy on each new task, [tasks]."""
+    return training.meta_test(key, params, held_out, self.training, tasks=self.tasks)
+
+  def _name(self, defence: Defence | Mechanism | None) -> str:
+    """The name, in the store, of what all of a measurement depends on."""
+    given = self._given(defence)
+    computed = fingerprints.of_computation(self._learn, *given)
+    versions = _VERSION, jax.__version__, jax.default_backend()
+    return f'learning-{fingerprints.of(*versions, computed, given)}'
+
+
+def _mean(found: np.ndarray) -> Rate:
+  """The mean of accuracies, with its interval; one that diverged counts as 0."""
+  return share(float(np.nan_to_num(found.astype(np.float64)).mean()), len(found))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 _LINES = 6  # the most that can be told apart
-_COLOURS = ('#d1495b', '#2a7fb8', '#3a9a5b', '#b07d12', '#8a63c7', '#5f8a8b')
+COLOURS = ('#d1495b', '#2a7fb8', '#3a9a5b', '#b07d12', '#8a63c7', '#5f8a8b')
 _INK = '#010203'  # stands for the colour of the text around a picture
 _STYLE: dict[str, Any] = {
   'svg.fonttype': 'none',
@@ -55,7 +55,7 @@ def _draw_roc(axes: 'Axes', rows: Sequence[AttackRow]) -> None:
   least = 1 / max(int(np.sum(~row.members)) for row in rows)
   chance = np.geomspace(least, 1, 50)
   axes.plot(chance, chance, color='#888888', linewidth=1, linestyle=':', label='guessing')
-  for row, colour in zip(rows[:_LINES], _COLOURS, strict=False):
+  for row, colour in zip(rows[:_LINES], COLOURS, strict=False):
     fpr, tpr = roc(row.scores, row.members)
     label = f'{row.attack} ({row.auc.value:.2f})'
     axes.step(np.maximum(fpr, least / 2), tpr, where='post', color=colour, label=label)
@@ -69,10 +69,10 @@ def roc_svg(rows: Sequence[AttackRow]) -> str:
   import matplotlib as mpl
   from matplotlib.figure import Figure
 
-  with mpl.rc_context(_style('roc')):
+  with mpl.rc_context(style('roc')):
     figure = Figure(figsize=(4.4, 4.4), layout='constrained')
     _draw_roc(figure.subplots(), rows)
-    return _svg(figure, 'ROC curves of the strongest attacks, with their AUC')
+    return as_svg(figure, 'ROC curves of the strongest attacks, with their AUC')
 
 
 def bars_svg(
@@ -89,19 +89,19 @@ def bars_svg(
   import matplotlib as mpl
   from matplotlib.figure import Figure
 
-  with mpl.rc_context(_style(label)):
+  with mpl.rc_context(style(label)):
     figure = Figure(figsize=(4.4, 1.0 + 0.32 * len(names)), layout='constrained')
     axes, places = figure.subplots(), np.arange(len(names))
     values = np.array([rate.value for rate in rates])
     ends = np.array([[r.value - r.low, r.high - r.value] for r in rates]).T
-    colours = [_COLOURS[min(place, _LINES - 1)] for place in places]
+    colours = [COLOURS[min(place, _LINES - 1)] for place in places]
     axes.barh(places, values, color=colours, height=0.6, alpha=0.75)
     axes.errorbar(values, places, xerr=ends, fmt='none', ecolor=_INK, elinewidth=1, capsize=3)
     if chance is not None:
       axes.axvline(chance, color='#888888', linestyle=':', linewidth=1)
     axes.set(yticks=places, yticklabels=list(names), xlim=(0, 1.02), xlabel=label)
     axes.invert_yaxis()
-    return _svg(figure, f'{label}, with intervals at 95 %')
+    return as_svg(figure, f'{label}, with intervals at 95 %')
 
 
 def image_svg(images: np.ndarray) -> str:
@@ -111,17 +111,17 @@ def image_svg(images: np.ndarray) -> str:
 
   columns = min(len(images), 6)
   rows = -(-len(images) // columns)
-  with mpl.rc_context(_style('images')):
+  with mpl.rc_context(style('images')):
     figure = Figure(figsize=(0.9 * columns, 0.9 * rows), layout='constrained')
     panels = np.ravel(figure.subplots(rows, columns))
     for axes in panels:
       axes.set_axis_off()
     for axes, image in zip(panels, images, strict=False):
       axes.imshow(_unit(image), cmap='gray', interpolation='nearest')
-    return _svg(figure, 'Images that were read off the update')
+    return as_svg(figure, 'Images that were read off the update')
 
 
-def _style(salt: str) -> Any:
+def style(salt: str) -> Any:
   """The style of a picture; its identifiers differ from those of others on the page."""
   return _STYLE | {'svg.hashsalt': salt}
 
@@ -133,7 +133,7 @@ def _unit(image: np.ndarray) -> np.ndarray:
   return image[..., 0] if image.shape[-1] not in (3, 4) else image[..., :3]
 
 
-def _svg(figure: 'Figure', title: str) -> str:
+def as_svg(figure: 'Figure', title: str) -> str:
   """A figure as an SVG element that fits its column, with a description in words."""
   buffer = io.StringIO()
   figure.savefig(buffer, format='svg', transparent=True, metadata={'Date': None})

@@ -2,17 +2,20 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mamljax.audit.metrics import Rate
 from mamljax.errors import unknown
-from mamljax.reports import advice, wording
+from mamljax.reports import advice, wording, writing
 from mamljax.reports.advice import Bounds, Recommendation
-from mamljax.reports.defended import HEADINGS, DefenceRow
+from mamljax.reports.defended import HEADINGS, DefenceRow, Floor
 from mamljax.reports.report import Report
 
 if TYPE_CHECKING:
   import pandas as pd
+  from matplotlib.axes import Axes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,11 +27,13 @@ class Study:
     reports: by the name of a defence the report of its audit; those that could not be attacked
       have none.
     asked: the sizes of the study: ways, shots, target, trials, rounds, delta and the like.
+    untrained: accuracy of learning before any training, with its interval; None if not known.
   """
 
   rows: tuple[DefenceRow, ...]
   reports: Mapping[str, Report]
   asked: dict[str, Any]
+  untrained: Rate | None = None
 
   def recommend(
     self,
@@ -42,7 +47,8 @@ class Study:
 
     A defence holds a bound only by the unfavourable end of the interval, and what was not
     measured does not hold. A bound on attacks needs one that models the defence. Wherever
-    learning is measured, it must be above chance, its interval included.
+    learning is measured, it must be above chance, its interval included, and above that of the
+    model before any training where that is known: under a noise that drowns all it is no less.
 
     Args:
       epsilon: greatest epsilon that it may guarantee, at the delta of the study, where a task
@@ -64,7 +70,7 @@ class Study:
       self.asked['rounds'] if rounds is None else rounds,
       max_tpr,
       max_accuracy_loss,
-      chance=1 / self.asked['ways'],
+      floor=self.floor,
     )
     advice.check(bounds)
     return advice.recommend(self.rows, bounds)
@@ -110,12 +116,74 @@ class Study:
     return {
       'defences': [row.flat | _listed(row) for row in self.rows],
       'asked': self.asked,
+      'untrained': self.untrained,
       'reports': {name: report.to_dict() for name, report in self.reports.items()},
     }
 
   def to_json(self) -> str:
     """The study as JSON, scores included."""
     return json.dumps(self.to_dict(), indent=1)
+
+  def to_html(self, *, advice: Recommendation | None = None, fragment: bool = False) -> str:
+    """The study as one self-contained HTML page, or as a fragment of one, for notebooks.
+
+    Args:
+      advice: from `recommend`, which the page then begins with.
+      fragment: without the frame of a page.
+    """
+    from mamljax.reports import page, pareto
+
+    told = {} if advice is None else _advised(advice, self.rows)
+    title, pictures = pareto.title(self.rows, floor=self.floor), {}
+    if pareto.drawable(self.rows[1:]):
+      picture = pareto.svg(self.rows, floor=self.floor, held=_held(advice))
+      pictures = {f'{title}. {pareto.CAPTION}': picture}
+    content = page.Page(
+      title='Which defence to choose',
+      verdict=advice.answer if advice else f'{title}.',
+      pictures=pictures,
+      tables=[page.Table('Defences', HEADINGS, [row.cells for row in self.rows])],
+      lists={**told, 'How to read it': [self.verdict], **self._lists},
+      is_alarm=advice is None or advice.name is None,
+    )
+    return page.render(content, fragment=fragment)
+
+  def save(self, path: str | os.PathLike[str]) -> None:
+    """Writes the study, whole or not at all, in the format that the suffix names.
+
+    Args:
+      path: a file that ends in .html or .json.
+
+    Raises:
+      InputError: if it ends in anything else, or the folder cannot be written.
+    """
+    writing.save(self, path)
+
+  def plot(self, *, advice: Recommendation | None = None, axes: 'Axes | None' = None) -> 'Axes':
+    """Draws the worst attack on each defence against the accuracy of learning under it.
+
+    The title says whether any defence protects and learns: `pareto.title` says what that is.
+    Defences that were not attacked, or under which no learning was measured, are left out.
+
+    Args:
+      advice: from `recommend`; the defences that hold all its bounds are ringed.
+      axes: matplotlib's axes to draw on; those of a new figure if None.
+
+    Returns:
+      The axes.
+    """
+    from mamljax.reports import pareto
+
+    return pareto.plot(self.rows, floor=self.floor, held=_held(advice), axes=axes)
+
+  @property
+  def floor(self) -> Floor:
+    """The accuracies that learning must exceed."""
+    return Floor(1 / self.asked['ways'], self.untrained)
+
+  def _repr_html_(self) -> str:
+    """A fragment of HTML for notebooks."""
+    return self.to_html(fragment=True)
 
   @property
   def _lists(self) -> dict[str, Sequence[str]]:
@@ -137,6 +205,22 @@ class Study:
 
   def __repr__(self) -> str:
     return f'<Study of {len(self.rows)} defences: {", ".join(row.name for row in self.rows)}>'
+
+
+def _held(advice: Recommendation | None) -> list[str]:
+  """The names of all that hold the bounds of an advice."""
+  return [name for name, missed in advice.reasons.items() if not missed] if advice else []
+
+
+def _advised(advice: Recommendation, rows: Sequence[DefenceRow]) -> dict[str, Sequence[str]]:
+  """An advice beyond its answer and the warnings of rows: sentences under their titles."""
+  return {
+    'What was asked': advice.asked,
+    'What does not hold it': advice.missed,
+    'Beyond what was measured': [
+      text for text in advice.warnings if not any(text in row.warnings for row in rows)
+    ],
+  }
 
 
 def _grouped(rows: Sequence[DefenceRow]) -> dict[str, list[str]]:

@@ -99,6 +99,37 @@ def test_a_model_at_chance_holds_nothing_whatever_is_asked():
     assert 'not shown to learn' in found.reason
 
 
+def test_a_model_that_gains_nothing_by_training_holds_nothing():
+  """Noise that drowns every message leaves the model what it was, which may be above chance."""
+  same = row(learning=Rate(0.6, 0.55, 0.65))
+  for untrained, is_held in ((0.54, True), (0.56, False)):
+    begin = Rate(untrained - 0.05, untrained - 0.1, untrained)
+    found = Study(rows=(BASE, same), reports={}, asked=ASKED, untrained=begin)
+    assert (found.recommend(max_tpr=0.5).name == 'dp') is is_held
+
+
+@pytest.mark.parametrize(
+  ('defended', 'title'),
+  [
+    ({}, 'Protects by half, and learns: dp'),
+    ({'learning': Rate(0.34, 0.3, 0.36)}, 'No defence here protects and learns'),
+    ({'accuracy': Rate(0.7, 0.6, 0.76)}, 'No defence here protects and learns'),
+    ({'informed': ()}, 'No defence here protects and learns'),
+    ({'learning': None}, 'Learning was not measured'),
+    ({'base': Rate(0.55, 0.49, 0.6)}, 'nothing is told of defences'),
+  ],
+)
+def test_the_picture_says_whether_anything_protects_and_learns(defended, title):
+  """By unfavourable ends, and never of a defence that no attack models."""
+  given = {'accuracy': Rate(0.6, 0.5, 0.7), 'informed': ('noise_filter',), **defended}
+  learning = given.get('learning', Rate(0.8, 0.7, 0.9))
+  bare = worst(1.0)._replace(accuracy=given.get('base', Rate(1, 0.9, 1)))
+  attacked = worst(0.2)._replace(accuracy=given['accuracy'], informed=given['informed'])
+  rows = row('none', None, worst=bare), row(worst=attacked, learning=learning)
+  found = Study(rows=rows, reports={}, asked=ASKED)
+  assert title in found.plot().get_title()
+
+
 def test_the_least_loss_is_recommended_then_the_least_worst_attack():
   """By the unfavourable ends, and what was not measured last."""
   rows = [

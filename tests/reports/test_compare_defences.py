@@ -15,7 +15,7 @@ from mamljax.errors import Diverged
 from mamljax.reports import compare
 from mamljax.reports.defended import loss_of
 from mamljax.reports.study import Study
-from mamljax.training import Training, init, meta_test, train
+from mamljax.training import Training, correct, init, meta_test, train
 from tests.reports import small
 
 WEAK, STRONG = (Defence(outgoing=DPGaussian(1.0, noise)) for noise in (1.0, 4.0))
@@ -123,6 +123,27 @@ def test_a_study_is_told_in_full_in_each_form():
     found.row('waek')
 
 
+def test_a_study_is_a_page_with_its_picture_in_any_form(tmp_path):
+  """Else the page that one decides by lacks the advice, or a defence."""
+  found = compared()
+  advice = found.recommend(epsilon=3, max_accuracy_loss=1.0)
+  page = found.to_html(advice=advice)
+  assert page == found.to_html(advice=advice)
+  assert page.startswith('<!doctype html>')
+  for told in (
+    advice.answer,
+    *advice.asked,
+    'not shown to learn',
+    'accuracy of the worst attack',
+  ):
+    assert told in page
+  found.save(tmp_path / 'study.html')
+  assert (tmp_path / 'study.html').read_text() == found.to_html()
+  assert '<html' not in found._repr_html_()
+  drawn = {text.get_text() for text in found.plot(advice=advice).get_legend().get_texts()}
+  assert drawn == {'guessing', *(row.name for row in found.rows)}
+
+
 @pytest.mark.parametrize('error', [InputError('it does not apply'), Diverged('it diverged')])
 def test_a_defence_that_cannot_be_attacked_ends_no_comparison(monkeypatch, error):
   """Else one that diverges loses what was measured of all others."""
@@ -162,17 +183,73 @@ def test_an_accuracy_without_an_interval_is_refused(monkeypatch, accuracy):
     comparison({'weak': WEAK}, accuracy=lambda defence: accuracy)
 
 
+def test_strength_near_zero_is_no_defence_and_great_noise_leaves_guessing():
+  """Else a strength means another thing to the learner than to its attacker or its training."""
+  faint, drowned = DPGaussian(1e6, 1e-20), DPGaussian(1.0, 1e4)
+  found = comparison(
+    {'faint': faint, 'drowned': drowned}, trials=200, accuracy=linear(tasks=500)
+  )
+  none, same, hidden = found.rows
+  assert none.worst
+  assert same.worst
+  assert hidden.worst
+  assert same.worst.accuracy == none.worst.accuracy
+  assert same.learning == none.learning
+  assert hidden.worst.accuracy.low < 0.5 < hidden.worst.accuracy.high
+  assert none.worst.accuracy.low > 0.8
+  advice = found.recommend(max_tpr=0.3)
+  assert advice.defence is None
+  assert 'no training' in ' '.join(advice.reasons['drowned'])
+
+
+def test_what_was_trained_is_kept_in_a_store(tmp_path):
+  """Else an interrupted command trains all anew, or takes what is of another setting."""
+  measured = linear(store=tmp_path)
+  assert measured.kept(WEAK) is None
+  found = measured(WEAK)
+  assert linear(store=tmp_path).kept(WEAK) == found
+  assert measured.kept(STRONG) is None
+  assert linear(store=tmp_path, rounds=3).kept(WEAK) is None
+
+
+def test_the_class_of_the_least_loss_is_that_of_the_greatest_logit():
+  """Else a model of one's own is said to learn more or less than it does."""
+  network = mamljax.make_network('mlp', ways=small.WAYS)
+  params = mamljax.init_params(jax.random.key(0), network, small.SHAPE)
+  images = jax.random.uniform(jax.random.key(1), (60, *small.SHAPE))
+  batch = mamljax.Batch(images, jax.random.randint(jax.random.key(2), (60,), 0, small.WAYS))
+  loss_fn = mamljax.CrossEntropy(network)
+  rates = [correct(fn, params, batch, ways=small.WAYS) for fn in (loss_fn, loss_fn.__call__)]
+  assert 0 < rates[0] == rates[1] < 1
+
+
+def linear(**options) -> mamljax.TrainedAccuracy:
+  """The accuracy after a short meta-training of the model of the small world."""
+  made = training(loss_fn=small.loss_fn, learning_rate=0.02)
+  return trained(training=made, params=small.params(), **options)
+
+
 def training(**options) -> Training:
   """A short meta-training of a tiny network."""
   loss_fn = mamljax.CrossEntropy(mamljax.make_network('mlp', ways=small.WAYS))
-  options = {'inner': InnerLoop(1, 0.1), 'tasks_per_round': 2, **options}
-  return Training(loss_fn=loss_fn, ways=small.WAYS, shots=1, **options)
+  usual = {'loss_fn': loss_fn, 'inner': InnerLoop(1, 0.1), 'tasks_per_round': 2}
+  return Training(ways=small.WAYS, shots=1, **{**usual, **options})
+
+
+def batch_normed(params, batch):
+  """A loss whose images see each other."""
+  images = batch.images - batch.images.mean(axis=0)
+  return mamljax.CrossEntropy(mamljax.make_network('mlp', ways=small.WAYS))(
+    params, batch._replace(images=images)
+  )
 
 
 def trained(**options) -> mamljax.TrainedAccuracy:
   """The accuracy after a short meta-training."""
   made: Any = options.pop('training', None) or training()
-  params = mamljax.init_params(jax.random.key(0), made.loss_fn.network, small.SHAPE)
+  network = mamljax.make_network('mlp', ways=small.WAYS)
+  params = options.pop('params', None)
+  params = params or mamljax.init_params(jax.random.key(0), network, small.SHAPE)
   world = jax.tree.map(np.asarray, small.world())  # as `from_arrays` has it
   pools: Any = {'pool': world.references, 'held_out': world.calibration}
   return mamljax.TrainedAccuracy(
@@ -203,6 +280,8 @@ def test_the_trained_accuracy_is_that_of_training_under_the_defence():
     ({'rounds': 0}, 'rounds must'),
     ({'tasks': 1}, 'tasks must'),
     ({'seed': -1}, 'seed must'),
+    ({'training': training(inner=Learner(1, 0.1, sends=lambda *_: 0))}, 'no gradient'),
+    ({'training': training(loss_fn=batch_normed)}, 'images see each other'),
     ({'training': training(defence=WEAK)}, 'without a defence'),
     ({'training': training(inner=Learner(1, 0.1, defence=WEAK))}, 'without a defence'),
   ],
