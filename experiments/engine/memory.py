@@ -17,6 +17,7 @@ from experiments.config.cell import Cell, Recipe
 from experiments.config.sections import Model, Task
 from experiments.config.workload import with_chunk
 from experiments.engine import models
+from experiments.process.compilation import device_memory
 from mamljax.audit.blocks import CHUNKS_PER_BLOCK
 from mamljax.data import Splits, main_memory
 from mamljax.errors import InputError
@@ -110,8 +111,7 @@ def _size(tree: Any) -> int:
 
 def _memory() -> float | None:
   """The available bytes, if they are known."""
-  stats = jax.local_devices()[0].memory_stats() or {}
-  return stats.get('bytes_limit', main_memory.memory_bytes())
+  return device_memory() or main_memory.memory_bytes()
 
 
 def _devices() -> int:

@@ -14,6 +14,35 @@ _COMPILED: dict[Any, Callable] = {}
 _MAPS, _MAX_MAPS = Path('/proc/self/maps'), Path('/proc/sys/vm/max_map_count')
 
 
+class TooLarge(MemoryError):
+  """A program that needs more memory than its device has.
+
+  Attributes:
+    needs: bytes of its arguments, results and temporaries, as XLA has planned them.
+    has: bytes of the device's memory that JAX may use.
+  """
+
+  def __init__(self, needs: float, has: float):
+    super().__init__(f'needs {needs / 2**30:,.1f} GiB, and the device has {has / 2**30:,.1f}')
+    self.needs, self.has = needs, has
+
+
+def device_memory() -> int | None:
+  """The bytes that JAX may use of a device; None where it does not say, as on a CPU."""
+  return (jax.local_devices()[0].memory_stats() or {}).get('bytes_limit')
+
+
+def check_fits(executable: Any) -> None:
+  """Refuses an executable that its device could only fail at.
+
+  Raises:
+    TooLarge: if it needs more than the device says that it has.
+  """
+  needs, has = memory_bytes(executable), device_memory()
+  if has is not None and needs > has:
+    raise TooLarge(needs, has)
+
+
 def memory_bytes(executable: Any) -> float:
   """The memory that an executable needs on a device, in bytes; 0 if it is unknown.
 
@@ -38,6 +67,9 @@ def compile_once(function: Any, *args: Any, **static: Any) -> tuple[Callable, fl
   Returns:
     The executable, to be called with such `args` alone, and the seconds of compilation: 0 if
     the executable existed already.
+
+  Raises:
+    TooLarge: if the device says how much memory it has, and the executable needs more.
   """
   leaves, structure = jax.tree.flatten(args)
   shapes = tuple((leaf.aval, leaf.sharding) for leaf in leaves)
@@ -46,8 +78,10 @@ def compile_once(function: Any, *args: Any, **static: Any) -> tuple[Callable, fl
     return _COMPILED[signature], 0.0
   forget_if_full()
   start = time.perf_counter()
-  _COMPILED[signature] = function.lower(*args, **static).compile()
-  return _COMPILED[signature], time.perf_counter() - start
+  executable = function.lower(*args, **static).compile()
+  check_fits(executable)
+  _COMPILED[signature] = executable
+  return executable, time.perf_counter() - start
 
 
 def forget_if_full() -> None:

@@ -21,6 +21,7 @@ from experiments.config.sweep import Sweep
 from experiments.config.workload import steps_of, with_chunk, work_of
 from experiments.engine.runner import run_cell
 from experiments.process import distributed, preemption
+from experiments.process.compilation import TooLarge
 from experiments.process.progress_bars import LINE_SECONDS, bar
 from experiments.store import failures
 from experiments.store.cells import CellResult, cell_hash, write_cell
@@ -190,7 +191,10 @@ class Worker:
 def within_memory(
   cell: Cell, run: Callable[[Cell], tuple[Result, Examples | None]]
 ) -> tuple[Result, Examples | None]:
-  """Runs a cell; if the memory does not suffice, again with chunks of half the size.
+  """Runs a cell; if the memory does not suffice, again with smaller chunks.
+
+  Where the device tells its memory, the compiled program says beforehand what it needs, and the
+  chunk is halved until its share of that fits; else, or if the device fails all the same, once.
 
   The configuration of the result is that of the cell. `extra['chunk_run']` is the size of the
   chunks that were computed; the scores are, bit for bit, those of that size.
@@ -200,13 +204,22 @@ def within_memory(
   except (jax.errors.JaxRuntimeError, MemoryError) as error:
     if not _is_exhausted(error) or cell.execution.chunk == 1 or jax.process_count() > 1:
       raise
-  smaller = with_chunk(cell, cell.execution.chunk // 2)
+    smaller = with_chunk(cell, _smaller(cell.execution.chunk, error))
   logging.warning(
     '%s: out of memory, now in chunks of %d', describe(cell), smaller.execution.chunk
   )
   result, examples = within_memory(smaller, run)
   extra = {'chunk_run': smaller.execution.chunk} | result.extra
   return dataclasses.replace(result, configuration=configuration(cell), extra=extra), examples
+
+
+def _smaller(chunk: int, error: Exception) -> int:
+  """The half of a chunk, its half and so on, until it may fit; at least 1."""
+  half = chunk // 2
+  if isinstance(error, TooLarge):
+    while half > 1 and error.needs * half / chunk > error.has:
+      half //= 2
+  return half
 
 
 # XLA's message for exhausted memory depends on the allocator: 'INTERNAL: ... Out of memory

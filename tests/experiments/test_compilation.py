@@ -63,3 +63,13 @@ def test_shapes_are_compiled_once_where_there_is_room(compiled, monkeypatch, tmp
       compile_once(scaled, ones(size))
   assert len(compiled) == 3
   assert compile_once(scaled, ones(2))[1] == 0
+
+
+def test_a_program_too_large_for_its_device_is_refused_before_it_runs(compiled, monkeypatch):
+  """A device that fails in the middle of a block has lost the block, and says less."""
+  monkeypatch.setattr(compilation, 'device_memory', lambda: 100)
+  compile_once(scaled, ones(2))
+  with pytest.raises(compilation.TooLarge, match='the device has') as caught:
+    compile_once(scaled, ones(1000))
+  assert (caught.value.needs, caught.value.has) == (8000, 100)
+  assert len(compiled) == 1

@@ -11,6 +11,7 @@ from absl.testing import flagsaver
 
 from experiments import status
 from experiments.config import flags, sharing
+from experiments.process.compilation import TooLarge
 from experiments.store import claims, failures, leases
 from experiments.store.cells import cell_hash
 from experiments.sweeping import queue, worker
@@ -244,6 +245,21 @@ def test_out_of_memory_in_other_words_was_a_failed_cell(words):
   with pytest.raises(InterruptedError):
     worker.within_memory(make(chunk=4), small)
   assert tried == [4, 2]
+
+
+def test_a_device_that_tells_its_memory_is_not_tried_in_vain():
+  """Each size that is tried costs a compilation; the program says which one may fit."""
+  tried = []
+
+  def run(cell):
+    tried.append(cell.execution.chunk)
+    if cell.execution.chunk > 2:
+      raise TooLarge(needs=100 * cell.execution.chunk, has=250)
+    raise InterruptedError
+
+  with pytest.raises(InterruptedError):
+    worker.within_memory(make(chunk=64), run)
+  assert tried == [64, 2]
 
 
 def played(folder):
