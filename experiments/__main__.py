@@ -13,6 +13,7 @@ from mamljax.errors import unknown
 COMMANDS = {
   'audit': 'how much an update of your own model, protocol and data tells, by every attack',
   'update': 'which candidates one received update was computed from',
+  'defend': 'which defence guarantees, withstands and costs what, or none of these',
   'sweep': 'the membership game on a grid of cells',
   'status': 'the progress of a sweep',
   'report': 'tables, figures and reconstructions of finished sweeps as one page',

@@ -20,11 +20,12 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
   'adam': optax.adam,
 }
 NUMBERS = ('noise_scale', 'clip', 'noise_multiplier')  # of a defence
-NAMES = ('steps', 'optimizer', 'rate', 'sends', 'defence', *NUMBERS)
+PROTOCOL = ('steps', 'optimizer', 'rate', 'sends')
+NAMES = (*PROTOCOL, 'defence', *NUMBERS)
 
 
-def define() -> None:
-  """Defines the flags of a learner."""
+def define(*, defended: bool = True) -> None:
+  """Defines the flags of a learner, or only those of one without a defence."""
   title = 'learner, where the function of --model returns none'
   group: dict[str, Any] = {'module_name': cli.group(title)}
   steps = 'number of gradient steps that a learner takes on its support set'
@@ -35,6 +36,12 @@ def define() -> None:
   bounds.real('rate', 0.1, bounds.POSITIVE, rate, group=cli.group(title))
   sends = 'message of a learner: maml, fomaml, reptile, imaml or delta'
   flags.DEFINE_string('sends', 'maml', sends, **group)
+  if defended:
+    _define_defence(group, title)
+
+
+def _define_defence(group: dict[str, Any], title: str) -> None:
+  """Defines the flags of a learner's defence."""
   defence = (
     'noise that the learner adds: none, or one or several of support_noise, '
     'inner_gradient_noise, query_noise and outgoing_gradient_noise or dp_gaussian, joined by +'
@@ -48,13 +55,17 @@ def define() -> None:
   bounds.real('noise_multiplier', 0.0, bounds.POSITIVE, multiplier, group=cli.group(title))
 
 
-def of(model: Model) -> Learner | InnerLoop:
+def of(model: Model, *, defended: bool = True) -> Learner | InnerLoop:
   """The learner that comes with a model, else the one that the flags describe.
+
+  Args:
+    model: the model.
+    defended: as of `define`.
 
   Raises:
     InputError: if both are given, or as `described` does.
   """
-  named = [flags.FLAGS[name] for name in NAMES]
+  named = [flags.FLAGS[name] for name in (NAMES if defended else PROTOCOL)]
   if model.learner is None:
     values: dict[str, Any] = {flag.name: flag.value for flag in named}
     return described(**values)
@@ -73,7 +84,13 @@ def undisputed(learner: Learner | InnerLoop, given: Sequence[str]) -> Learner | 
 
 
 def described(
-  *, steps: int, optimizer: str, rate: float, sends: str, defence: str, **numbers: float
+  *,
+  steps: int,
+  optimizer: str,
+  rate: float,
+  sends: str,
+  defence: str = 'none',
+  **numbers: float,
 ) -> Learner:
   """The learner of the values of the flags.
 

@@ -128,13 +128,15 @@ def test_data_that_cannot_be_read_are_named(folder, monkeypatch, source, message
   assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('command', ['audit', 'update'])
-def test_help_and_the_page_have_every_flag_in_its_place(command, tmp_path):
+@pytest.mark.parametrize(
+  ('command', 'page'), [('audit', 'command'), ('update', 'command'), ('defend', 'defence')]
+)
+def test_help_and_the_page_have_every_flag_in_its_place(command, page, tmp_path):
   """Flags of three modules under three equal titles look like three lists of all."""
   shown = run(command, '--help', cwd=tmp_path).stdout
-  page = (ROOT / 'docs/questions/command.md').read_text()
+  text = (ROOT / f'docs/questions/{page}.md').read_text()
   told = set(re.findall(r'^  (--\w+):', shown, re.MULTILINE))
-  assert told <= set(re.findall(r'`(--\w+)`', page))
+  assert told <= set(re.findall(r'`(--\w+)`', text))
   titles = re.findall(r'^(\w[^\n]*):$', shown, re.MULTILINE)
   assert titles[0] == 'model'
   assert len(titles) == len(set(titles)) > 3
