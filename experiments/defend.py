@@ -1,10 +1,10 @@
 """Choice of a defence for your own model: `mamljax defend --model=... --data=... --epsilon=8`.
 
-Compares no defence with the Gaussian mechanism at several strengths and with others of yours:
-the guarantee of each, the worst attack that knows it, and the accuracy of learning it costs.
-Prints the table, and which defence holds the bounds, or none of these; writes a page with a
-picture, and the rows. The same command on the same --output_dir takes what is measured from
-there.
+Compares no defence with the Gaussian mechanism at several strengths and with others of yours
+by the guarantee of each, the worst attack that knows it, and the accuracy of learning that it
+costs. Prints the table, and which defence holds the bounds, or none of these; writes a page
+with a picture, and the rows. The same command on the same --output_dir takes what is measured
+from there.
 """
 
 import json
