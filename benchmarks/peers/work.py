@@ -64,7 +64,7 @@ def prepare(settings: Settings, problem: Path) -> tuple[Callable[[], Any], dict[
     A function that does the work once, and facts about it for the results.
   """
   with np.load(problem) as arrays:
-    make = {'attack': _attack, 'training': _training}[settings.kind]
+    make = {'attack': load_attack, 'training': _training}[settings.kind]
     run, turn = make(settings, arrays)
   seconds = {enabled: _time(turn, onednn=enabled) for enabled in (True, False)}
   torch.backends.mkldnn.enabled = seconds[True] <= seconds[False]
@@ -91,11 +91,11 @@ def _time(turn: Callable[[], Any], *, onednn: bool) -> float:
   return min(seconds)
 
 
-def _weights(arrays: Mapping[str, np.ndarray]) -> list[torch.Tensor]:
+def _weights(arrays: Mapping[str, np.ndarray], device: str = 'cpu') -> list[torch.Tensor]:
   """The meta-knowledge w, with channels last in memory."""
   layers = [arrays[f'layer_{i}'] for i in range(int(arrays['layers']))]
   weights = from_jax(layers, arrays['query'].shape[-1])
-  return [_channels_last(weight).requires_grad_() for weight in weights]
+  return [_channels_last(weight).to(device).requires_grad_() for weight in weights]
 
 
 def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
@@ -105,12 +105,25 @@ def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
   return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
-def _attack(settings: Settings, arrays: Mapping[str, np.ndarray]) -> tuple[Callable, Callable]:
-  """The reconstructions as one call, and a single step to be timed for the choice above."""
+def load_attack(
+  settings: Settings,
+  arrays: Mapping[str, np.ndarray],
+  *,
+  device: str = 'cpu',
+  wrap: Callable[[Callable], Callable] = lambda slopes: slopes,
+) -> tuple[Callable, Callable]:
+  """The reconstructions as one call, and a single step to be timed for the choice above.
+
+  Args:
+    settings: the work.
+    arrays: those of `prepare`.
+    device: PyTorch's name of the device.
+    wrap: makes the function of the objectives' gradients another, such as a compiled one.
+  """
   attack = Attack(
     make_network(settings.network, activation=settings.activation),
-    _weights(arrays),
-    torch.from_numpy(arrays['labels']).long(),
+    _weights(arrays, device),
+    torch.from_numpy(arrays['labels']).long().to(device),
     settings.tv_weight,
     settings.inner_steps,
     settings.inner_learning_rate,
@@ -123,11 +136,12 @@ def _attack(settings: Settings, arrays: Mapping[str, np.ndarray]) -> tuple[Calla
       )
       for i in range(count)
     ]
-  )
-  start = _channels_last(images_from_jax(arrays['start'][:count]))
+  ).to(device)
+  start = _channels_last(images_from_jax(arrays['start'][:count])).to(device)
   support = settings.target == 'support'
   query = _channels_last(images_from_jax(arrays['query'][:count])) if support else None
-  slopes = functools.partial(STYLES[settings.style].slopes, attack)
+  query = None if query is None else query.to(device)
+  slopes = wrap(functools.partial(STYLES[settings.style].slopes, attack))
 
   def run() -> Any:
     if settings.style == 'torch_func':
