@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     max_accuracy_loss=values.max_accuracy_loss,
   )
   _write(study, advice, folder)
-  print(study, advice, *_open(accuracy, problem), sep='\n\n')
+  print(study, advice, study.finding, *_open(accuracy, problem), sep='\n\n')
   print(f'\nThe report is {folder / "defend.html"}')
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mamljax.audit.metrics import Rate
 from mamljax.errors import unknown
-from mamljax.reports import advice, wording, writing
+from mamljax.reports import advice, pareto, wording, writing
 from mamljax.reports.advice import Bounds, Recommendation
 from mamljax.reports.defended import HEADINGS, DefenceRow, Floor
 from mamljax.reports.report import Report
@@ -87,6 +87,11 @@ class Study:
     raise unknown('defence', name, [row.name for row in self.rows])
 
   @property
+  def finding(self) -> str:
+    """A sentence on which defences protect and learn, if any: see `pareto.title`."""
+    return f'{pareto.title(self.rows, floor=self.floor)}.'
+
+  @property
   def verdict(self) -> str:
     """The subject of the study, and how to read it, in sentences."""
     asked = self.asked
@@ -131,16 +136,16 @@ class Study:
       advice: from `recommend`, which the page then begins with.
       fragment: without the frame of a page.
     """
-    from mamljax.reports import page, pareto
+    from mamljax.reports import page
 
     told = {} if advice is None else _advised(advice, self.rows)
-    title, pictures = pareto.title(self.rows, floor=self.floor), {}
+    pictures = {}
     if pareto.drawable(self.rows[1:]):
       picture = pareto.svg(self.rows, floor=self.floor, held=_held(advice))
-      pictures = {f'{title}. {pareto.CAPTION}': picture}
+      pictures = {f'{self.finding} {pareto.CAPTION}': picture}
     content = page.Page(
       title='Which defence to choose',
-      verdict=advice.answer if advice else f'{title}.',
+      verdict=f'{advice.answer} {self.finding}' if advice else self.finding,
       pictures=pictures,
       tables=[page.Table('Defences', HEADINGS, [row.cells for row in self.rows])],
       lists={**told, 'How to read it': [self.verdict], **self._lists},
@@ -172,8 +177,6 @@ class Study:
     Returns:
       The axes.
     """
-    from mamljax.reports import pareto
-
     return pareto.plot(self.rows, floor=self.floor, held=_held(advice), axes=axes)
 
   @property
