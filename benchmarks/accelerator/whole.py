@@ -59,7 +59,7 @@ def reconstructed(context: Context) -> dict[str, Any]:
   best = context.ledger.best('reconstruction', start)
   fields = {'reconstruction.iterations': sizes.iterations}
   fields['chunk'] = min(
-    int(best['chunk']) if best else sizes.chunks[0], sizes.reconstructed // 4
+    int(best['chunk']) if best else sizes.chunks[0], sizes.reconstructed // 8
   )
   return _play(fields, sizes.reconstructed, context)
 

@@ -19,6 +19,7 @@ from benchmarks.accelerator.profiling import trace
 from benchmarks.accelerator.sizes import FULL, QUICK, Sizes
 from benchmarks.accelerator.timing import device_bytes
 
+PROFILE = 60.0  # seconds that a trace may take beside a measurement
 _LONGEST = 200  # characters of a reason
 
 
@@ -129,6 +130,8 @@ def main(settings: dict[str, Any]) -> None:
   worker = Worker(folder=Path(settings.pop('folder')), **settings)
   worker.work()
   if profile:
+    until = time.time() + worker.sizes.least + PROFILE
+    schedule.write(worker.folder, schedule.Now('reconstruction', 'profile', until))
     print(trace(worker.folder, worker.sizes))
 
 
