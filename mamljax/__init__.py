@@ -4,7 +4,7 @@ from mamljax import io
 from mamljax.attacks import ATTACKS, Attack, BaseAttack, Candidate, Info, Knowledge, Observation
 from mamljax.audit.playing import play
 from mamljax.data import Data, from_arrays
-from mamljax.defences import Defence, DPGaussian, Gaussian
+from mamljax.defences import Chain, Defence, DPGaussian, Gaussian, Quantised, Sign, TopK
 from mamljax.errors import InputError
 from mamljax.forward import check_forward
 from mamljax.learner import send_gradient
@@ -35,6 +35,7 @@ __all__ = [
   'BaseAttack',
   'Batch',
   'Candidate',
+  'Chain',
   'CrossEntropy',
   'Custom',
   'DPGaussian',
@@ -51,10 +52,13 @@ __all__ = [
   'Observation',
   'Params',
   'Pool',
+  'Quantised',
   'Recommendation',
   'Report',
+  'Sign',
   'Study',
   'Task',
+  'TopK',
   'TrainedAccuracy',
   'UpdateReport',
   'WithRates',

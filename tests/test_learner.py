@@ -10,7 +10,7 @@ import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from mamljax.defences import DEFENCES, Defence, Gaussian, make_defence
+from mamljax.defences import MECHANISM, NOISES, Defence, Gaussian, make_defence
 from mamljax.learner import send, send_gradient
 from mamljax.maml import InnerLoop, meta_gradient
 from mamljax.types import Batch, Params, Task
@@ -184,7 +184,9 @@ def test_noise_is_fixed_by_the_key(point):
   assert not jnp.allclose(once, other, atol=1e-4)
 
 
-@pytest.mark.parametrize('name', [*DEFENCES, 'query_noise+0.1*outgoing_gradient_noise'])
+@pytest.mark.parametrize(
+  'name', ['none', *NOISES, MECHANISM, 'query_noise+0.1*outgoing_gradient_noise+0.5*top_k']
+)
 def test_a_sweep_of_scales_compiles_once(name):
   """Else a noise figure with many scales would spend its time in the compiler."""
   traces = []

@@ -10,7 +10,7 @@ from absl import flags
 from experiments.auditing.model import Model
 from experiments.process import bounds, cli
 from mamljax import InnerLoop, Learner
-from mamljax.defences import MECHANISM, Defence, make_defence, parse_defence
+from mamljax.defences import MECHANISM, NOISES, Defence, make_defence, parse_defence
 from mamljax.errors import InputError, unknown
 
 STEPS = bounds.Bounds(0, 10_000, 'steps')
@@ -44,7 +44,8 @@ def _define_defence(group: dict[str, Any], title: str) -> None:
   """Defines the flags of a learner's defence."""
   defence = (
     'noise that the learner adds: none, or one or several of support_noise, '
-    'inner_gradient_noise, query_noise and outgoing_gradient_noise or dp_gaussian, joined by +'
+    'inner_gradient_noise, query_noise and outgoing_gradient_noise or dp_gaussian, joined '
+    'by +, with compressions of what is sent, 0.1*top_k, sign or 2*quantised'
   )
   flags.DEFINE_string('defence', 'none', defence, **group)
   scale = 'standard deviation of the noise of --defence'
@@ -108,7 +109,7 @@ def _protected(
 ) -> Defence:
   """The defence of a name, which has the numbers that it needs and no others."""
   named = {*parse_defence(defence)}
-  needed = {'noise_scale': bool(named - {MECHANISM}), 'clip': MECHANISM in named}
+  needed = {'noise_scale': bool(named & {*NOISES}), 'clip': MECHANISM in named}
   for name, given in (('noise_scale', noise_scale), ('clip', clip)):
     if needed[name] != (given > 0):
       raise InputError(f'--defence={defence} and --{name}={given:g} do not go together')

@@ -11,7 +11,7 @@ from mamljax.attacks.knowledge import WITHHOLDABLE
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.checks import TARGETS
 from mamljax.convolution import FORMS
-from mamljax.defences import MECHANISM, parse_defence
+from mamljax.defences import MECHANISM, NOISES, parse_defence
 from mamljax.errors import InputError, unknown
 from mamljax.networks import (
   ACTIVATIONS,
@@ -122,13 +122,14 @@ class Inner(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Defence(Section):
-  """Gaussian noise that task-learners add, in training and under attack, and a clip.
+  """Noise that task-learners add, in training and under attack, and what else they do.
 
   Attributes:
     points: points where noise is added: none, support_noise, inner_gradient_noise, query_noise,
       outgoing_gradient_noise; several at once, and relative scales, as in
       query_noise+0.1*outgoing_gradient_noise; dp_gaussian, with a clip and a multiplier of its
-      own, clips what is sent and adds noise that has a guarantee.
+      own, clips what is sent and adds noise that has a guarantee; 0.1*top_k sends the largest
+      tenth of the numbers alone, sign their signs, 2*quantised their rounding to two levels.
     scale: standard deviation of the noise at a point without a factor; 0 for no defence.
     mean: mean of the noise at a point without a factor.
     clip_images: true if noisy images are clipped to [0, 1].
@@ -146,7 +147,7 @@ class Defence(Section):
   def __post_init__(self):
     super().__post_init__()
     named = {*parse_defence(self.points)}
-    if named - {MECHANISM} and not (self.scale or self.mean):
+    if named & {*NOISES} and not (self.scale or self.mean):
       raise InputError(f'defence {self.points!r} needs a positive scale: give --noise_scales')
     if MECHANISM in named and not self.clip:
       raise InputError(f'defence {self.points!r} needs a clip above 0: give --clips')
@@ -161,8 +162,8 @@ class Game(Section):
 
   Attributes:
     target: set of the task that is attacked: query or support.
-    withheld: knowledge that the adversary lacks though its attack would use it: none, classes,
-      query_set, or classes+query_set.
+    withheld: knowledge that the adversary lacks though its attack would use it: none, or one or
+      several of classes, defence and query_set, as in classes+query_set.
     references: public images of each class that the adversary has, or all if there are fewer;
       None for an attack that uses none.
     assumed_order: order of the inner loop that the adversary simulates; 0 for the true one.

@@ -14,28 +14,45 @@ from mamljax.attacks.base import (
   guarded,
   required,
 )
+from mamljax.attacks.gaussian import known_noise
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gradients.objectives import cosine_similarity, unit_scale
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.attacks.readable import GradientReader
+from mamljax.defences.defence import Defence, parts_of
 from mamljax.images import as_floats
 from mamljax.types import Batch, Params
 
 _PEERS = 64  # references that a candidate is compared with: 9 % of error in a deviation
 _AT_ONCE = 16
 _NOTHING: Requirements = {'query': base.Needs(), 'support': base.Needs()}
+_DEFENCE: Requirements = {target: frozenset({'defence'}) for target in _NOTHING}
+
+
+class _Cosine(GradientReader):
+  """Defaults of a cosine, in which the candidate's gradient takes the form of messages."""
+
+  def allows_for(self, defence: Defence, target: str) -> bool:
+    """For a compression of what is sent alone; see `Attack.allows_for`."""
+    del target
+    noisy = defence.support or defence.inner or defence.query
+    is_compressed = known_noise.compression_of(defence) is not None
+    return is_compressed and not noisy and len(parts_of(defence.outgoing)) == 1
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GradientCosine(GradientReader):
+class GradientCosine(_Cosine):
   """Cosine of the candidate's own gradient and the received one, for either set.
 
   A matched filter without a mean and without whitening. What all images of a slot have in
-  common is most of either gradient, and drowns what is the candidate's own.
+  common is most of either gradient, and drowns what is the candidate's own. Of a compressed
+  message it is that of the candidate's gradient in the same form: on the numbers that survived
+  pruning, or of signs.
   """
 
-  requires: ClassVar[Requirements] = _NOTHING
+  requires: ClassVar[Requirements] = _DEFENCE
+  optional: ClassVar[Requirements] = _DEFENCE
 
   @guarded
   def score(
@@ -67,7 +84,7 @@ class PeerInfo(base.Info):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GradientCosineZ(GradientReader):
+class GradientCosineZ(_Cosine):
   """Cosine beside those of other images of the class in that slot, for either set.
 
   The score is that of `GradientCosine` less its mean over public references, in their standard
@@ -76,9 +93,10 @@ class GradientCosineZ(GradientReader):
   """
 
   requires: ClassVar[Requirements] = {
-    'query': frozenset({'references', 'classes'}),
-    'support': frozenset({'references', 'classes'}),
+    'query': frozenset({'references', 'classes', 'defence'}),
+    'support': frozenset({'references', 'classes', 'defence'}),
   }
+  optional: ClassVar[Requirements] = _DEFENCE
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Knowledge:
     """Prepares nothing: the references of interest depend on the slot and its class.
@@ -154,4 +172,5 @@ class Loss(BaseAttack):
 
 def _cosine(known: Knowledge, candidate: Candidate, received: Params) -> jax.Array:
   """The cosine of a candidate's gradient and a received one of `unit_scale`."""
-  return cosine_similarity(unit_scale(labelled(known, candidate)), received)
+  own = known_noise.as_sent(known, unit_scale(labelled(known, candidate)), received)
+  return cosine_similarity(own, received)

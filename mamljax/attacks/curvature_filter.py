@@ -15,6 +15,7 @@ The noise of a defence, published as it is, is met where it is added: shadows ar
 a learner's sets and adapt as noisily, a term of the sum is that of a noisy image, and what is
 added to the gradient that is sent is part of C. Then v is not read off g alone, but weighed
 against its mean over the shadows; and a clip is undone by its factor, estimated against it.
+A compression is not allowed for: of a pruned gradient no Hessian-vector product is known.
 
 The loss must be a mean over images that do not see each other: under batch normalisation no
 image has a Hessian of its own.
@@ -37,7 +38,9 @@ from mamljax.attacks.base import (
 )
 from mamljax.attacks.gaussian.known_noise import (
   clip_factor,
+  compression_of,
   hooks,
+  is_readable,
   over_draws,
   variance_sent,
   without_mean,
@@ -55,6 +58,7 @@ from mamljax.attacks.gaussian.sketches import Sketch, make_sketch
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import count, positive
+from mamljax.defences.defence import Defence
 from mamljax.linear_algebra import low_rank_plus_diagonal
 from mamljax.maml import adapt, as_learner
 from mamljax.numerics import like
@@ -90,6 +94,11 @@ class CurvatureFilter(BaseAttack):
   }
   optional: ClassVar[Requirements] = {'support': frozenset({'classes'})}
   threshold: ClassVar[Threshold] = 0.0  # the likelihood ratio's
+
+  def allows_for(self, defence: Defence, target: str) -> bool:
+    """Not for a compression of what is sent; see `Attack.allows_for`."""
+    del target
+    return is_readable(defence) and compression_of(defence) is None
 
   @property
   def passes(self) -> int:

@@ -17,7 +17,7 @@ from mamljax.maml import Inner, as_learner
 from mamljax.protocol.messages import WithRates
 from mamljax.types import Batch, LossFn, Params, Pool
 
-WITHHOLDABLE = ('classes', 'query_set')
+WITHHOLDABLE = ('classes', 'defence', 'query_set')
 
 
 @jax.tree_util.register_dataclass
@@ -40,8 +40,8 @@ class Knowledge(Checked):
       that is not known.
     bounds: the least and the greatest number that public images hold, within which an attack
       seeks others: 0 and 1 unless they are normalised otherwise. Static.
-    withheld: names among 'classes' and 'query_set' of what the adversary is not given although
-      an attack would use it.
+    withheld: names among 'classes', 'defence' and 'query_set' of what the adversary is not
+      given although an attack would use it.
   """
 
   loss_fn: LossFn = dataclasses.field(metadata={'static': True})
@@ -108,6 +108,8 @@ class Candidate(NamedTuple):
 
 def known_defence(knowledge: Knowledge) -> Defence | None:
   """The defence that is known, by itself or as that of the learner; None if there is none."""
+  if 'defence' in knowledge.withheld:
+    return None
   if knowledge.defence is not None or knowledge.inner is None:
     return as_defence(knowledge.defence)
   return as_defence(as_learner(knowledge.inner).defence)

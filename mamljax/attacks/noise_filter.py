@@ -11,6 +11,10 @@ with the leading directions U and a diagonal R (factor analysis).
 A clip before that noise is undone by its factor s, estimated in each trial; noise of sigma / s
 is then left, which C + n (sigma / s)^2 I takes at the factor that public sets lead to expect.
 
+A compressed message is read as its hook publishes. Of a pruned one the numbers are told that
+survived; a sign is a reading of its number with a known error, and so is a rounded number. With
+E the variances of these errors, the filter is that of C + n E on the numbers that are told.
+
 Noise on the query images is met where it is added: the public images get as much before their
 gradients are learned, and the candidate's d is a mean over such noise. Noise on the support
 images or on the adaptation is not allowed for.
@@ -36,22 +40,25 @@ from mamljax.attacks.base import (
 from mamljax.attacks.gaussian.known_noise import (
   clip_factor,
   clip_of,
+  compression_of,
   hooks,
+  is_readable,
   over_draws,
+  read_compressed,
   variance_sent,
   without_mean,
 )
-from mamljax.attacks.gaussian.likelihood import log_likelihood_ratio
+from mamljax.attacks.gaussian.likelihood import Ratio, log_likelihood_ratio
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gaussian.sketches import label_gradients
-from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
 from mamljax.attacks.readable import GradientReader
 from mamljax.checks import count
 from mamljax.defences.defence import Defence
 from mamljax.images import as_floats
 from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal, product
 from mamljax.numerics import norm
-from mamljax.types import Batch
+from mamljax.types import Batch, Params
 
 Gradients = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -111,7 +118,7 @@ class NoiseFilter(GradientReader):
   def allows_for(self, defence: Defence, target: str) -> bool:
     """Not for noise on the support images or the adaptation; see `Attack.allows_for`."""
     del target
-    return not (defence.support or defence.inner)
+    return not (defence.support or defence.inner) and is_readable(defence)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how the gradients of single images are distributed at w, and how noise hides them.
@@ -174,15 +181,53 @@ class NoiseFilter(GradientReader):
     n, ways = len(observation.query_labels), prepared.knowledge.ways
     shares = jnp.bincount(observation.query_labels, length=ways) / n
     means = prepared.means[observation.classes, jnp.arange(ways)]
-    sent = without_mean(prepared.knowledge, observation.gradient)
-    received = ravel_pytree(sent)[0] * prepared.scale
     signal = _signal(key, prepared, candidate) - means[candidate.label]
-    mean, solve = shares @ means, prepared.covariance.solve
-    factor = clip_factor(prepared.knowledge, sent, received, mean, solve=solve)
-    residual = received / factor - mean
-    ratio = log_likelihood_ratio(prepared.covariance, signal, residual, images=n)
+    compressed = compression_of(known_defence(prepared.knowledge)) is not None
+    weigh = _weigh_compressed if compressed else _weigh
+    ratio = weigh(prepared, observation.gradient, signal, shares @ means, jnp.asarray(n))
     coefficient = ratio.response / jnp.maximum(ratio.energy, 1e-30)
     return ratio.value, Info(coefficient=coefficient, energy=ratio.energy)
+
+
+def _weigh(
+  prepared: Prepared, received: Params, signal: jax.Array, mean: jax.Array, images: jax.Array
+) -> Ratio:
+  """The ratio of a gradient that is received with noise; signal and mean are scaled."""
+  known = prepared.knowledge
+  sent = without_mean(known, received)
+  flat = ravel_pytree(sent)[0] * prepared.scale
+  factor = clip_factor(known, sent, flat, mean, solve=prepared.covariance.solve)
+  residual = flat / factor - mean
+  return log_likelihood_ratio(prepared.covariance, signal, residual, images=images)
+
+
+# One after another: each has a covariance of its own.
+@jax.custom_batching.sequential_vmap
+def _weigh_compressed(
+  prepared: Prepared, received: Params, signal: jax.Array, mean: jax.Array, images: jax.Array
+) -> Ratio:
+  """The ratio of a gradient that is compressed; signal and mean are scaled."""
+  known, scale, whole = prepared.knowledge, prepared.scale, prepared.covariance
+  rows = whole.weighed * whole.diagonal
+  unscale = jnp.where(scale > 0, 1 / jnp.where(scale > 0, scale, 1), 0)
+  flat, unravel = ravel_pytree(received)
+  noise_mean = flat - ravel_pytree(without_mean(known, received))[0]
+
+  def solve(vector: jax.Array) -> jax.Array:
+    return jnp.where(flat != 0, vector / (jnp.sum(rows**2, axis=0) + whole.diagonal), 0)
+
+  factor = clip_factor(known, received, flat * scale, mean, solve=solve)
+  variance = (jnp.sum(rows**2, axis=0) + whole.diagonal) * unscale**2 / images
+  read = read_compressed(
+    compression_of(known_defence(known)),
+    unravel(flat / factor),
+    unravel(mean * unscale + noise_mean),
+    unravel(variance),
+  )
+  told = read.told & (scale > 0)
+  diagonal = jnp.where(told, whole.diagonal + images * read.error * scale**2, 0)
+  covariance = low_rank_plus_diagonal(jnp.where(told, rows, 0), diagonal)
+  return log_likelihood_ratio(covariance, signal, read.residual * scale, images=images)
 
 
 def _signal(key: jax.Array, prepared: Prepared, candidate: Candidate) -> jax.Array:

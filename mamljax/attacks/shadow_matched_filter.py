@@ -7,8 +7,13 @@ place of one image of its class in some of them tells by how much, d, it moves t
 gradients Gaussian, the test of `gaussian.likelihood` would be the best there is.
 
 No linearisation is needed: what an adaptation does, the switching of ReLUs included, is in the
-shadows. (Shadow models: Shokri et al., 2017; a likelihood ratio from them: Carlini et al.,
-2022. There a shadow is a trained model; here it is one gradient.)
+shadows; and so is published noise on the sets and on the adaptation. Of what is done to the
+message itself, noise adds to C, a clip is undone by its factor, and a compressed message is
+read as its hook publishes: with E the variances of the errors, the filter is that of C + E on
+the numbers that are told, such as those that survived pruning.
+
+Shadow models are those of Shokri et al. (2017), a likelihood ratio from them that of Carlini et
+al. (2022). There a shadow is a trained model; here it is one gradient.
 """
 
 import dataclasses
@@ -25,7 +30,15 @@ from mamljax.attacks.base import (
   guarded,
   required,
 )
-from mamljax.attacks.gaussian.likelihood import log_likelihood_ratio
+from mamljax.attacks.gaussian.known_noise import (
+  clip_factor,
+  compression_of,
+  is_readable,
+  read_compressed,
+  variance_sent,
+  without_mean,
+)
+from mamljax.attacks.gaussian.likelihood import Ratio, log_likelihood_ratio
 from mamljax.attacks.gaussian.shadows import (
   AT_ONCE,
   Info,
@@ -35,10 +48,13 @@ from mamljax.attacks.gaussian.shadows import (
 )
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.attacks.gradients.objectives import simulate
-from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
 from mamljax.checks import count, positive
+from mamljax.defences.defence import Defence
 from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal
-from mamljax.types import Batch
+from mamljax.types import Batch, Params
+
+_NOISE = 1  # a stream of randomness beside that of shadows
 
 
 @jax.tree_util.register_dataclass
@@ -59,9 +75,9 @@ class ShadowMatchedFilter(BaseAttack):
   shrinkage: float | jax.Array = dataclasses.field(default=0.1, metadata=positive())
 
   requires: ClassVar[Requirements] = {
-    'support': frozenset({'query_set', 'inner_loop', 'references', 'classes'})
+    'support': frozenset({'query_set', 'inner_loop', 'references', 'classes', 'defence'})
   }
-  optional: ClassVar[Requirements] = {'support': frozenset({'classes'})}
+  optional: ClassVar[Requirements] = {'support': frozenset({'classes', 'defence'})}
   threshold: ClassVar[Threshold] = 0.0  # the likelihood ratio's
 
   @property
@@ -72,6 +88,11 @@ class ShadowMatchedFilter(BaseAttack):
   def held(self, parameters: int) -> int:
     """Least number of floats kept: the gradients of shadows."""
     return self.shadows * parameters
+
+  def allows_for(self, defence: Defence, target: str) -> bool:
+    """Of what is done to a message, for what can be read; see `Attack.allows_for`."""
+    del target
+    return is_readable(defence)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how classes are told apart, if withheld; shadows depend on each trial."""
@@ -104,22 +125,63 @@ class ShadowMatchedFilter(BaseAttack):
     classes = find_classes(prepared, observation)
     observation = observation._replace(classes=classes)
     draw = jax.vmap(lambda key: draw_shadow(key, known, observation))
-    shadows = draw(jax.random.split(key, self.shadows))
+    keys = jax.random.split(key, self.shadows)
+    shadows = draw(keys)
     swapped = shadows[: self.swaps].at[:, jnp.argmax(labels == candidate.label)]
 
-    def gradient(images: jax.Array) -> jax.Array:
-      guess = Batch(images, labels)
-      return ravel_pytree(simulate(known, observation, guess, target='support'))[0]
+    def gradient(shadow: tuple[jax.Array, jax.Array]) -> jax.Array:
+      key, images = shadow
+      own, guess = jax.random.fold_in(key, _NOISE), Batch(images, labels)
+      sent = simulate(known, observation, guess, target='support', key=own)
+      return ravel_pytree(sent)[0]
 
     at_once = max(1, AT_ONCE // len(labels))
-    without = jax.lax.map(gradient, shadows, batch_size=at_once)
-    with_it = jax.lax.map(gradient, swapped.set(candidate.image), batch_size=at_once)
-    signal = beyond_rounding(with_it - without[: self.swaps], without).mean(axis=0)
-    mean, apart = about_mean(without)
-    residual = ravel_pytree(observation.message)[0] - mean
-    ratio = log_likelihood_ratio(shrunk(apart, self.shrinkage), signal, residual)
+    without = jax.lax.map(gradient, (keys, shadows), batch_size=at_once)
+    # The same noise in both, of which the difference is then clear.
+    with_it = (keys[: self.swaps], swapped.set(candidate.image))
+    changes = jax.lax.map(gradient, with_it, batch_size=at_once) - without[: self.swaps]
+    signal = beyond_rounding(changes, without).mean(axis=0)
+    ratio = _weigh(known, observation.message, signal, *about_mean(without), self.shrinkage)
     info = Info(response=ratio.response, energy=ratio.energy, classes=classes)
     return ratio.value, info
+
+
+def _weigh(
+  known: Knowledge,
+  message: Params,
+  signal: jax.Array,
+  mean: jax.Array,
+  apart: jax.Array,
+  shrinkage: float | jax.Array,
+) -> Ratio:
+  """The ratio of a message, as noisy, clipped or compressed as is published."""
+  sent, compression = without_mean(known, message), compression_of(known_defence(known))
+  rows, ridge = _spread(apart, shrinkage)
+  flat, unravel = ravel_pytree(sent)
+
+  def solve(vector: jax.Array) -> jax.Array:
+    return shrunk(apart, shrinkage).solve(vector)
+
+  factor = clip_factor(known, sent, flat, mean, solve=solve)
+  noise = variance_sent(known) / factor**2
+  if compression is None:
+    covariance = low_rank_plus_diagonal(rows, ridge + noise)
+    return log_likelihood_ratio(covariance, signal, flat / factor - mean)
+  received = ravel_pytree(message)[0]
+  variance = jnp.sum(rows**2, axis=0) + noise
+  beside = mean + received - flat  # of noise before the compression
+  numbers = (unravel(x) for x in (received / factor, beside, variance))
+  read = read_compressed(compression, *numbers)
+  diagonal = jnp.where(read.told, ridge + noise + read.error, 0)
+  covariance = low_rank_plus_diagonal(jnp.where(read.told, rows, 0), diagonal)
+  return log_likelihood_ratio(covariance, signal, read.residual)
+
+
+def _spread(apart: jax.Array, shrinkage: float | jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The rows and the ridge of `shrunk`."""
+  count = len(apart)
+  rows = apart / (count - 1) ** 0.5
+  return rows, shrinkage * jnp.sum(rows**2) / count
 
 
 def shrunk(apart: jax.Array, shrinkage: float | jax.Array) -> LowRankPlusDiagonal:
@@ -129,6 +191,4 @@ def shrunk(apart: jax.Array, shrinkage: float | jax.Array) -> LowRankPlusDiagona
     apart: rows about their mean, [shadows, size].
     shrinkage: the ridge in units of the covariance's trace over the number of rows.
   """
-  count = len(apart)
-  rows = apart / (count - 1) ** 0.5
-  return low_rank_plus_diagonal(rows, shrinkage * jnp.sum(rows**2) / count)
+  return low_rank_plus_diagonal(*_spread(apart, shrinkage))

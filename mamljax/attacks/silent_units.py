@@ -21,6 +21,10 @@ and trials choose the threshold. First-order MAML sends no trace of the support 
 Known noise on what is sent leaves no exact zeros. An entry then counts by the likelihood that
 it is noise alone, relative to that of 0: the score fades as noise outgrows the gradient.
 
+Signs keep zeros. Pruning and rounding to levels make others, so that a 0 there does not say
+that a unit was silent; neither does what is left say who was there, since others share it. The
+score is then no more than a count, and a published pruning is not allowed for.
+
 Zeros of gradients tell labels and images elsewhere: R-GAP (Zhu and Blaschko, 2021) and R-CONV
 (Eltaras et al., 2024) solve layer by layer for one image, SPEAR (Dimitrov et al., 2024) finds
 the activity of ReLUs in a batch by sparsity. Here the zeros themselves are the test, for one
@@ -96,8 +100,12 @@ class SilentUnits(SpanReader):
       )
 
   def allows_for(self, defence: Defence, target: str) -> bool:
-    """Not for noise that moves theta, if the query set is sought; see `Attack.allows_for`."""
-    return target == 'support' or not (defence.support or defence.inner)
+    """Not for noise that moves theta, if the query set is sought, nor for zeros that are made.
+
+    See `Attack.allows_for`.
+    """
+    moves = target == 'query' and bool(defence.support or defence.inner)
+    return not moves and known_noise.keeps_zeros(defence)
 
   @guarded
   def score(

@@ -13,8 +13,8 @@ and -d^2 / 2 for a non-member, so that
 An attack is given less, so that its ROC curve lies below. Each noise that lies between the
 candidate and the gradient that is sent gives such a bound, and the tightest counts:
 
-- noise on the gradient that is sent: d = |g_1 - g_0| / sigma, of the clipped gradients where a
-  clip comes before the noise;
+- noise on the gradient that is sent: d = |g_1 - g_0| / sigma, of the clipped or compressed
+  gradients where a clip or a compression comes before the noise;
 - noise on the images of the targeted set: everything sent is a function of the noisy image, so
   that d = |x_1 - x_0| / sigma (to clip the noisy image can only lose information);
 - noise on the inner gradient, where the gradient that is sent depends on the support set
@@ -22,11 +22,13 @@ candidate and the gradient that is sent gives such a bound, and the tightest cou
   sigma.
 
 Other noise does not lie between them, and protects only against an adversary that does not
-know it. Without any noise the rounding of the gradient takes its place. The bound is no attack:
-it needs the truth.
+know it. Without any noise the rounding of the gradient takes its place. A compression's random
+choices are given away, too, and what is done after noise cannot tell more. The bound is no
+attack: it needs the truth.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -36,7 +38,16 @@ import optax
 
 from mamljax import checks
 from mamljax.audit.game import Trial
-from mamljax.defences import Defence, DPGaussian, Gaussian
+from mamljax.defences import (
+  Chain,
+  Compression,
+  Defence,
+  DPGaussian,
+  Gaussian,
+  Hook,
+  identity,
+  parts_of,
+)
 from mamljax.learner import send
 from mamljax.maml import Inner, as_learner
 from mamljax.numerics import norm
@@ -204,9 +215,9 @@ def _on_sent(
   """
   others, learner = defence._replace(outgoing=None), as_learner(inner).undefended
   sent = [send(key, loss_fn, params, task, learner, defence=others) for task in tasks]
-  hook = defence.outgoing
+  before, hook = _before_noise(defence)
   clip = hook.clipped if isinstance(hook, DPGaussian) else lambda gradient: gradient
-  with_candidate, without = (clip(each.gradient) for each in sent)
+  with_candidate, without = (clip(before(key, each.gradient)) for each in sent)
   is_finite = jnp.stack([each.is_adapted & each.is_finite for each in sent]).all()
   size = sum(leaf.size for leaf in jax.tree.leaves(params))
   rounding = jnp.finfo(jnp.float32).eps * norm(with_candidate) / size**0.5
@@ -216,6 +227,14 @@ def _on_sent(
     hook = Gaussian(jnp.maximum(hook.scale, least.scale))  # a clip alone has no noise
   separation = _separation(optax.tree.sub(with_candidate, without), hook or least)
   return jnp.where(is_finite, separation, jnp.nan)
+
+
+def _before_noise(defence: Defence) -> tuple[Hook, Any]:
+  """The compressions of what is sent that come before any other hook, and that one or None."""
+  parts = parts_of(defence.outgoing)
+  before = list(itertools.takewhile(lambda part: isinstance(part, Compression), parts))
+  rest = parts[len(before) :]
+  return Chain(*before) if before else identity, rest[0] if rest else None
 
 
 def _separation(shift: Params, noise: Any) -> jax.Array:

@@ -53,6 +53,62 @@ class Mechanism(Noise, Protocol):
     ...
 
 
+@runtime_checkable
+class Compression(Protocol):
+  """A coarser form of a message, and what who knows that form reads in it.
+
+  It has no guarantee: nothing bounds what it leaves.
+  """
+
+  @property
+  def makes_zeros(self) -> bool:
+    """True if numbers are sent as 0 that are not."""
+    ...
+
+  def __call__(self, key: jax.Array, value: Params, /) -> Params:
+    """The value as it is sent."""
+    ...
+
+  def alike(self, value: Params, message: Params, /) -> Params:
+    """A value of one's own in the form of a message, on average, to be compared with it."""
+    ...
+
+  def read(self, message: Params, mean: Params, variance: Params, /) -> tuple[Params, Params]:
+    """What a message tells of each number of the value, beside what was known of it.
+
+    Args:
+      message: what is received.
+      mean: of each number before anything is received, a pytree like `message`.
+      variance: of each number, likewise.
+
+    Returns:
+      The numbers as they are read, less their mean, and the variance of the error of that,
+      which is infinite where nothing is told: the Gaussian approximation of the likelihood.
+    """
+    ...
+
+
+@runtime_checkable
+class Composition(Protocol):
+  """Several hooks at one point, one after another."""
+
+  @property
+  def parts(self) -> tuple[Hook, ...]:
+    """The hooks, the first one first; none of them a composition."""
+    ...
+
+  def epsilon(self, delta: float, **options: Any) -> float:
+    """The epsilon that is guaranteed at a delta."""
+    ...
+
+
+def parts_of(hook: Hook | None) -> tuple[Hook, ...]:
+  """The hooks that one is made of, in their order; none for None."""
+  if hook is None:
+    return ()
+  return hook.parts if isinstance(hook, Composition) else (hook,)
+
+
 def identity(key: jax.Array, value: Params, /) -> Params:
   """The hook that changes nothing."""
   del key
@@ -95,7 +151,7 @@ class Defence(NamedTuple):
     Raises:
       InputError: if nothing that is sent has a guarantee, or as `DPGaussian.epsilon` does.
     """
-    if isinstance(self.outgoing, Mechanism):
+    if isinstance(self.outgoing, Mechanism | Composition):
       return self.outgoing.epsilon(delta, **options)
     raise no_guarantee(self.outgoing)
 

@@ -19,11 +19,13 @@ import numpy as np
 from mamljax import checks
 from mamljax.defences import accounting
 from mamljax.defences.gaussian import Gaussian
+from mamljax.defences.numbers import holds, register
 from mamljax.errors import InputError
 from mamljax.numerics import clip_norm
 from mamljax.types import Params
 
 
+@register
 @dataclasses.dataclass(frozen=True)
 class DPGaussian:
   """Gaussian mechanism on what is sent: a norm clip, then noise in units of the clip.
@@ -46,12 +48,12 @@ class DPGaussian:
   noise_multiplier: float | jax.Array
 
   def __post_init__(self):
-    if not _holds(self.clip, lambda clip: clip > 0):
+    if not holds(self.clip, lambda clip: clip > 0):
       raise InputError(
         f'clip must be a finite number above 0, not {self.clip!r}: noise has a guarantee only '
         f'in units of a clip'
       )
-    if not _holds(self.noise_multiplier, lambda multiplier: multiplier >= 0):
+    if not holds(self.noise_multiplier, lambda multiplier: multiplier >= 0):
       raise InputError(
         f'noise_multiplier must be a finite number, 0 or more, not {self.noise_multiplier!r}'
       )
@@ -144,31 +146,3 @@ class DPGaussian:
         f'multiplier {multiplier:.3g}, overflows'
       )
     return made
-
-
-def _holds(value: Any, condition: Any) -> bool:
-  """False for what is no number, or known to be not finite or to break the condition."""
-  is_plain = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-  if not (is_plain or isinstance(value, jax.Array | np.ndarray)):
-    return False
-  known = np.asarray(value) if is_plain else checks.concrete(value)
-  return known is None or bool(np.all(np.isfinite(known) & condition(known)))
-
-
-_NUMBERS = ('clip', 'noise_multiplier')
-
-
-def _flatten(made: DPGaussian) -> tuple[list[tuple[Any, Any]], None]:
-  """The numbers of a mechanism by name."""
-  return [(jax.tree_util.GetAttrKey(name), getattr(made, name)) for name in _NUMBERS], None
-
-
-def _unflatten(_: None, numbers: Any) -> DPGaussian:
-  """A mechanism of its numbers, unchecked: JAX fills in anything."""
-  made = object.__new__(DPGaussian)
-  for name, value in zip(_NUMBERS, numbers, strict=True):
-    object.__setattr__(made, name, value)
-  return made
-
-
-jax.tree_util.register_pytree_with_keys(DPGaussian, _flatten, _unflatten)

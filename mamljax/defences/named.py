@@ -1,4 +1,8 @@
-"""Defences by name, for configurations: noise at one or several of the four points, a clip."""
+"""Defences by name, for configurations: noise at one or several of the four points, and more.
+
+What is sent may be clipped (`dp_gaussian`) and compressed, too: hooks on it are applied in the
+order in which they are named.
+"""
 
 import math
 import re
@@ -7,9 +11,13 @@ from typing import Any, cast
 import jax
 
 from mamljax import checks
-from mamljax.defences.defence import Defence
+from mamljax.defences.chain import Chain
+from mamljax.defences.defence import Defence, Hook
 from mamljax.defences.dp_gaussian import DPGaussian
 from mamljax.defences.gaussian import Gaussian
+from mamljax.defences.quantised import Quantised
+from mamljax.defences.sign import Sign
+from mamljax.defences.top_k import TopK
 from mamljax.errors import InputError, unknown
 
 _POINTS = {
@@ -18,19 +26,32 @@ _POINTS = {
   'query_noise': 'query',
   'outgoing_gradient_noise': 'outgoing',
 }
+NOISES = tuple(_POINTS)
 MECHANISM = 'dp_gaussian'
-DEFENCES = ('none', *_POINTS, MECHANISM)
+# The number before each, and how it is asked for; None of one that takes none.
+_COMPRESSIONS: dict[str, tuple[str, str] | None] = {
+  'top_k': ('the share of the numbers that it keeps', '0.1*top_k'),
+  'sign': None,
+  'quantised': ('its number of levels', '2*quantised'),
+}
+COMPRESSIONS = tuple(_COMPRESSIONS)
+DEFENCES = ('none', *NOISES, MECHANISM, *COMPRESSIONS)
 
 
 def parse_defence(text: str) -> dict[str, float]:
-  """The points of a named defence, each with the factor of its noise; 1 of a mechanism.
+  """The parts of a named defence in their order, each with the number before it.
+
+  That is the factor of a noise, the share of 'top_k' and the levels of 'quantised'; 1 where
+  there is none.
 
   Raises:
-    InputError: if a point is unknown or named twice, a factor is not a positive number, or a
-      mechanism has one or meets other noise on what is sent.
+    InputError: if a part is unknown or named twice, or its number is not a positive one, is
+      missing or has no meaning, or a mechanism meets other noise on what is sent.
 
   >>> parse_defence('query_noise+0.1*outgoing_gradient_noise')
   {'query_noise': 1.0, 'outgoing_gradient_noise': 0.1}
+  >>> parse_defence('dp_gaussian+0.01*top_k')
+  {'dp_gaussian': 1.0, 'top_k': 0.01}
   >>> parse_defence('none')
   {}
   """
@@ -45,12 +66,45 @@ def parse_defence(text: str) -> dict[str, float]:
       raise unknown('defence', name, DEFENCES)
     if name in factors:
       raise InputError(f'defence {text!r} names {name!r} twice')
-    if name == MECHANISM and star:
-      raise InputError(f'defence {text!r}: {MECHANISM!r} takes no factor: it has a clip')
+    if reason := _misnumbered(name, is_numbered=bool(star)):
+      raise InputError(f'defence {text!r}: {name!r} {reason}')
     factors[name] = _factor(text, factor) if star else 1.0
+    _compression(name, factors[name])
   if {MECHANISM, 'outgoing_gradient_noise'} <= {*factors}:
     raise InputError(f'defence {text!r}: {MECHANISM!r} has noise of its own on what is sent')
   return factors
+
+
+def _misnumbered(name: str, *, is_numbered: bool) -> str | None:
+  """The reason why a part may have no number before it, or must; None if all is well."""
+  if name == MECHANISM and is_numbered:
+    return 'takes no factor: it has a clip'
+  if name not in COMPRESSIONS:
+    return None
+  needed = _COMPRESSIONS[name]
+  if needed is None:
+    return 'takes no number' if is_numbered else None
+  meaning, example = needed
+  return None if is_numbered else f'needs {meaning} before it, as in {example}'
+
+
+def _compression(name: str, number: float) -> Hook | None:
+  """The compression of a name; None of another name."""
+  if name == 'top_k':
+    return TopK(number)
+  if name == 'quantised':
+    return Quantised(number)
+  return Sign() if name == 'sign' else None
+
+
+def without_noise(text: str) -> str:
+  """A named defence without the noises that have a scale, 'none' if nothing is left.
+
+  >>> without_noise('query_noise+0.1*top_k')
+  '0.1*top_k'
+  """
+  terms = [term for term in text.split('+') if term.rpartition('*')[2].strip() not in NOISES]
+  return '+'.join(terms) or 'none'
 
 
 def _factor(text: str, factor: str) -> float:
@@ -70,10 +124,10 @@ def make_defence(
   clip: float | jax.Array | None = None,
   noise_multiplier: float | jax.Array = 0.0,
 ) -> Defence:
-  """The defence of a name, with Gaussian noise.
+  """The defence of a name.
 
   Args:
-    text: 'none', or names in `DEFENCES` joined by '+', each with or without a factor and '*'
+    text: 'none', or names in `DEFENCES` joined by '+', each with or without a number and '*'
       before it, as `parse_defence` reads them.
     scale: the standard deviation of the noise with factor 1.
     mean: the mean of the noise with factor 1.
@@ -87,12 +141,15 @@ def make_defence(
   """
   checks.amount('the scale of noise', scale)
   bounds = (0.0, 1.0) if clip_images else ()
-  hooks: dict[str, Any] = {}
-  for name, factor in parse_defence(text).items():
-    if name == MECHANISM:
-      hooks['outgoing'] = DPGaussian(cast(Any, clip), noise_multiplier)
-      continue
-    point = _POINTS[name]
+  hooks: dict[str, list[Any]] = {}
+  for name, number in parse_defence(text).items():
+    point = _POINTS.get(name, 'outgoing')
     limits = bounds if point in ('support', 'query') else ()
-    hooks[point] = Gaussian(factor * scale, factor * mean, *limits)
-  return Defence(**hooks)
+    if name == MECHANISM:
+      hook = DPGaussian(cast(Any, clip), noise_multiplier)
+    else:
+      hook = _compression(name, number) or Gaussian(number * scale, number * mean, *limits)
+    hooks.setdefault(point, []).append(hook)
+  return Defence(
+    **{point: Chain(*parts) if len(parts) > 1 else parts[0] for point, parts in hooks.items()}
+  )

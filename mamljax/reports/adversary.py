@@ -86,7 +86,8 @@ class Adversary:
       needs = needs_of(attack, target, withheld=self.withheld)
     except InputError as error:
       return str(error)
-    if not defended:  # it takes learners for undefended, as they are
+    # It takes learners for undefended, as they are, or an attack can do without.
+    if not defended or 'defence' in attack.optional.get(target, ()):
       needs -= {'defence'}
     lacking = [words for name, words in _LACKING.items() if name in needs - self._known]
     if not lacking:

@@ -6,7 +6,7 @@ from typing import Any, cast
 import jax.numpy as jnp
 import optax
 
-from mamljax.defences import Defence
+from mamljax.defences import Compression, Defence, parts_of
 from mamljax.errors import InputError
 from mamljax.maml import Inner, as_learner
 from mamljax.protocol.learner import Learner
@@ -105,6 +105,14 @@ _POINTS = {
 
 def _hook(hook: Any) -> str:
   """A hook in words."""
+  return ', then '.join(map(_part, parts_of(hook)))
+
+
+def _part(hook: Any) -> str:
+  """A hook that is no composition, in words."""
+  if isinstance(hook, Compression):
+    numbers = [f'{name} {_number(value)}' for name, value in vars(hook).items()]
+    return type(hook).__name__ + ''.join(f' of {number}' for number in numbers)
   scale, clip = (getattr(hook, name, None) for name in ('scale', 'clip'))
   clipped = '' if clip is None else f', after a clip to norm {_number(clip)},'
   noise = '' if scale is None else f' noise of scale {_number(scale)}'

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from experiments.config.sections import UNDEFENDED
 from experiments.store.cells import Summary
 from mamljax.audit.metrics import Rate
-from mamljax.defences import MECHANISM, parse_defence
+from mamljax.defences import NOISES, parse_defence
 from mamljax.errors import InputError, unknown
 
 NOISE = 'noise_scale'
@@ -102,7 +102,7 @@ def _noise_curves(results: Sequence[Summary]) -> list[Curve]:
 def _added(configuration: dict[str, Any]) -> tuple[str, float]:
   """The places where a defence adds noise, and the standard deviation at the first of them."""
   named = parse_defence(configuration['defence'])
-  factors = {point: factor for point, factor in named.items() if point != MECHANISM}
+  factors = {point: factor for point, factor in named.items() if point in NOISES}
   first = next(iter(factors.values()))
   places = (
     f'{"" if factor == first else f"{factor / first:g} x "}{_POINTS.get(part, part)}'

@@ -3,16 +3,29 @@
 A clip takes one number from a gradient g: s g is sent, s = min(1, C / |g|). Where what is sent
 reaches the clip, s is estimated by generalised least squares against the mean that public
 images lead to expect, which has far more numbers than one.
+
+A compression, such as pruning, is read as it publishes: each number with the variance of its
+error, those of which nothing is told being left out. It must come last: of noise on a pruned
+message nobody sees where it was pruned.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from mamljax.attacks.knowledge import Knowledge, known_defence
-from mamljax.defences.defence import Hook, Mechanism, Noise, identity
+from mamljax.defences.defence import (
+  Compression,
+  Defence,
+  Hook,
+  Mechanism,
+  Noise,
+  identity,
+  parts_of,
+)
 from mamljax.numerics import like, norm
 from mamljax.types import Params
 
@@ -43,13 +56,13 @@ def variance_sent(knowledge: Knowledge) -> jax.Array:
   Raises:
     TypeError: if the strength of that noise is not published.
   """
-  noise = _sent(knowledge)
+  noise = _noise_of(knowledge)
   return jnp.zeros(()) if noise is None else jnp.asarray(noise.scale, jnp.float32) ** 2
 
 
 def without_mean(knowledge: Knowledge, gradient: Params) -> Params:
   """A received gradient less what the noise on it adds on average."""
-  noise = _sent(knowledge)
+  noise = _noise_of(knowledge)
   if noise is None:
     return gradient
   return jax.tree.map(lambda g: g - like(g, noise.mean), gradient)
@@ -57,7 +70,7 @@ def without_mean(knowledge: Knowledge, gradient: Params) -> Params:
 
 def clip_of(knowledge: Knowledge) -> float | jax.Array | None:
   """The norm that what is sent is clipped to, or None."""
-  mechanism = _sent(knowledge)
+  mechanism = _noise_of(knowledge)
   return mechanism.clip if isinstance(mechanism, Mechanism) else None
 
 
@@ -80,12 +93,14 @@ def clip_factor(
     solve: their covariance's inverse, applied to a vector.
     most: the greatest factor.
   """
-  mechanism = _sent(knowledge)
+  mechanism = _noise_of(knowledge)
   if not isinstance(mechanism, Mechanism):
     return 1.0
   solved = solve(mean)
   found = (solved @ received) / (solved @ mean)
   possible = jnp.clip(found, _LEAST * most, most)
+  if compression_of(known_defence(knowledge)) is not None:  # which makes it longer or shorter
+    return possible
   return jnp.where(_reaches(mechanism, sent), possible, 1.0)
 
 
@@ -117,9 +132,73 @@ def over_draws(
   return jax.lax.map(lambda key: function(noise(key, image)), keys, batch_size=_AT_ONCE)
 
 
-def _sent(knowledge: Knowledge) -> Noise | None:
-  """The noise on what is sent."""
-  noise = getattr(known_defence(knowledge), 'outgoing', None)
-  if noise is not None and not isinstance(noise, Noise):
-    raise TypeError(f'the strength of {type(noise).__name__} noise is not known')
-  return noise
+def compression_of(defence: Defence | None) -> Compression | None:
+  """The compression of what is sent, if that is what comes last."""
+  parts = parts_of(getattr(defence, 'outgoing', None))
+  return parts[-1] if parts and isinstance(parts[-1], Compression) else None
+
+
+def is_readable(defence: Defence) -> bool:
+  """Tests whether what a defence does to a message is one noise, a compression, or both so."""
+  parts = parts_of(defence.outgoing)
+  before = parts[: len(parts) - (compression_of(defence) is not None)]
+  return len(before) <= 1 and all(isinstance(part, Noise) for part in before)
+
+
+def keeps_zeros(defence: Defence) -> bool:
+  """Tests whether numbers that are 0 before noise can be told from those that are not.
+
+  So they can after a compression if it alone is there, and makes no zeros.
+  """
+  compression = compression_of(defence)
+  if compression is None:
+    return is_readable(defence)
+  return len(parts_of(defence.outgoing)) == 1 and not compression.makes_zeros
+
+
+def as_sent(knowledge: Knowledge, value: Params, message: Params) -> Params:
+  """A value of one's own in the form in which messages are compressed."""
+  compression = compression_of(known_defence(knowledge))
+  return value if compression is None else compression.alike(value, message)
+
+
+class Reading(NamedTuple):
+  """Numbers of a message as they are read, one by one.
+
+  Attributes:
+    residual: of each number less its mean; 0 where nothing is told, [size].
+    error: the variance of its error; 0 where nothing is told, [size].
+    told: False where nothing is told, [size].
+  """
+
+  residual: jax.Array
+  error: jax.Array
+  told: jax.Array
+
+
+def read_compressed(
+  compression: Compression, message: Params, mean: Params, variance: Params
+) -> Reading:
+  """The numbers of a compressed message; see `Compression.read`."""
+  residual, error = (ravel_pytree(x)[0] for x in compression.read(message, mean, variance))
+  told = jnp.isfinite(error)
+  return Reading(jnp.where(told, residual, 0), jnp.where(told, error, 0), told)
+
+
+def _noise_of(knowledge: Knowledge) -> Noise | None:
+  """The noise on what is sent, before it is compressed.
+
+  Raises:
+    TypeError: if something else is done to it.
+  """
+  defence = known_defence(knowledge)
+  parts = parts_of(getattr(defence, 'outgoing', None))
+  parts = parts[: len(parts) - (compression_of(defence) is not None)]
+  for part in parts:
+    if isinstance(part, Compression):
+      raise TypeError(f'what {type(part).__name__} leaves is not known after another hook')
+    if not isinstance(part, Noise):
+      raise TypeError(f'the strength of {type(part).__name__} noise is not known')
+  if len(parts) > 1:
+    raise TypeError(f'{len(parts)} noises on what is sent are not known as one')
+  return cast(Noise, parts[0]) if parts else None

@@ -1,15 +1,19 @@
 """Objective of a reconstruction: how far a guess's gradient points from the received one."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
 import optax
 
 from mamljax import checks
+from mamljax.attacks.gaussian.known_noise import hooks
 from mamljax.attacks.gradients import factors
 from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.images import total_variation
 from mamljax.maml import as_learner, meta_gradient
+from mamljax.protocol.learner import Learner
 from mamljax.protocol.messages import WithRates, as_gradient
 from mamljax.types import Batch, Params, Task
 
@@ -43,7 +47,12 @@ def _inverse_root(square: jax.Array) -> jax.Array:
 
 
 def simulate(
-  knowledge: Knowledge, observation: Observation, guess: Batch, *, target: str
+  knowledge: Knowledge,
+  observation: Observation,
+  guess: Batch,
+  *,
+  target: str,
+  key: jax.Array | None = None,
 ) -> Params | WithRates:
   """The gradient that the adversary would expect if the guess were the targeted set.
 
@@ -52,6 +61,14 @@ def simulate(
   adversary knows the query set, and adapts on the guess as it takes the task-learner to do,
   with `knowledge.inner` (equation 10). Of a learner that sends another message it is that, as
   `Observation.message` has it.
+
+  Args:
+    knowledge: that of the adversary.
+    observation: what is received; of it the query set is looked at.
+    guess: the targeted set.
+    target: 'query' or 'support'.
+    key: a random key, for published noise on the sets and on the adaptation of 'support', which
+      is left out without one.
 
   Raises:
     ValueError: if the support set is sought, and the query set or inner loop not known.
@@ -64,8 +81,24 @@ def simulate(
   if knowledge.inner is None:
     raise ValueError('the adaptation cannot be simulated without the inner loop')
   task, learner = Task(guess, observation.query_set), as_learner(knowledge.inner)
-  message = meta_gradient(knowledge.loss_fn, knowledge.params, task, learner)
+  if key is None:
+    message = meta_gradient(knowledge.loss_fn, knowledge.params, task, learner)
+  else:
+    message = _simulate_noisy(key, knowledge, task, learner)
   return message if isinstance(message, WithRates) else as_gradient(learner, message)
+
+
+def _simulate_noisy(key: jax.Array, known: Knowledge, task: Task, learner: Learner) -> Any:
+  """The message of a learner, with noise as published before it is sent."""
+  noise, keys = hooks(known), jax.random.split(key, 3)
+  support: Any = noise.support(keys[0], task.support.images)
+  query: Any = noise.query(keys[1], task.query.images)
+  noisy = Task(task.support._replace(images=support), task.query._replace(images=query))
+
+  def perturb(step: int | jax.Array, gradient: Params) -> Params:
+    return noise.inner(jax.random.fold_in(keys[2], step), gradient)
+
+  return meta_gradient(known.loss_fn, known.params, noisy, learner, perturb=perturb)
 
 
 def expect_gradient(
