@@ -182,8 +182,8 @@ class NoiseFilter(GradientReader):
     shares = jnp.bincount(observation.query_labels, length=ways) / n
     means = prepared.means[observation.classes, jnp.arange(ways)]
     signal = _signal(key, prepared, candidate) - means[candidate.label]
-    compressed = compression_of(known_defence(prepared.knowledge)) is not None
-    weigh = _weigh_compressed if compressed else _weigh
+    is_compressed = compression_of(known_defence(prepared.knowledge)) is not None
+    weigh = _weigh_compressed if is_compressed else _weigh
     ratio = weigh(prepared, observation.gradient, signal, shares @ means, jnp.asarray(n))
     coefficient = ratio.response / jnp.maximum(ratio.energy, 1e-30)
     return ratio.value, Info(coefficient=coefficient, energy=ratio.energy)
@@ -219,7 +219,7 @@ def _weigh_compressed(
   factor = clip_factor(known, received, flat * scale, mean, solve=solve)
   variance = (jnp.sum(rows**2, axis=0) + whole.diagonal) * unscale**2 / images
   read = read_compressed(
-    compression_of(known_defence(known)),
+    known,
     unravel(flat / factor),
     unravel(mean * unscale + noise_mean),
     unravel(variance),

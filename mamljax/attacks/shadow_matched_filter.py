@@ -155,7 +155,7 @@ def _weigh(
   shrinkage: float | jax.Array,
 ) -> Ratio:
   """The ratio of a message, as noisy, clipped or compressed as is published."""
-  sent, compression = without_mean(known, message), compression_of(known_defence(known))
+  sent = without_mean(known, message)
   rows, ridge = _spread(apart, shrinkage)
   flat, unravel = ravel_pytree(sent)
 
@@ -164,14 +164,14 @@ def _weigh(
 
   factor = clip_factor(known, sent, flat, mean, solve=solve)
   noise = variance_sent(known) / factor**2
-  if compression is None:
+  if compression_of(known_defence(known)) is None:
     covariance = low_rank_plus_diagonal(rows, ridge + noise)
     return log_likelihood_ratio(covariance, signal, flat / factor - mean)
   received = ravel_pytree(message)[0]
   variance = jnp.sum(rows**2, axis=0) + noise
   beside = mean + received - flat  # of noise before the compression
   numbers = (unravel(x) for x in (received / factor, beside, variance))
-  read = read_compressed(compression, *numbers)
+  read = read_compressed(known, *numbers)
   diagonal = jnp.where(read.told, ridge + noise + read.error, 0)
   covariance = low_rank_plus_diagonal(jnp.where(read.told, rows, 0), diagonal)
   return log_likelihood_ratio(covariance, signal, read.residual)

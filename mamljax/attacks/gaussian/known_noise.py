@@ -177,9 +177,16 @@ class Reading(NamedTuple):
 
 
 def read_compressed(
-  compression: Compression, message: Params, mean: Params, variance: Params
+  knowledge: Knowledge, message: Params, mean: Params, variance: Params
 ) -> Reading:
-  """The numbers of a compressed message; see `Compression.read`."""
+  """The numbers of a message that is known to be compressed; see `Compression.read`.
+
+  Raises:
+    ValueError: if it is not.
+  """
+  compression = compression_of(known_defence(knowledge))
+  if compression is None:
+    raise ValueError('a message that is not compressed needs no reading')
   residual, error = (ravel_pytree(x)[0] for x in compression.read(message, mean, variance))
   told = jnp.isfinite(error)
   return Reading(jnp.where(told, residual, 0), jnp.where(told, error, 0), told)

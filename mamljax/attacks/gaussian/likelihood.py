@@ -36,7 +36,7 @@ def log_likelihood_ratio(
   signal: jax.Array,
   residual: jax.Array,
   *,
-  images: int = 1,
+  images: int | jax.Array = 1,
 ) -> Ratio:
   """The log-likelihood ratio of a Gaussian with a shifted mean and the same without.
 
