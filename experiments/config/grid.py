@@ -168,5 +168,5 @@ def _undefended(point: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_undefended(withheld: str) -> str:
-  """What is withheld where there is no defence to be known."""
+  """Names of what is withheld where there is no defence to be known."""
   return JOINT.join(name for name in withheld.split(JOINT) if name != 'defence') or 'none'

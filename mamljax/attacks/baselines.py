@@ -33,7 +33,7 @@ class _Cosine(GradientReader):
   """Defaults of a cosine, in which the candidate's gradient takes the form of messages."""
 
   def allows_for(self, defence: Defence, target: str) -> bool:
-    """For a compression of what is sent alone; see `Attack.allows_for`."""
+    """A compression of what is sent, alone; see `Attack.allows_for`."""
     del target
     noisy = defence.support or defence.inner or defence.query
     is_compressed = known_noise.compression_of(defence) is not None

@@ -15,7 +15,6 @@ The noise of a defence, published as it is, is met where it is added: shadows ar
 a learner's sets and adapt as noisily, a term of the sum is that of a noisy image, and what is
 added to the gradient that is sent is part of C. Then v is not read off g alone, but weighed
 against its mean over the shadows; and a clip is undone by its factor, estimated against it.
-A compression is not allowed for: of a pruned gradient no Hessian-vector product is known.
 
 The loss must be a mean over images that do not see each other: under batch normalisation no
 image has a Hessian of its own.
@@ -29,13 +28,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from mamljax.attacks.base import (
-  BaseAttack,
-  Requirements,
-  Threshold,
-  guarded,
-  required,
-)
+from mamljax.attacks.base import BaseAttack, Requirements, Threshold, guarded, required
 from mamljax.attacks.gaussian.known_noise import (
   clip_factor,
   compression_of,
@@ -96,8 +89,7 @@ class CurvatureFilter(BaseAttack):
   threshold: ClassVar[Threshold] = 0.0  # the likelihood ratio's
 
   def allows_for(self, defence: Defence, target: str) -> bool:
-    """Not for a compression of what is sent; see `Attack.allows_for`."""
-    del target
+    """All but a compression, of which no Hessian-vector product is known."""
     return is_readable(defence) and compression_of(defence) is None
 
   @property

@@ -38,17 +38,14 @@ from mamljax.attacks.base import (
   required,
 )
 from mamljax.attacks.gaussian.known_noise import (
-  clip_factor,
   clip_of,
   compression_of,
   hooks,
   is_readable,
   over_draws,
-  read_compressed,
   variance_sent,
-  without_mean,
 )
-from mamljax.attacks.gaussian.likelihood import Ratio, log_likelihood_ratio
+from mamljax.attacks.gaussian.messages import Model, weigh_compressed, weigh_noisy
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gaussian.sketches import label_gradients
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
@@ -58,7 +55,7 @@ from mamljax.defences.defence import Defence
 from mamljax.images import as_floats
 from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal, product
 from mamljax.numerics import norm
-from mamljax.types import Batch, Params
+from mamljax.types import Batch
 
 Gradients = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -182,52 +179,12 @@ class NoiseFilter(GradientReader):
     shares = jnp.bincount(observation.query_labels, length=ways) / n
     means = prepared.means[observation.classes, jnp.arange(ways)]
     signal = _signal(key, prepared, candidate) - means[candidate.label]
-    is_compressed = compression_of(known_defence(prepared.knowledge)) is not None
-    weigh = _weigh_compressed if is_compressed else _weigh
-    ratio = weigh(prepared, observation.gradient, signal, shares @ means, jnp.asarray(n))
+    known, model = prepared.knowledge, Model(prepared.scale, prepared.covariance)
+    is_compressed = compression_of(known_defence(known)) is not None
+    weigh = weigh_compressed if is_compressed else weigh_noisy
+    ratio = weigh(known, model, observation.gradient, signal, shares @ means, jnp.asarray(n))
     coefficient = ratio.response / jnp.maximum(ratio.energy, 1e-30)
     return ratio.value, Info(coefficient=coefficient, energy=ratio.energy)
-
-
-def _weigh(
-  prepared: Prepared, received: Params, signal: jax.Array, mean: jax.Array, images: jax.Array
-) -> Ratio:
-  """The ratio of a gradient that is received with noise; signal and mean are scaled."""
-  known = prepared.knowledge
-  sent = without_mean(known, received)
-  flat = ravel_pytree(sent)[0] * prepared.scale
-  factor = clip_factor(known, sent, flat, mean, solve=prepared.covariance.solve)
-  residual = flat / factor - mean
-  return log_likelihood_ratio(prepared.covariance, signal, residual, images=images)
-
-
-# One after another: each has a covariance of its own.
-@jax.custom_batching.sequential_vmap
-def _weigh_compressed(
-  prepared: Prepared, received: Params, signal: jax.Array, mean: jax.Array, images: jax.Array
-) -> Ratio:
-  """The ratio of a gradient that is compressed; signal and mean are scaled."""
-  known, scale, whole = prepared.knowledge, prepared.scale, prepared.covariance
-  rows = whole.weighed * whole.diagonal
-  unscale = jnp.where(scale > 0, 1 / jnp.where(scale > 0, scale, 1), 0)
-  flat, unravel = ravel_pytree(received)
-  noise_mean = flat - ravel_pytree(without_mean(known, received))[0]
-
-  def solve(vector: jax.Array) -> jax.Array:
-    return jnp.where(flat != 0, vector / (jnp.sum(rows**2, axis=0) + whole.diagonal), 0)
-
-  factor = clip_factor(known, received, flat * scale, mean, solve=solve)
-  variance = (jnp.sum(rows**2, axis=0) + whole.diagonal) * unscale**2 / images
-  read = read_compressed(
-    known,
-    unravel(flat / factor),
-    unravel(mean * unscale + noise_mean),
-    unravel(variance),
-  )
-  told = read.told & (scale > 0)
-  diagonal = jnp.where(told, whole.diagonal + images * read.error * scale**2, 0)
-  covariance = low_rank_plus_diagonal(jnp.where(told, rows, 0), diagonal)
-  return log_likelihood_ratio(covariance, signal, read.residual * scale, images=images)
 
 
 def _signal(key: jax.Array, prepared: Prepared, candidate: Candidate) -> jax.Array:

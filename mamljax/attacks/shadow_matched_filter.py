@@ -90,7 +90,7 @@ class ShadowMatchedFilter(BaseAttack):
     return self.shadows * parameters
 
   def allows_for(self, defence: Defence, target: str) -> bool:
-    """Of what is done to a message, for what can be read; see `Attack.allows_for`."""
+    """All, if what is done to a message can be read; see `Attack.allows_for`."""
     del target
     return is_readable(defence)
 
@@ -132,7 +132,7 @@ class ShadowMatchedFilter(BaseAttack):
     def gradient(shadow: tuple[jax.Array, jax.Array]) -> jax.Array:
       key, images = shadow
       own, guess = jax.random.fold_in(key, _NOISE), Batch(images, labels)
-      sent = simulate(known, observation, guess, target='support', key=own)
+      sent = simulate(known, observation, guess, target='support', noise_key=own)
       return ravel_pytree(sent)[0]
 
     at_once = max(1, AT_ONCE // len(labels))

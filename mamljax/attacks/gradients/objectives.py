@@ -52,7 +52,7 @@ def simulate(
   guess: Batch,
   *,
   target: str,
-  key: jax.Array | None = None,
+  noise_key: jax.Array | None = None,
 ) -> Params | WithRates:
   """The gradient that the adversary would expect if the guess were the targeted set.
 
@@ -67,8 +67,8 @@ def simulate(
     observation: what is received; of it the query set is looked at.
     guess: the targeted set.
     target: 'query' or 'support'.
-    key: a random key, for published noise on the sets and on the adaptation of 'support', which
-      is left out without one.
+    noise_key: a random key, for published noise on the sets and on the adaptation of 'support',
+      which is left out without one.
 
   Raises:
     ValueError: if the support set is sought, and the query set or inner loop not known.
@@ -81,10 +81,10 @@ def simulate(
   if knowledge.inner is None:
     raise ValueError('the adaptation cannot be simulated without the inner loop')
   task, learner = Task(guess, observation.query_set), as_learner(knowledge.inner)
-  if key is None:
+  if noise_key is None:
     message = meta_gradient(knowledge.loss_fn, knowledge.params, task, learner)
   else:
-    message = _simulate_noisy(key, knowledge, task, learner)
+    message = _simulate_noisy(noise_key, knowledge, task, learner)
   return message if isinstance(message, WithRates) else as_gradient(learner, message)
 
 
