@@ -74,7 +74,7 @@ class Compression(Protocol):
     ...
 
   def read(self, message: Params, mean: Params, variance: Params, /) -> tuple[Params, Params]:
-    """What a message tells of each number of the value, beside what was known of it.
+    """Reads each number of the value off a message, beside what was known of it.
 
     Args:
       message: what is received.
