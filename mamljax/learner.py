@@ -9,6 +9,7 @@ from mamljax.defences import Defence, Mechanism, as_defence, identity
 from mamljax.errors import InputError
 from mamljax.maml import Inner, as_learner, gradient_and_adapted
 from mamljax.numerics import is_finite
+from mamljax.protocol.messages import WithRates, as_gradient
 from mamljax.types import LossFn, Params, Task
 
 
@@ -86,6 +87,12 @@ def send(
   )
   sent = outgoing(key_outgoing, gradient)
   return Sent(sent, is_finite(adapted), is_finite(sent))
+
+
+def read_message(message: Any, inner: Inner) -> tuple[Any, Params | None]:
+  """The gradient and that in the rates, or None, of an observation of a message."""
+  rates = message.rates if isinstance(message, WithRates) else None
+  return as_gradient(as_learner(inner), message), rates
 
 
 def resolve_defence(inner: Inner, defence: Defence | Mechanism | None) -> Defence:

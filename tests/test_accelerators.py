@@ -34,7 +34,7 @@ from mamljax.training import Training, init, meta_test, train
 from mamljax.types import Batch, Pool, Task
 
 PLATFORMS = ('cuda', 'rocm', 'tpu')
-WAYS, CLASSES, EACH, SHAPE = 2, 3, 3, (12, 12, 1)
+WAYS, CLASSES, EACH, SHAPE = 2, 3, 5, (12, 12, 1)
 SMALL = {'shadows': 2, 'swaps': 2, 'sketch': 16, 'neighbours': 2, 'iterations': 2}
 SEEKING = [(name, target) for name, kind in ATTACKS.items() for target in kind.requires]
 # Factorisations of vendors' libraries on GPUs, and of XLA itself on a TPU. Any other call, such
@@ -51,7 +51,7 @@ BY_CHOLESKY = {
   'curvature_filter',
   'residual_filter',
 }
-BY_DECOMPOSITION = {'row_space', 'patch_space', 'noise_filter'}
+BY_DECOMPOSITION = {'row_space', 'patch_space', 'noise_filter', 'shadow_classifier'}
 
 
 class Small(nn.Module):

@@ -19,6 +19,7 @@ from mamljax.attacks.patch_space import PatchSpace as PatchSpace
 from mamljax.attacks.reconstruction import Reconstruction as Reconstruction
 from mamljax.attacks.residual_filter import ResidualFilter as ResidualFilter
 from mamljax.attacks.row_space import RowSpace as RowSpace
+from mamljax.attacks.shadow_classifier import ShadowClassifier as ShadowClassifier
 from mamljax.attacks.shadow_matched_filter import ShadowMatchedFilter as ShadowMatchedFilter
 from mamljax.attacks.silent_units import SilentUnits as SilentUnits
 
@@ -27,6 +28,7 @@ ATTACKS: dict[str, type[Attack]] = {
   'row_space': RowSpace,
   'silent_units': SilentUnits,
   'patch_space': PatchSpace,
+  'shadow_classifier': ShadowClassifier,
   'matched_filter': MatchedFilter,
   'noise_filter': NoiseFilter,
   'shadow_matched_filter': ShadowMatchedFilter,

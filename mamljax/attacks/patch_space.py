@@ -166,11 +166,12 @@ class PatchSpace(SpanReader):
     layers, layer = _widest(prepared.knowledge, candidate.image)
     gradient = layer_gradient(layers, layer, observation.gradient)
     columns = product(prepared.whitener, gradient)
-    outside, rank = _outside(images, _common(prepared, observation), columns)
+    spans = _spans(_common(prepared, observation), columns)
+    outside = _outside(images, spans)
     logs = jnp.log(jnp.maximum(outside, _SMALLEST))
     usual = logs[1:]
     deviations = (usual.mean() - logs[0]) / jnp.maximum(usual.std(), 1e-6)
-    return deviations, Info(outside=outside[0], usual=outside[1:], rank=rank)
+    return deviations, Info(outside=outside[0], usual=outside[1:], rank=spans.rank)
 
 
 def _common(prepared: Prepared, observation: Observation) -> jax.Array:
@@ -186,28 +187,49 @@ def _common(prepared: Prepared, observation: Observation) -> jax.Array:
   return jnp.concatenate([means, query.reshape(-1, means.shape[-1])])
 
 
+class Spans(NamedTuple):
+  """Orthonormal bases of what is looked at.
+
+  Attributes:
+    shared: of what is no evidence, [inputs, directions].
+    basis: of the gradient's columns without it, [inputs, directions].
+    rank: how many directions of the latter count.
+  """
+
+  shared: jax.Array
+  basis: jax.Array
+  rank: jax.Array
+
+
 # One after another: a batch of LAPACK's calls may wait for itself on several CPU devices.
 @jax.custom_batching.sequential_vmap
-def _outside(
-  images: jax.Array, common: jax.Array, columns: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """The share of each image's patches outside the span of the columns, and the span's rank.
-
-  An image of which nothing is left is outside.
+def _spans(common: jax.Array, columns: jax.Array) -> Spans:
+  """The spans of what is no evidence and, without it, of the columns.
 
   Args:
-    images: [images, places, inputs].
     common: what is no evidence, [rows, inputs]; at most half of the directions are taken out.
     columns: [inputs, features]; those that are not finite, which LAPACK may not end on, are 0.
   """
   shared, _ = _span(common.T, most=len(columns) // 2)
   columns = jnp.where(jnp.isfinite(columns).all(axis=0), columns, 0)
   columns = columns / jnp.maximum(jnp.abs(columns).max(axis=0), _SMALLEST)
-  images, columns = _without(images, shared), _without(columns.T, shared).T
-  basis, rank = _span(columns, most=columns.shape[1])
+  basis, rank = _span(_without(columns.T, shared).T, most=columns.shape[1])
+  return Spans(shared, basis, rank)
+
+
+def _outside(images: jax.Array, spans: Spans) -> jax.Array:
+  """The share of each image's patches outside the span of the columns, [images].
+
+  An image of which nothing is left without what is no evidence is outside.
+
+  Args:
+    images: [images, places, inputs].
+    spans: of what is received.
+  """
+  images = _without(images, spans.shared)
   whole = jnp.sum(images**2, axis=(1, 2))
-  left = jnp.sum(_remove(images, basis) ** 2, axis=(1, 2))
-  return jnp.where(whole > 0, left / jnp.maximum(whole, _SMALLEST), 1), rank
+  left = jnp.sum(_remove(images, spans.basis) ** 2, axis=(1, 2))
+  return jnp.where(whole > 0, left / jnp.maximum(whole, _SMALLEST), 1)
 
 
 def _without(rows: jax.Array, basis: jax.Array) -> jax.Array:

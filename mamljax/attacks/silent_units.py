@@ -60,9 +60,11 @@ class Info(base.Info):
 
   Attributes:
     missing: of each layer the share of the footprint at which the gradient is 0, in [0, 1].
+    elsewhere: the share of all other entries at which it is.
   """
 
   missing: jax.Array
+  elsewhere: jax.Array
 
 
 @jax.tree_util.register_dataclass
@@ -129,21 +131,22 @@ class SilentUnits(SpanReader):
     expected = _expected(key, layers, prepared, candidate)
     received = known_noise.without_mean(prepared, observation.gradient)
     noise = jnp.sqrt(known_noise.variance_sent(prepared))
-    pairs = zip(layers.seen, expected, strict=True)
-    missing = jnp.stack(
-      [
-        self._missing(footprint, layer_gradient(layers, layer, received), noise)
-        for layer, footprint in pairs
-      ]
-    )
-    return 0 - missing.sum(), Info(missing=missing)
+    shares = [
+      self._shares(footprint, layer_gradient(layers, layer, received), noise)
+      for layer, footprint in zip(layers.seen, expected, strict=True)
+    ]
+    missing, elsewhere = map(jnp.stack, zip(*shares, strict=True))
+    return 0 - missing.sum(), Info(missing=missing, elsewhere=elsewhere)
 
-  def _missing(self, footprint: jax.Array, gradient: jax.Array, noise: jax.Array) -> jax.Array:
-    """The share of a footprint at which the gradient is 0, or may be noise alone."""
-    size = jnp.abs(gradient)
+  def _shares(
+    self, footprint: jax.Array, gradient: jax.Array, noise: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """The shares, of a footprint and elsewhere, at which the gradient is 0 or may be noise."""
+    size, off = jnp.abs(gradient), footprint == 0
     beyond = jnp.maximum(size - self.rounding * size.max(), 0)
     silence = jnp.where(beyond == 0, 1, jnp.exp(-((beyond / noise) ** 2) / 2))
-    return jnp.where(size.max() > 0, jnp.sum(footprint * silence), 0)
+    missing = jnp.where(size.max() > 0, jnp.sum(footprint * silence), 0)
+    return missing, jnp.sum(off * silence) / jnp.maximum(off.sum(), 1)
 
 
 def _expected(
@@ -161,6 +164,7 @@ def _expected(
   return [layer.mean(axis=0) for layer in drawn]
 
 
+@jax.ensure_compile_time_eval()  # an attack of which this is a part may be traced
 def _has_zeros(layers: Layers, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> bool:
   """Tests whether a sparse image has zeros in its footprint, of random parameters."""
   random = functools.partial(jax.random.normal, jax.random.key(0))
@@ -176,5 +180,5 @@ def _has_zeros(layers: Layers, knowledge: Knowledge, image: jax.ShapeDtypeStruct
     return jnp.array([(layer == 0).any() for layer in entries]).any()
 
   # Compiled without optimisation, since it runs once.
-  options = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else {}
-  return bool(jax.jit(found, compiler_options=options)())
+  options: Any = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else {}
+  return bool(jax.jit(found).lower().compile(options)())

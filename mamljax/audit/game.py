@@ -6,7 +6,7 @@ The adversary receives the gradient of every learner. In the global game it gues
 the local game there is one learner, and it guesses b.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,8 @@ import jax.numpy as jnp
 from mamljax import checks
 from mamljax.attacks.knowledge import Candidate, Observation
 from mamljax.defences import Defence, Mechanism
-from mamljax.learner import Sent, send
-from mamljax.maml import Inner, as_learner
-from mamljax.protocol.messages import WithRates, as_gradient
+from mamljax.learner import Sent, read_message, send
+from mamljax.maml import Inner
 from mamljax.tasks import check_ways, make_task, sample_rows, take_images
 from mamljax.types import LossFn, Params, Pool, Task
 
@@ -186,9 +185,3 @@ def show(
     classes=classes if 'classes' in requires else None,
     rates=rates,
   )
-
-
-def read_message(message: Any, inner: Inner) -> tuple[Any, Params | None]:
-  """The gradient and that in the rates, or None, of an observation of a message."""
-  rates = message.rates if isinstance(message, WithRates) else None
-  return as_gradient(as_learner(inner), message), rates

@@ -14,6 +14,7 @@ from mamljax.attacks.knowledge import Knowledge
 from mamljax.attacks.matched_filter import MatchedFilter
 from mamljax.attacks.noise_filter import NoiseFilter
 from mamljax.attacks.residual_filter import ResidualFilter
+from mamljax.attacks.shadow_classifier import ShadowClassifier
 from mamljax.attacks.shadow_matched_filter import ShadowMatchedFilter
 from mamljax.errors import InputError, unknown
 from mamljax.reports.setup import Setup, abstract, scoring
@@ -26,13 +27,17 @@ Attacks = str | Attack | Sequence[str | Attack]
 _FAST: dict[str, Attack] = {
   **{name: ATTACKS[name]() for name in ('loss', 'gradient_cosine', 'row_space')},
   **{name: ATTACKS[name]() for name in ('silent_units', 'gradient_cosine_z', 'patch_space')},
+  'shadow_classifier': ShadowClassifier(shadows=200),
   'matched_filter': MatchedFilter(),
   'noise_filter': NoiseFilter(),
   'curvature_filter': CurvatureFilter(shadows=64, sketch=1024),
   'shadow_matched_filter': ShadowMatchedFilter(shadows=100, swaps=50),
   'residual_filter': ResidualFilter(shadows=24, sketch=1024),
 }
-_COSTLY = ('patch_space', 'curvature_filter', 'shadow_matched_filter', 'residual_filter')
+_COSTLY = (
+  *('patch_space', 'shadow_classifier'),
+  *('curvature_filter', 'shadow_matched_filter', 'residual_filter'),
+)
 _SLOW = {'reconstruction': 'a hundred optimiser steps for each candidate'}
 UNASKED = 'not asked for'
 

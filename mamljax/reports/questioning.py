@@ -12,11 +12,10 @@ from mamljax.attacks import ATTACKS
 from mamljax.attacks.base import Attack, required
 from mamljax.attacks.knowledge import Candidate, Knowledge
 from mamljax.audit import conformal
-from mamljax.audit.game import read_message
 from mamljax.audit.side_by_side import make_player, show_required
 from mamljax.audit.trials import Rules
 from mamljax.errors import Diverged, InputError
-from mamljax.learner import resolve_defence
+from mamljax.learner import read_message, resolve_defence
 from mamljax.maml import undefended
 from mamljax.reports import choice, simulation
 from mamljax.reports.adversary import Adversary

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from mamljax.audit.game import read_message
 from mamljax.errors import InputError
+from mamljax.learner import read_message
 from mamljax.maml import as_learner
 from mamljax.recovery import recover_images
 from mamljax.reports.questioning import READ, Question

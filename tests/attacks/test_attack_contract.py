@@ -193,7 +193,7 @@ def test_arrays_for_rates_and_noise_are_any_attacks(name, double):
     network, number = make_network('mlp', ways=2), jnp.float32(0.1)
     shapes = jax.eval_shape(lambda key: init_params(key, network, (12, 12, 1)), KEY)
     params = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.bfloat16), shapes)
-    pool = Pool(jnp.zeros((12, 12, 12, 1), jnp.uint8), jnp.arange(2) * 6, jnp.full(2, 6))
+    pool = Pool(jnp.zeros((14, 12, 12, 1), jnp.uint8), jnp.arange(2) * 7, jnp.full(2, 7))
     defence = Defence(*(Gaussian(number, number) for _ in range(4)))
     loss_fn, inner = CrossEntropy(network), InnerLoop(1, number)
     image, labels = jnp.full((12, 12, 1), jnp.float32(0.5)), jnp.arange(2)

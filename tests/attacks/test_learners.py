@@ -65,7 +65,7 @@ LEARNERS = {
   'function': Learner(1, 0.5, sends=_losses),
 }
 STEPS_SENT = {'reptile', 'delta', 'adam delta', 'anil delta'}
-SPAN = {'row_space', 'patch_space', 'silent_units'}
+SPAN = {'row_space', 'patch_space', 'silent_units', 'shadow_classifier'}
 READERS = {'matched_filter', 'noise_filter', 'gradient_cosine', 'gradient_cosine_z'}
 
 

@@ -14,7 +14,7 @@ from mamljax.attacks import Knowledge, Observation, PatchSpace
 from mamljax.attacks.base import required
 from mamljax.attacks.gradients.finding import find_layers
 from mamljax.attacks.gradients.layers import layer_gradient, layer_inputs, widest_layer
-from mamljax.attacks.patch_space import Prepared, _outside
+from mamljax.attacks.patch_space import Prepared, _outside, _spans
 from mamljax.audit.metrics import auc
 from mamljax.errors import InputError
 from mamljax.maml import InnerLoop
@@ -202,13 +202,13 @@ def test_an_image_of_which_nothing_is_left_is_no_member():
   """Nothing is in every span: what whoever is blank says of a gradient is nothing."""
   none, images = jnp.zeros((3, 2, 8)), jax.random.normal(jax.random.key(0), (3, 2, 8))
   common = jax.random.normal(jax.random.key(1), (2, 8))
-  outside, rank = _outside(none, common, images[0].T)
-  np.testing.assert_array_equal(outside, 1)
-  assert rank == 2
+  spans = _spans(common, images[0].T)
+  np.testing.assert_array_equal(_outside(none, spans), 1)
+  assert spans.rank == 2
   # Columns of nothing but what is taken out span nothing: else their rounding would.
-  outside, rank = _outside(images, common, (common.T @ images[0, 0, :2])[:, None] * 1e-4)
-  assert rank == 0
-  np.testing.assert_allclose(outside, 1, atol=1e-6)
+  spans = _spans(common, (common.T @ images[0, 0, :2])[:, None] * 1e-4)
+  assert spans.rank == 0
+  np.testing.assert_allclose(_outside(images, spans), 1, atol=1e-6)
 
 
 def brightness(params: jax.Array, batch: Batch, /) -> jax.Array:

@@ -34,6 +34,7 @@ SMALL = {
   'shadow_matched_filter': {'shadows': 6, 'swaps': 2},
   'residual_filter': {'shadows': 6},
   'curvature_filter': {'shadows': 6, 'sketch': 32},
+  'shadow_classifier': {'shadows': 4},
   'matched_filter': {'sketch': 64},
 }
 

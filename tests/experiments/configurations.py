@@ -68,6 +68,8 @@ OTHER_OPTIONS: dict[str, Any] = {
   'swaps': 10,
   'shrinkage': 0.5,
   'rounding': 1e-3,
+  'pairs': 5,
+  'penalty': 0.1,
 }
 
 

@@ -68,8 +68,8 @@ def test_each_judge_has_a_row_of_its_own(npz, tmp_path):
 
 
 ATTACKED = {
-  'query': 'row_space,silent_units,matched_filter,noise_filter,gradient_cosine,'
-  'gradient_cosine_z,loss,matched_filter+gradient_cosine_z',
+  'query': 'row_space,silent_units,shadow_classifier,matched_filter,noise_filter,'
+  'gradient_cosine,gradient_cosine_z,loss,matched_filter+gradient_cosine_z',
   'support': 'patch_space,shadow_matched_filter,curvature_filter,residual_filter,'
   'likelihood_ratio',
 }

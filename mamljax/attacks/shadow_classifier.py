@@ -1,0 +1,290 @@
+"""Shadow classifier: what several closed forms say together, weighed on shadow tasks.
+
+The closed forms look at one thing each: which traces are missing from which layer, how near
+patches are to a span, a cosine, a loss. How much each of them tells, and of which layer,
+depends on the network, on how far it is trained, on the shape of the task, and on the defence.
+All of that is published. So the adversary plays the learner with public images
+(`shadow_tasks`), scores members and other images of each task, and fits a logistic regression
+of membership on the scores:
+
+    min_(v, b)  mean_i log(1 + exp(-y_i (v' x_i + b))) + (penalty / 2) |v|^2.
+
+The score is v' x + b, the log odds. A defence is not modelled but applied: whatever it does is
+done to the shadows, too, and what it spoils gets no weight. (Attack models on the outputs of
+shadow models: Shokri et al., 2017.)
+
+Missing traces enter as square roots, layer by layer: the step of the adaptation moves some
+units of a member across 0, so that a few are missing, and many more say little more.
+"""
+
+import dataclasses
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mamljax import checks
+from mamljax.attacks import base
+from mamljax.attacks.applicability import unfit
+from mamljax.attacks.base import Attack, Requirements, Threshold, guarded, name_of, required
+from mamljax.attacks.baselines import GradientCosine, Loss
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.patch_space import PatchSpace
+from mamljax.attacks.readable import SpanReader
+from mamljax.attacks.shadow_tasks import draw_shadow_task
+from mamljax.attacks.silent_units import SilentUnits
+from mamljax.checks import count, positive
+from mamljax.defences.defence import Defence
+from mamljax.errors import InputError
+from mamljax.linear_algebra import product
+from mamljax.types import Pool
+
+_PARTS: tuple[Attack, ...] = (SilentUnits(), PatchSpace(), GradientCosine(), Loss())
+_TELLING = 2  # the first of them: without any, little would be learned
+_USUAL = 150  # references of a class that images are compared with; more tell no more
+_STEPS = 500  # of the fit, after which nothing moves
+_LEAST = 1e-6  # of a spread, and of a loss in a logarithm
+_FREE = 1e-8  # the penalty of the bias, which only keeps a factor finite
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Info(base.Info):
+  """Diagnostics of the shadow classifier.
+
+  Attributes:
+    evidence: what each part says, in standard deviations of the shadows, [evidence].
+    weights: v, [evidence].
+  """
+
+  evidence: jax.Array
+  weights: jax.Array
+
+
+class Prepared(NamedTuple):
+  """Parts that apply, and what shadows tell of their weights.
+
+  Attributes:
+    knowledge: that of the adversary, but for the references.
+    parts: by name, each as it prepared itself, with no knowledge of its own.
+    centre: the mean of the evidence over shadows, [evidence].
+    spread: its standard deviation, [evidence].
+    weights: v, [evidence].
+    bias: b.
+  """
+
+  knowledge: Knowledge
+  parts: dict[str, Any]
+  centre: jax.Array
+  spread: jax.Array
+  weights: jax.Array
+  bias: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShadowClassifier(SpanReader):
+  """Logistic regression on scores of closed forms, learned from shadow tasks, for either set.
+
+  Attributes:
+    shadows: tasks drawn of public images (a length, so a change of it recompiles).
+    pairs: members of each that are scored, beside as many other images (a length).
+    penalty: of the squared weights, for each scored image.
+  """
+
+  shadows: int = dataclasses.field(default=400, metadata=count(2))
+  pairs: int = dataclasses.field(default=3, metadata=count(1))
+  penalty: float | jax.Array = dataclasses.field(default=1e-3, metadata=positive())
+
+  requires: ClassVar[Requirements] = {
+    'query': frozenset({'references', 'inner_loop', 'defence', 'shots', 'separate_images'}),
+    'support': frozenset(
+      {'references', 'inner_loop', 'defence', 'shots', 'separate_images', 'query_set'}
+    ),
+  }
+  optional: ClassVar[Requirements] = {'support': frozenset({'query_set'})}
+  threshold: ClassVar[Threshold] = 0.0  # even odds
+
+  def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
+    """Refuses a network on which none of the telling parts can be run."""
+    reasons = [unfit(part, knowledge, image.shape) for part in _PARTS[:_TELLING]]
+    if all(reasons):
+      raise InputError("attack 'shadow_classifier': " + '; '.join(filter(None, reasons)))
+
+  def allows_for(self, defence: Defence, target: str) -> bool:
+    """All of it, since shadows are sent through it; see `Attack.allows_for`."""
+    del defence, target
+    return True
+
+  def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
+    """Plays shadow tasks, and learns what each part's score is worth.
+
+    Some references of each class say what is usual, and the rest are drawn for shadows: an
+    image in both would be compared with itself.
+
+    Raises:
+      InputError: if the classes have too few references for a shadow task.
+      ValueError: if there are no references, or not equally many of each class.
+    """
+    required(self, knowledge)
+    if knowledge.references is None:
+      raise ValueError('shadow tasks cannot be drawn without references')
+    checks.references(knowledge.references)
+    usual, drawn = _divide(knowledge.references, least=2 * knowledge.shots + 1)
+    shape = knowledge.references.images.shape[1:]
+    known = dataclasses.replace(knowledge, references=None)
+    compared = dataclasses.replace(knowledge, references=usual)
+    parts = {
+      name_of(part): _with(part.prepare(jax.random.key(0), compared), None)
+      for part in _PARTS
+      if unfit(part, knowledge, shape) is None
+    }
+
+    def play(key: jax.Array) -> jax.Array:
+      key_task, key_score = jax.random.split(key)
+      shadow = draw_shadow_task(key_task, knowledge, drawn, pairs=self.pairs)
+
+      def gather(candidate: Candidate) -> jax.Array:
+        return _gather(key_score, known, parts, shadow.observation, candidate)
+
+      return jax.vmap(gather)(shadow.candidates)
+
+    rows = jax.lax.map(play, jax.random.split(key, self.shadows))
+    rows = rows.reshape(-1, rows.shape[-1])
+    signs = jnp.tile(jnp.repeat(jnp.array([1.0, -1.0]), self.pairs), self.shadows)
+    told = jnp.isfinite(rows).all(axis=1)
+    centre, spread = _moments(rows, told)
+    even = jnp.where(told[:, None], (rows - centre) / spread, 0)
+    weights, bias = _regress(even, signs, told, self.penalty)
+    return Prepared(known, parts, centre, spread, weights, bias)
+
+  @guarded
+  def score(
+    self, key: jax.Array, prepared: Prepared, observation: Observation, candidate: Candidate
+  ) -> tuple[jax.Array, Info]:
+    """Computes the log odds of member and non-member, above 0 for a member.
+
+    It depends neither on the scale of the gradient nor on the order of the images.
+
+    Args:
+      key: a random key, for known noise on images.
+      prepared: from `prepare`.
+      observation: the received gradient and, if it is not withheld, the query set.
+      candidate: the image x_0 and its slot.
+
+    Returns:
+      A scalar and an `Info`.
+    """
+    found = _gather(key, prepared.knowledge, prepared.parts, observation, candidate)
+    even = (found - prepared.centre) / prepared.spread
+    odds = prepared.weights @ even + prepared.bias
+    return odds, Info(evidence=even, weights=prepared.weights)
+
+
+def _gather(
+  key: jax.Array,
+  knowledge: Knowledge,
+  parts: dict[str, Any],
+  observation: Observation,
+  candidate: Candidate,
+) -> jax.Array:
+  """The evidence of each part about a candidate, [evidence]."""
+  found = []
+  for part in _PARTS:
+    if (name := name_of(part)) in parts:
+      prepared = _with(parts[name], knowledge)
+      found.append(_EVIDENCE[name](*part.score(key, prepared, observation, candidate)))
+  return jnp.concatenate(found)
+
+
+def _with(prepared: Any, knowledge: Knowledge | None) -> Any:
+  """A preparation with that knowledge in place of its own."""
+  if prepared is None or isinstance(prepared, Knowledge):
+    return knowledge
+  return prepared._replace(knowledge=knowledge)
+
+
+def _traces(score: jax.Array, info: Any) -> jax.Array:
+  """The missing share of each layer's footprint and the silence elsewhere, [2 * layers]."""
+  del score
+  return jnp.sqrt(jnp.concatenate([info.missing, info.elsewhere]))
+
+
+def _number(score: jax.Array, info: Any) -> jax.Array:
+  """A score as it is."""
+  del info
+  return score[None]
+
+
+def _confidence(score: jax.Array, info: Any) -> jax.Array:
+  """The logarithm of a loss, of which the score is the negative."""
+  del info
+  return jnp.log(jnp.maximum(-score, _LEAST))[None]
+
+
+_EVIDENCE = {
+  'silent_units': _traces,
+  'patch_space': _number,
+  'gradient_cosine': _number,
+  'loss': _confidence,
+}
+
+
+def _divide(pool: Pool, *, least: int) -> tuple[Pool, Pool]:
+  """Some references of each class, two to half of them, and the rest, at least so many."""
+  classes = len(pool.counts)
+  by_class = pool.images.reshape(classes, -1, *pool.images.shape[1:])
+  each = by_class.shape[1]
+  few = min(each // 2, _USUAL, each - least)
+  if few < 2:
+    raise InputError(
+      f"attack 'shadow_classifier' needs {least + 2} references of each class or more for its "
+      f'shadow tasks, not {each}'
+    )
+  return _pool(by_class[:, :few]), _pool(by_class[:, few:])
+
+
+def _pool(by_class: jax.Array) -> Pool:
+  """Images [classes, each, ...] as a pool."""
+  classes, each = by_class.shape[:2]
+  starts = each * jnp.arange(classes, dtype=jnp.int32)
+  flat = by_class.reshape(-1, *by_class.shape[2:])
+  return Pool(flat, starts, jnp.full(classes, each, jnp.int32))
+
+
+def _moments(rows: jax.Array, told: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The mean and the standard deviation of the rows that are told, [evidence] each."""
+  known = told[:, None]
+  total = jnp.maximum(told.sum(), 1)
+  centre = jnp.where(known, rows, 0).sum(axis=0) / total
+  variance = jnp.where(known, (rows - centre) ** 2, 0).sum(axis=0) / total
+  return centre, jnp.maximum(jnp.sqrt(variance), _LEAST)
+
+
+def _regress(
+  rows: jax.Array, signs: jax.Array, told: jax.Array, penalty: float | jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """The weights and the bias of a logistic regression; NaN if most rows are not told.
+
+  Steps by a bound of all Hessians, X'X / 4, never go up (Boehning and Lindsay, 1988).
+
+  Args:
+    rows: [rows, evidence]; zeros for those that are not told.
+    signs: 1 for a member, -1 for others, [rows].
+    told: booleans, [rows].
+    penalty: of the squared weights, for each row.
+  """
+  total = jnp.maximum(told.sum(), 1)
+  rows = jnp.column_stack([rows, told.astype(rows.dtype)])
+  penalties = jnp.full(rows.shape[1], penalty).at[-1].set(_FREE)
+  bound = product(rows.T, rows) / (4 * total) + jnp.diag(penalties)
+  factor = jax.scipy.linalg.cho_factor(bound)
+
+  def step(_: int, weights: jax.Array) -> jax.Array:
+    odds = signs * product(rows, weights)
+    slopes = product(rows.T, signs * jax.nn.sigmoid(-odds)) / total - penalties * weights
+    return weights + jax.scipy.linalg.cho_solve(factor, slopes)
+
+  weights = jax.lax.fori_loop(0, _STEPS, step, jnp.zeros(rows.shape[1]))
+  weights = jnp.where(2 * told.sum() > len(told), weights, jnp.nan)
+  return weights[:-1], weights[-1]

@@ -1,0 +1,73 @@
+"""Shadow tasks: whole tasks of public images, sent as a learner sends its own.
+
+A learner's protocol and defence are published, so an adversary can play its part: adapt, defend
+and send, with images whose membership it knows. (Shadow models: Shokri et al., 2017. There a
+shadow is a trained model; here it is one message.)
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
+from mamljax.errors import InputError
+from mamljax.learner import read_message, send
+from mamljax.maml import Inner
+from mamljax.tasks import make_task, sample_images
+from mamljax.types import Pool, Task
+
+
+class Shadow(NamedTuple):
+  """A shadow task as the adversary would observe it, and candidates whose truth it knows.
+
+  Attributes:
+    observation: of the message.
+    candidates: with a leading axis [2 * pairs]: images of the targeted set, then as many that
+      are in neither set, in the same slots.
+  """
+
+  observation: Observation
+  candidates: Candidate
+
+
+def draw_shadow_task(key: jax.Array, knowledge: Knowledge, pool: Pool, *, pairs: int) -> Shadow:
+  """Draws a task of public images, and sends what a learner would send of it.
+
+  Args:
+    key: a random key.
+    knowledge: its inner loop, ways and shots are known; both sets have as many shots.
+    pool: public images, more than 2 * shots of each class.
+    pairs: members to ask about, with repeats if the set has fewer.
+
+  Raises:
+    InputError: if something of that is not known, or the pool has too few images.
+  """
+  if knowledge.inner is None or not knowledge.shots:
+    raise InputError('shadow tasks cannot be sent: the inner loop or the shots are not known')
+  key_images, key_send, key_places = jax.random.split(key, 3)
+  shots, ways = knowledge.shots, known_ways(knowledge)
+  images, _ = sample_images(key_images, pool, ways=ways, per_class=2 * shots + 1)
+  task = make_task(images, shots=shots)
+  targeted = task.query if knowledge.target == 'query' else task.support
+  order = jax.random.permutation(key_places, ways * shots)
+  places = order[jnp.arange(pairs) % (ways * shots)]
+  labels = targeted.labels[places]
+  asked = jnp.concatenate([targeted.images[places], images[labels, -1]])
+  observation = _observe(key_send, knowledge, knowledge.inner, task)
+  return Shadow(observation, Candidate(asked, jnp.tile(labels, 2)))
+
+
+def _observe(key: jax.Array, knowledge: Knowledge, inner: Inner, task: Task) -> Observation:
+  """The message of a learner with that task, with the query set where it is known."""
+  defence = knowledge.defence
+  sent = send(key, knowledge.loss_fn, knowledge.params, task, inner, defence=defence)
+  gradient, rates = read_message(sent.gradient, inner)
+  is_shown = knowledge.target == 'support' and 'query_set' not in knowledge.withheld
+  return Observation(
+    gradient=gradient,
+    support_labels=task.support.labels,
+    query_labels=task.query.labels,
+    query_set=task.query if is_shown else None,
+    rates=rates,
+  )

@@ -1,0 +1,171 @@
+"""What several closed forms say together: learned from shadows, and never worse for it."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from mamljax.attacks import Candidate, Knowledge, Observation, ShadowClassifier, SilentUnits
+from mamljax.attacks.shadow_classifier import Prepared, _regress
+from mamljax.attacks.shadow_tasks import draw_shadow_task
+from mamljax.audit.metrics import auc
+from mamljax.defences import Defence, Gaussian
+from mamljax.errors import InputError
+from mamljax.maml import InnerLoop, meta_gradient
+from mamljax.networks import CrossEntropy, init_params, make_network
+from mamljax.types import Batch, Params, Pool, Task
+from tests.attacks.closed_form import MEMBERS, TRIALS, references, seen, trials
+from tests.attacks.plays import WAYS
+
+CHANCE = 3 * ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5  # three deviations of the AUC
+KEY, INNER = jax.random.key(0), InnerLoop(1, 0.1)
+ATTACK = ShadowClassifier(shadows=60, pairs=2)
+HIDING = Defence(outgoing=Gaussian(1e3))
+
+
+@functools.cache
+def known(target: str = 'query', defence: Defence | None = None, **options: Any) -> Knowledge:
+  """The adversary's knowledge of learners with a small network, the query set withheld."""
+  net = make_network('conv4', ways=WAYS, filters=12, initialization='pytorch', **options)
+  loss_fn, params = CrossEntropy(net), init_params(KEY, net, (28, 28, 1))
+  told = {'references': references(), 'ways': WAYS, 'shots': 1, 'defence': defence}
+  return Knowledge(
+    loss_fn, params, INNER, target=target, withheld=frozenset({'query_set'}), **told
+  )
+
+
+@functools.cache
+def prepared(target: str = 'query', defence: Defence | None = None) -> Prepared:
+  """The attack, prepared."""
+  return jax.jit(ATTACK.prepare)(KEY, known(target, defence))
+
+
+@functools.cache
+def told(target: str = 'query') -> Observation:
+  """The observations of the trials of a target."""
+  return seen(*trials(target), known(target))
+
+
+@jax.jit
+def score(prepared: Prepared, told: Observation, asked: Candidate) -> Any:
+  """Scores and Info of some trials."""
+  return jax.vmap(lambda *one: ATTACK.score(KEY, prepared, *one))(told, asked)
+
+
+def scored(
+  target: str = 'query', told_: Observation | None = None, by: Prepared | None = None
+) -> np.ndarray:
+  """The scores of the trials of a target."""
+  told_ = told(target) if told_ is None else told_
+  return np.asarray(score(by or prepared(target), told_, trials(target)[0].candidate)[0])
+
+
+@pytest.mark.parametrize(('target', 'least'), [('query', 0.9), ('support', 0.95)])
+def test_members_are_found_at_even_odds(target, least):
+  """Positive control, with the threshold of the log odds: no trial has chosen it."""
+  assert np.mean((scored(target) > 0) == MEMBERS) >= least
+
+
+def test_together_they_say_no_less_than_one_alone():
+  """Were the weights wrong, the sum would rank worse than its best part."""
+  part = SilentUnits()
+
+  @jax.jit
+  def alone(told: Observation, asked: Candidate) -> jax.Array:
+    return jax.vmap(lambda *one: part.score(KEY, known(), *one)[0])(told, asked)
+
+  best = auc(np.asarray(alone(told(), trials('query')[0].candidate)), MEMBERS)
+  assert (auc(scored(), MEMBERS) or 0) >= (best or 1) - 0.01
+
+
+@pytest.mark.parametrize('target', ['query', 'support'])
+def test_the_gradient_of_another_task_says_nothing(target):
+  """Null control: what is learned from shadows must be about the gradient, not the image."""
+  rolled = jax.tree.map(lambda leaf: jnp.roll(leaf, 1, axis=0), told(target).gradient)
+  found = scored(target, told(target)._replace(gradient=rolled))
+  assert auc(found, MEMBERS) == pytest.approx(0.5, abs=CHANCE)
+
+
+def test_what_a_defence_spoils_gets_no_weight():
+  """The defence is done to the shadows: an attack trained without it would trust noise."""
+  hidden = prepared('query', HIDING)
+  noise = Gaussian(1e3)
+  keys = jax.random.split(jax.random.key(5), TRIALS)
+  gradient = jax.vmap(noise)(keys, told().gradient)
+  found = scored('query', told()._replace(gradient=gradient), hidden)
+  assert auc(found, MEMBERS) == pytest.approx(0.5, abs=CHANCE)
+  assert np.abs(found).max() < np.abs(scored()).min() + 3  # nobody is called with confidence
+
+
+def test_the_scale_of_the_gradient_does_not_matter():
+  """A learner that sends a thousandth of its gradient would look protected."""
+  gradient = jax.tree.map(lambda leaf: leaf * 1e-3, told().gradient)
+  found = scored('query', told()._replace(gradient=gradient))
+  np.testing.assert_allclose(found, scored(), rtol=0.02, atol=0.05)
+
+
+def test_the_regression_is_that_of_scikit_learn():
+  """Another bound or another penalty would be another attack than the equation says."""
+  random = np.random.default_rng(0)
+  rows = random.normal(size=(400, 5)).astype(np.float32)
+  odds = rows @ np.array([2.0, -1, 0.5, 0, 0]) + 0.7
+  signs = np.where(random.uniform(size=400) < 1 / (1 + np.exp(-odds)), 1.0, -1.0)
+  told = np.arange(400) < 350
+  weights, bias = _regress(
+    jnp.where(told[:, None], rows, 0), jnp.asarray(signs), jnp.asarray(told), 0.01
+  )
+  peer = LogisticRegression(C=1 / (0.01 * 350), tol=1e-8).fit(rows[told], signs[told])
+  np.testing.assert_allclose(weights, peer.coef_[0], atol=1e-3)
+  assert bias == pytest.approx(peer.intercept_[0], abs=1e-3)
+
+
+def test_shadows_of_which_most_diverge_decide_nothing():
+  """Weights of the few that did not would be about other learners."""
+  rows, signs = jnp.ones((4, 2)), jnp.array([1.0, 1, -1, -1])
+  weights, bias = _regress(rows, signs, jnp.arange(4) < 2, 0.01)
+  assert jnp.isnan(weights).all()
+  assert jnp.isnan(bias)
+
+
+def test_a_shadow_is_what_a_learner_would_send():
+  """It adapted on its members: else the truth that weights are learned by is none."""
+  knowledge = dataclasses.replace(known('support'), withheld=frozenset(), references=None)
+  shadow = draw_shadow_task(KEY, knowledge, references(), pairs=WAYS)
+  (images, labels), query = shadow.candidates, shadow.observation.query_set
+  assert query is not None
+  task = Task(Batch(images[:WAYS], labels[:WAYS]), query)
+  sent = meta_gradient(knowledge.loss_fn, knowledge.params, task, INNER)
+  chex.assert_trees_all_close(shadow.observation.gradient, sent, rtol=1e-3, atol=1e-7)
+  assert (labels[:WAYS] == labels[WAYS:]).all()
+  apart = np.concatenate([images, query.images]).reshape(3 * WAYS, -1)
+  assert len(np.unique(apart, axis=0)) == 3 * WAYS
+
+
+def test_an_unknown_query_set_is_not_shown():
+  """With it the attack would be trained for an adversary that the real one is not."""
+  shadow = draw_shadow_task(KEY, known('support'), references(), pairs=1)
+  assert shadow.observation.query_set is None
+
+
+def test_too_few_references_are_refused():
+  """Some say what is usual, others are drawn: the message has the number that would do."""
+  few = Pool(references().images[:40], jnp.arange(10) * 4, jnp.full(10, 4))
+  with pytest.raises(InputError, match=r'needs 5 references of each class or more.* not 4'):
+    ATTACK.prepare(KEY, dataclasses.replace(known(), references=few))
+
+
+def test_a_network_that_no_telling_part_can_read_is_refused():
+  """Cosines and losses alone would be sold as all that is known."""
+
+  def loss_fn(params: Params, batch: Any, /) -> jax.Array:
+    return jnp.mean(batch.images) * params
+
+  knowledge = Knowledge(loss_fn, jnp.ones(()), INNER, ways=WAYS, shots=1)
+  with pytest.raises(InputError, match="'shadow_classifier'"):
+    ATTACK.check_model(knowledge, jax.ShapeDtypeStruct((28, 28, 1), jnp.float32))
