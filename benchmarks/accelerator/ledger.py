@@ -44,7 +44,7 @@ class Ledger:
     """Section and name of each row."""
     return {(row['section'], row['name']) for row in self.rows()}
 
-  def find(self, section: str, start: str = '') -> Iterator[dict[str, str]]:
+  def find(self, section: str, start: str) -> Iterator[dict[str, str]]:
     """The rows of a section that did not fail, and whose names have this start."""
     for row in self.rows():
       if row['section'] == section and row['name'].startswith(start) and not row['failure']:
