@@ -21,7 +21,7 @@ import jax
 ROOT = Path(__file__).parents[2]
 
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'mamljax')
-_NUMERIC = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy')
+_NUMERIC = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'scipy', 'dm-pix')
 
 # Prefixes of the settings of JAX that change no number: they affect caches, logs, checks or
 # the place of a computation. Every other setting counts, also one that a later JAX adds.
