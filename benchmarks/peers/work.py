@@ -129,14 +129,7 @@ def load_attack(
     settings.inner_learning_rate,
   )
   count, layers = settings.units, int(arrays['layers'])
-  received = torch.stack(
-    [
-      flatten(
-        from_jax([arrays[f'received_{j}'][i] for j in range(layers)], arrays['query'].shape[-1])
-      )
-      for i in range(count)
-    ]
-  ).to(device)
+  received = torch.stack([_received(arrays, layers, i) for i in range(count)]).to(device)
   start = _channels_last(images_from_jax(arrays['start'][:count])).to(device)
   support = settings.target == 'support'
   query = _channels_last(images_from_jax(arrays['query'][:count])) if support else None
@@ -160,6 +153,12 @@ def load_attack(
   in_flight = slice(None) if settings.style == 'torch_func' else slice(1)
   query_sets = None if query is None else query[in_flight]
   return run, lambda: slopes(start[in_flight], received[in_flight], query_sets)
+
+
+def _received(arrays: Mapping[str, np.ndarray], layers: int, i: int) -> torch.Tensor:
+  """The gradient that was received in a unit of work, as one vector."""
+  leaves = [arrays[f'received_{j}'][i] for j in range(layers)]
+  return flatten(from_jax(leaves, arrays['query'].shape[-1]))
 
 
 def reconstruct(
