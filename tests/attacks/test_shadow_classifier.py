@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from mamljax.attacks import Candidate, Knowledge, Observation, ShadowClassifier, SilentUnits
+from mamljax.attacks import Candidate, Knowledge, Observation, ShadowClassifier
 from mamljax.attacks.shadow_classifier import Prepared, _regress
 from mamljax.attacks.shadow_tasks import draw_shadow_task
 from mamljax.audit.metrics import auc
@@ -26,24 +26,31 @@ from tests.attacks.plays import WAYS
 CHANCE = 3 * ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5  # three deviations of the AUC
 KEY, INNER = jax.random.key(0), InnerLoop(1, 0.1)
 ATTACK = ShadowClassifier(shadows=60, pairs=2)
-HIDING = Defence(outgoing=Gaussian(1e3))
+LAYERS = 5  # of the network, each with a share of missing traces
+# Numbers of one defence, so that both are one program.
+OPEN, HIDING = (Defence(outgoing=Gaussian(jnp.float32(scale))) for scale in (0, 1e3))
 
 
 @functools.cache
-def known(target: str = 'query', defence: Defence | None = None, **options: Any) -> Knowledge:
+def known(target: str = 'query') -> Knowledge:
   """The adversary's knowledge of learners with a small network, the query set withheld."""
-  net = make_network('conv4', ways=WAYS, filters=12, initialization='pytorch', **options)
+  net = make_network('conv4', ways=WAYS, filters=12, initialization='pytorch')
   loss_fn, params = CrossEntropy(net), init_params(KEY, net, (28, 28, 1))
-  told = {'references': references(), 'ways': WAYS, 'shots': 1, 'defence': defence}
+  told = {'references': references(), 'ways': WAYS, 'shots': 1, 'defence': OPEN}
   return Knowledge(
     loss_fn, params, INNER, target=target, withheld=frozenset({'query_set'}), **told
   )
 
 
 @functools.cache
-def prepared(target: str = 'query', defence: Defence | None = None) -> Prepared:
-  """The attack, prepared."""
-  return jax.jit(ATTACK.prepare)(KEY, known(target, defence))
+def prepared(target: str = 'query', *, is_hidden: bool = False) -> Prepared:
+  """The attack, prepared for learners that send what they have, or next to nothing of it."""
+  told = dataclasses.replace(known(target), defence=HIDING if is_hidden else OPEN)
+  return prepare(KEY, told)
+
+
+prepare = jax.jit(ATTACK.prepare)
+draw = jax.jit(draw_shadow_task, static_argnames='pairs')
 
 
 @functools.cache
@@ -74,14 +81,12 @@ def test_members_are_found_at_even_odds(target, least):
 
 def test_together_they_say_no_less_than_one_alone():
   """Were the weights wrong, the sum would rank worse than its best part."""
-  part = SilentUnits()
-
-  @jax.jit
-  def alone(told: Observation, asked: Candidate) -> jax.Array:
-    return jax.vmap(lambda *one: part.score(KEY, known(), *one)[0])(told, asked)
-
-  best = auc(np.asarray(alone(told(), trials('query')[0].candidate)), MEMBERS)
-  assert (auc(scored(), MEMBERS) or 0) >= (best or 1) - 0.01
+  by, asked = prepared(), trials('query')[0].candidate
+  found, info = score(by, told(), asked)
+  traces = (info.evidence * by.spread + by.centre)[:, :LAYERS]
+  best = auc(-np.asarray(traces**2).sum(axis=1), MEMBERS) or 1
+  assert best > 0.9  # these are the silent units
+  assert (auc(np.asarray(found), MEMBERS) or 0) >= best - 0.01
 
 
 @pytest.mark.parametrize('target', ['query', 'support'])
@@ -94,11 +99,9 @@ def test_the_gradient_of_another_task_says_nothing(target):
 
 def test_what_a_defence_spoils_gets_no_weight():
   """The defence is done to the shadows: an attack trained without it would trust noise."""
-  hidden = prepared('query', HIDING)
-  noise = Gaussian(1e3)
   keys = jax.random.split(jax.random.key(5), TRIALS)
-  gradient = jax.vmap(noise)(keys, told().gradient)
-  found = scored('query', told()._replace(gradient=gradient), hidden)
+  gradient = jax.vmap(Gaussian(1e3))(keys, told().gradient)
+  found = scored('query', told()._replace(gradient=gradient), prepared(is_hidden=True))
   assert auc(found, MEMBERS) == pytest.approx(0.5, abs=CHANCE)
   assert np.abs(found).max() < np.abs(scored()).min() + 3  # nobody is called with confidence
 
@@ -136,11 +139,13 @@ def test_shadows_of_which_most_diverge_decide_nothing():
 def test_a_shadow_is_what_a_learner_would_send():
   """It adapted on its members: else the truth that weights are learned by is none."""
   knowledge = dataclasses.replace(known('support'), withheld=frozenset(), references=None)
-  shadow = draw_shadow_task(KEY, knowledge, references(), pairs=WAYS)
+  shadow = draw(KEY, knowledge, references(), pairs=WAYS)
   (images, labels), query = shadow.candidates, shadow.observation.query_set
   assert query is not None
   task = Task(Batch(images[:WAYS], labels[:WAYS]), query)
-  sent = meta_gradient(knowledge.loss_fn, knowledge.params, task, INNER)
+  sent = jax.jit(meta_gradient, static_argnums=0)(
+    knowledge.loss_fn, knowledge.params, task, INNER
+  )
   chex.assert_trees_all_close(shadow.observation.gradient, sent, rtol=1e-3, atol=1e-7)
   assert (labels[:WAYS] == labels[WAYS:]).all()
   apart = np.concatenate([images, query.images]).reshape(3 * WAYS, -1)
@@ -149,7 +154,7 @@ def test_a_shadow_is_what_a_learner_would_send():
 
 def test_an_unknown_query_set_is_not_shown():
   """With it the attack would be trained for an adversary that the real one is not."""
-  shadow = draw_shadow_task(KEY, known('support'), references(), pairs=1)
+  shadow = draw(KEY, known('support'), references(), pairs=1)
   assert shadow.observation.query_set is None
 
 
