@@ -28,7 +28,8 @@ from mamljax.attacks import base
 from mamljax.attacks.applicability import unfit
 from mamljax.attacks.base import Attack, Requirements, Threshold, guarded, name_of, required
 from mamljax.attacks.baselines import GradientCosine, Loss
-from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.gaussian.known_noise import is_readable
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
 from mamljax.attacks.patch_space import PatchSpace
 from mamljax.attacks.readable import SpanReader
 from mamljax.attacks.shadow_tasks import draw_shadow_task
@@ -133,11 +134,11 @@ class ShadowClassifier(SpanReader):
     usual, drawn = _divide(knowledge.references, least=2 * knowledge.shots + 1)
     shape = knowledge.references.images.shape[1:]
     known = dataclasses.replace(knowledge, references=None)
-    compared = dataclasses.replace(knowledge, references=usual)
+    compared = dataclasses.replace(_told(knowledge), references=usual)
     parts = {
       name_of(part): _with(part.prepare(jax.random.key(0), compared), None)
       for part in _PARTS
-      if unfit(part, knowledge, shape) is None
+      if unfit(part, compared, shape) is None
     }
 
     def play(key: jax.Array) -> jax.Array:
@@ -192,9 +193,20 @@ def _gather(
   found = []
   for part in _PARTS:
     if (name := name_of(part)) in parts:
-      prepared = _with(parts[name], knowledge)
+      prepared = _with(parts[name], _told(knowledge))
       found.append(_EVIDENCE[name](*part.score(key, prepared, observation, candidate)))
   return jnp.concatenate(found)
+
+
+def _told(knowledge: Knowledge) -> Knowledge:
+  """The knowledge of a part: without what is done to a message, if no part can read it.
+
+  It then takes the message for a gradient. Shadows are sent through the defence all the same.
+  """
+  defence = known_defence(knowledge)
+  if defence is None or is_readable(defence):
+    return knowledge
+  return dataclasses.replace(knowledge, defence=defence._replace(outgoing=None))
 
 
 def _with(prepared: Any, knowledge: Knowledge | None) -> Any:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -12,6 +12,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from mamljax.attacks import Candidate, Knowledge, Observation, ShadowClassifier
+from mamljax.attacks.applicability import inapplicable
 from mamljax.attacks.shadow_classifier import Prepared, _regress
 from mamljax.attacks.shadow_tasks import draw_shadow_task
 from mamljax.audit.metrics import auc
@@ -104,6 +105,24 @@ def test_what_a_defence_spoils_gets_no_weight():
   found = scored('query', told()._replace(gradient=gradient), prepared(is_hidden=True))
   assert auc(found, MEMBERS) == pytest.approx(0.5, abs=CHANCE)
   assert np.abs(found).max() < np.abs(scored()).min() + 3  # nobody is called with confidence
+
+
+class Doubled(NamedTuple):
+  """A hook of which nothing is published but itself."""
+
+  factor: float = 2.0
+
+  def __call__(self, key: jax.Array, value: Params, /) -> Params:
+    del key
+    return jax.tree.map(lambda leaf: self.factor * leaf, value)
+
+
+def test_a_defence_that_no_part_can_read_is_sent_through_all_the_same():
+  """Parts refuse a hook of unknown strength: the attack for any defence would be skipped."""
+  doubled = Defence(outgoing=Doubled())
+  assert ATTACK.allows_for(doubled, 'query')
+  told = dataclasses.replace(known(), defence=doubled)
+  assert inapplicable(ATTACK, told, (28, 28, 1)) is None
 
 
 def test_the_scale_of_the_gradient_does_not_matter():
