@@ -145,7 +145,7 @@ def test_the_defence_of_a_learner_is_known_as_any_other():
   known = Knowledge(loss_fn, {}, Learner(1, 0.1, defence=defence), pool, ways=2, shots=1)
   assert tell(NoiseFilter(), known).defence == defence
   assert tell(NoiseFilter(), known).inner is None
-  simulated = ATTACKS['shadow_matched_filter']()
+  simulated = ATTACKS['residual_filter']()
   told = tell(simulated, dataclasses.replace(known, target='support'))
   assert (told.defence, told.inner) == (None, Learner(1, 0.1))
 

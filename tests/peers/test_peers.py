@@ -32,7 +32,8 @@ def float64():
 
 def draw(name, side, activation, channels=2):
   """A network, its parameters and two sets of images for each candidate."""
-  network = make_network(name, ways=WAYS, filters=4, activation=activation)
+  small = {'filters': 4} if name == 'conv4' else {}
+  network = make_network(name, ways=WAYS, activation=activation, **small)
   params = init_params(jax.random.key(0), network, (side, side, channels))
   rng = np.random.default_rng(0)
   params = jax.tree.map(lambda p: jnp.asarray(p + 0.1 * rng.normal(size=p.shape)), params)
