@@ -16,19 +16,19 @@ from absl import flags
 
 import mamljax
 from experiments.analysis.text import csv_text
-from experiments.auditing import arrays, attacks, defences, learner, learning, model
+from experiments.auditing import attacks, defences, game, learner, learning, model
 from experiments.process import bounds, cli
 from experiments.store import cells
 from mamljax import atomic
 from mamljax.errors import InputError
 from mamljax.training import Training
 
-SIZE = bounds.Bounds(1, 100_000)
 SHARE = bounds.Bounds(0, 1)
 EPSILON = bounds.Bounds(1e-6, 1e9)
 ATTACKS = 0.75  # of the budget: the most that attacks take
 TASKS = 2000  # on which learning is tested
 USUAL = 900.0  # seconds
+TRIALS = f'{game.TRIALS}; below 200 no bound on a TPR can hold'
 
 
 def main(argv: Sequence[str]) -> None:
@@ -40,8 +40,7 @@ def main(argv: Sequence[str]) -> None:
   compared = _defences()
   audited = model.load()
   plain = learner.of(audited, defended=False)
-  examples = arrays.read('data', values.data, data_dir=values.data_dir)
-  data = mamljax.from_arrays(*examples, seed=values.seed)
+  data = game.read()
   accuracy, problem = _accuracy(audited, plain, data, folder / 'scores', 1 + len(compared))
   study = mamljax.compare_defences(
     audited.loss_fn,
@@ -137,39 +136,20 @@ def define() -> None:
   """Defines the flags of the command."""
   model.define()
   learner.define(defended=False)
-  _define_game()
+  game.define(trials=TRIALS)
   _define_defences()
   _define_bounds()
   group = cli.group('learning')
   rounds = 'number of rounds of the meta-training under each defence'
   bounds.integer('training_rounds', 100, bounds.Bounds(1, 10_000_000), rounds, group=group)
   learners = 'number of task-learners whose messages are averaged in a round of training'
-  bounds.integer('tasks_per_round', 16, SIZE, learners, group=group)
+  bounds.integer('tasks_per_round', 16, game.SIZE, learners, group=group)
   group = cli.group('output')
   seconds = bounds.Bounds(1, bounds.LONGEST, 'seconds')
   budget = 'seconds in all, of which attacks take three quarters at most'
   bounds.real('budget', USUAL, seconds, budget, group=group)
   told = 'folder of the page, the rows and the scores, from which the same command goes on'
   flags.DEFINE_string('output_dir', 'defend', told, module_name=group)
-
-
-def _define_game() -> None:
-  """Defines the flags of the data and of the game that attacks are played in."""
-  data: dict[str, Any] = {'module_name': cli.group('data')}
-  told = 'examples and labels: npz:PATH with `inputs` and `labels`, or a data set by name'
-  flags.DEFINE_string('data', None, told, **data)
-  flags.DEFINE_string('data_dir', None, 'the folder of prepared data sets', **data)
-  group = cli.group('game')
-  game: dict[str, Any] = {'module_name': group}
-  bounds.integer('ways', 5, SIZE, 'number of classes of a task', group=group)
-  shots = 'number of examples of each class in each set of a task'
-  bounds.integer('shots', 1, SIZE, shots, group=group)
-  flags.DEFINE_string('target', 'query', 'set that is attacked: query or support', **game)
-  played = 'attacks to play: auto, all (slow ones, too) or names joined by commas'
-  flags.DEFINE_string('attacks', 'auto', played, **game)
-  trials = 'number of reported trials of each attack; below 200 no bound on a TPR can hold'
-  bounds.integer('trials', 200, bounds.Bounds(4, 10_000_000, 'trials'), trials, group=group)
-  bounds.integer('seed', 0, bounds.SEED, 'seed of all randomness', group=group)
 
 
 def _define_defences() -> None:
