@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +9,9 @@ import numpy as np
 from mamljax.audit import certainty, metrics
 from mamljax.defences.accounting import check_delta
 from mamljax.errors import InputError
-from mamljax.reports import wording, writing
+from mamljax.reports import wording
 from mamljax.reports.measures import AttackRow, Finding, strongest_epsilon
+from mamljax.reports.writing import Written
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Report:
+class Report(Written):
   """Leakage of an update, as measured by every attack that applies.
 
   Attributes:
@@ -159,17 +159,6 @@ class Report:
       'What was assumed': list(self.assumptions),
     }
 
-  def save(self, path: str | os.PathLike[str]) -> None:
-    """Writes the report, whole or not at all, in the format that the suffix names.
-
-    Args:
-      path: a file that ends in .html or .json.
-
-    Raises:
-      InputError: if it ends in anything else, or the folder cannot be written.
-    """
-    writing.save(self, path)
-
   def plot(self, *, axes: 'Axes | None' = None) -> 'Axes':
     """Draws the ROC curve of each attack over a logarithmic axis, and returns the axes.
 
@@ -179,10 +168,6 @@ class Report:
     from mamljax.reports import pictures
 
     return pictures.plot_roc(self.attacks, axes=axes)
-
-  def _repr_html_(self) -> str:
-    """A fragment of HTML for notebooks."""
-    return self.to_html(fragment=True)
 
   def __str__(self) -> str:
     return wording.paragraphs(self.verdict, [self.table], self._lists)

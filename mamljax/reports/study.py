@@ -2,16 +2,16 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mamljax.audit.metrics import Rate
 from mamljax.errors import unknown
-from mamljax.reports import advice, pareto, wording, writing
+from mamljax.reports import advice, pareto, wording
 from mamljax.reports.advice import Bounds, Recommendation
 from mamljax.reports.defended import HEADINGS, DefenceRow, Floor
 from mamljax.reports.report import Report
+from mamljax.reports.writing import Written
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Study:
+class Study(Written):
   """Defences side by side, that of no defence first.
 
   Attributes:
@@ -153,17 +153,6 @@ class Study:
     )
     return page.render(content, fragment=fragment)
 
-  def save(self, path: str | os.PathLike[str]) -> None:
-    """Writes the study, whole or not at all, in the format that the suffix names.
-
-    Args:
-      path: a file that ends in .html or .json.
-
-    Raises:
-      InputError: if it ends in anything else, or the folder cannot be written.
-    """
-    writing.save(self, path)
-
   def plot(self, *, advice: Recommendation | None = None, axes: 'Axes | None' = None) -> 'Axes':
     """Draws the worst attack on each defence against the accuracy of learning under it.
 
@@ -183,10 +172,6 @@ class Study:
   def floor(self) -> Floor:
     """The accuracies that learning must exceed."""
     return Floor(1 / self.asked['ways'], self.untrained)
-
-  def _repr_html_(self) -> str:
-    """A fragment of HTML for notebooks."""
-    return self.to_html(fragment=True)
 
   @property
   def _lists(self) -> dict[str, Sequence[str]]:

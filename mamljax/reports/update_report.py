@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-import os
 from typing import Any
 
 import numpy as np
 
-from mamljax.reports import wording, writing
+from mamljax.reports import wording
+from mamljax.reports.writing import Written
 
 HEADINGS = ('candidate', 'called', 'p-value', 'score', 'slot')
 TRIED_HEADINGS = ('attack', 'AUC')
@@ -17,7 +17,7 @@ _LOWEST = 3  # p-values of a verdict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class UpdateReport:
+class UpdateReport(Written):
   """Membership of candidates in one update.
 
   Attributes:
@@ -146,21 +146,6 @@ class UpdateReport:
       'What was assumed': list(self.assumptions),
       'Attacks not tried': [f'{name}: {reason}' for name, reason in self.skipped.items()],
     }
-
-  def save(self, path: str | os.PathLike[str]) -> None:
-    """Writes the report, whole or not at all, in the format that the suffix names.
-
-    Args:
-      path: a file that ends in .html or .json.
-
-    Raises:
-      InputError: if it ends in anything else, or the folder cannot be written.
-    """
-    writing.save(self, path)
-
-  def _repr_html_(self) -> str:
-    """A fragment of HTML for notebooks."""
-    return self.to_html(fragment=True)
 
   def __str__(self) -> str:
     rows = self._tried()
