@@ -1,6 +1,6 @@
 """The contract of a defence: four hooks, each the identity by default."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 import jax
 
@@ -163,6 +163,19 @@ def no_guarantee(hook: Any) -> InputError:
     f'{name} has no guarantee: noise on what is sent has one if that is clipped first, as by '
     f'DPGaussian(clip, noise_multiplier)'
   )
+
+
+class Unguaranteed:
+  """Defaults of a hook that has no guarantee."""
+
+  def epsilon(self, delta: float, **options: Any) -> NoReturn:
+    """Refuses: nothing bounds what is sent.
+
+    Raises:
+      InputError: always.
+    """
+    del delta, options
+    raise no_guarantee(self)
 
 
 def as_defence(given: Any) -> Defence | None:

@@ -6,7 +6,7 @@ a number that is a multiple already hides nothing, and the norms are sent.
 """
 
 import dataclasses
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from mamljax import checks
-from mamljax.defences.defence import no_guarantee
+from mamljax.defences.defence import Unguaranteed
 from mamljax.defences.numbers import holds, register
 from mamljax.errors import InputError
 from mamljax.numerics import like, norm
@@ -27,7 +27,7 @@ _QUANTILES = ndtri((np.arange(32) + 0.5) / 32)
 
 @register
 @dataclasses.dataclass(frozen=True)
-class Quantised:
+class Quantised(Unguaranteed):
   """Unbiased random rounding to levels between 0 and the norm of each array.
 
   Attributes:
@@ -76,15 +76,6 @@ class Quantised:
     """
     residual = jax.tree.map(jnp.subtract, message, mean)
     return residual, jax.tree.map(_error, message, mean, variance)
-
-  def epsilon(self, delta: float, **options: Any) -> NoReturn:
-    """Refuses: nothing bounds what the rounding must hide.
-
-    Raises:
-      InputError: always.
-    """
-    del delta, options
-    raise no_guarantee(self)
 
 
 def _error(message: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:

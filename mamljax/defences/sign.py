@@ -6,13 +6,13 @@ step size. The latter is done here, array by array as they do. It has no guarant
 """
 
 import dataclasses
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import erf
 
-from mamljax.defences.defence import no_guarantee
+from mamljax.defences.defence import Unguaranteed
 from mamljax.defences.numbers import register
 from mamljax.types import Params
 
@@ -21,7 +21,7 @@ _LEAST = 1e-3  # of a sign's slope: who was sure of it before learns nothing
 
 @register
 @dataclasses.dataclass(frozen=True)
-class Sign:
+class Sign(Unguaranteed):
   """The sign of each number, times the mean size of the numbers of its array; 0 stays 0."""
 
   @property
@@ -32,7 +32,7 @@ class Sign:
   def __call__(self, key: jax.Array, value: Params, /) -> Params:
     """The scaled signs of the value; the key is not used. NaN makes NaN of its array."""
     del key
-    return jax.tree.map(lambda leaf: jnp.sign(leaf) * jnp.abs(leaf).mean(), value)
+    return self.alike(value, value)
 
   def alike(self, value: Params, message: Params, /) -> Params:
     """The scaled signs of the value."""
@@ -49,15 +49,6 @@ class Sign:
     """
     read = jax.tree.map(_read, message, mean, variance)
     return jax.tree.transpose(jax.tree.structure(message), jax.tree.structure((0, 0)), read)
-
-  def epsilon(self, delta: float, **options: Any) -> NoReturn:
-    """Refuses: nothing bounds what a sign tells.
-
-    Raises:
-      InputError: always.
-    """
-    del delta, options
-    raise no_guarantee(self)
 
 
 def _read(message: jax.Array, mean: jax.Array, variance: jax.Array) -> tuple[Any, Any]:

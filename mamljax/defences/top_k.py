@@ -5,13 +5,13 @@ Meant to save bits (Aji and Heafield, 2017), and recommended against the inversi
 """
 
 import dataclasses
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from mamljax import checks
-from mamljax.defences.defence import no_guarantee
+from mamljax.defences.defence import Unguaranteed
 from mamljax.defences.numbers import holds, register
 from mamljax.errors import InputError
 from mamljax.types import Params
@@ -19,7 +19,7 @@ from mamljax.types import Params
 
 @register
 @dataclasses.dataclass(frozen=True)
-class TopK:
+class TopK(Unguaranteed):
   """The share of a message's numbers that are largest in size; 0 for the rest.
 
   Attributes:
@@ -78,15 +78,6 @@ class TopK:
       return sent - mean * (1 + pull)
 
     return jax.tree.map(residual, message, mean, variance, errors), errors
-
-  def epsilon(self, delta: float, **options: Any) -> NoReturn:
-    """Refuses: nothing bounds what is sent.
-
-    Raises:
-      InputError: always.
-    """
-    del delta, options
-    raise no_guarantee(self)
 
 
 def _least(message: Params) -> jax.Array:

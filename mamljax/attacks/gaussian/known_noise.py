@@ -138,10 +138,15 @@ def compression_of(defence: Defence | None) -> Compression | None:
   return parts[-1] if parts and isinstance(parts[-1], Compression) else None
 
 
+def _before_compression(defence: Defence | None) -> tuple[Hook, ...]:
+  """The hooks on what is sent, without a compression that comes last."""
+  parts = parts_of(getattr(defence, 'outgoing', None))
+  return parts[: len(parts) - (compression_of(defence) is not None)]
+
+
 def is_readable(defence: Defence) -> bool:
   """Tests whether what a defence does to a message is one noise, a compression, or both so."""
-  parts = parts_of(defence.outgoing)
-  before = parts[: len(parts) - (compression_of(defence) is not None)]
+  before = _before_compression(defence)
   return len(before) <= 1 and all(isinstance(part, Noise) for part in before)
 
 
@@ -198,9 +203,7 @@ def _noise_of(knowledge: Knowledge) -> Noise | None:
   Raises:
     TypeError: if something else is done to it.
   """
-  defence = known_defence(knowledge)
-  parts = parts_of(getattr(defence, 'outgoing', None))
-  parts = parts[: len(parts) - (compression_of(defence) is not None)]
+  parts = _before_compression(known_defence(knowledge))
   for part in parts:
     if isinstance(part, Compression):
       raise TypeError(f'what {type(part).__name__} leaves is not known after another hook')
