@@ -32,20 +32,18 @@ from mamljax.attacks.gaussian.known_noise import is_readable
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
 from mamljax.attacks.patch_space import PatchSpace
 from mamljax.attacks.readable import SpanReader
+from mamljax.attacks.regression import regress
 from mamljax.attacks.shadow_tasks import draw_shadow_task
 from mamljax.attacks.silent_units import SilentUnits
 from mamljax.checks import count, positive
 from mamljax.defences.defence import Defence
 from mamljax.errors import InputError
-from mamljax.linear_algebra import product
 from mamljax.types import Pool
 
 _PARTS: tuple[Attack, ...] = (SilentUnits(), PatchSpace(), GradientCosine(), Loss())
 _TELLING = 2  # the first of them: without any, little would be learned
 _USUAL = 150  # references of a class that images are compared with; more tell no more
-_STEPS = 500  # of the fit, after which nothing moves
 _LEAST = 1e-6  # of a spread, and of a loss in a logarithm
-_FREE = 1e-8  # the penalty of the bias, which only keeps a factor finite
 
 
 @jax.tree_util.register_dataclass
@@ -143,7 +141,7 @@ class ShadowClassifier(SpanReader):
 
     def play(key: jax.Array) -> jax.Array:
       key_task, key_score = jax.random.split(key)
-      shadow = draw_shadow_task(key_task, knowledge, drawn, pairs=self.pairs)
+      shadow = draw_shadow_task(key_task, known, drawn, pairs=self.pairs)
 
       def gather(candidate: Candidate) -> jax.Array:
         return _gather(key_score, known, parts, shadow.observation, candidate)
@@ -156,7 +154,7 @@ class ShadowClassifier(SpanReader):
     told = jnp.isfinite(rows).all(axis=1)
     centre, spread = _moments(rows, told)
     even = jnp.where(told[:, None], (rows - centre) / spread, 0)
-    weights, bias = _regress(even, signs, told, self.penalty)
+    weights, bias = regress(even, signs, told, self.penalty)
     return Prepared(known, parts, centre, spread, weights, bias)
 
   @guarded
@@ -271,32 +269,3 @@ def _moments(rows: jax.Array, told: jax.Array) -> tuple[jax.Array, jax.Array]:
   centre = jnp.where(known, rows, 0).sum(axis=0) / total
   variance = jnp.where(known, (rows - centre) ** 2, 0).sum(axis=0) / total
   return centre, jnp.maximum(jnp.sqrt(variance), _LEAST)
-
-
-def _regress(
-  rows: jax.Array, signs: jax.Array, told: jax.Array, penalty: float | jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """The weights and the bias of a logistic regression; NaN if most rows are not told.
-
-  Steps by a bound of all Hessians, X'X / 4, never go up (Boehning and Lindsay, 1988).
-
-  Args:
-    rows: [rows, evidence]; zeros for those that are not told.
-    signs: 1 for a member, -1 for others, [rows].
-    told: booleans, [rows].
-    penalty: of the squared weights, for each row.
-  """
-  total = jnp.maximum(told.sum(), 1)
-  rows = jnp.column_stack([rows, told.astype(rows.dtype)])
-  penalties = jnp.full(rows.shape[1], penalty).at[-1].set(_FREE)
-  bound = product(rows.T, rows) / (4 * total) + jnp.diag(penalties)
-  factor = jax.scipy.linalg.cho_factor(bound)
-
-  def step(_: int, weights: jax.Array) -> jax.Array:
-    odds = signs * product(rows, weights)
-    slopes = product(rows.T, signs * jax.nn.sigmoid(-odds)) / total - penalties * weights
-    return weights + jax.scipy.linalg.cho_solve(factor, slopes)
-
-  weights = jax.lax.fori_loop(0, _STEPS, step, jnp.zeros(rows.shape[1]))
-  weights = jnp.where(2 * told.sum() > len(told), weights, jnp.nan)
-  return weights[:-1], weights[-1]

@@ -1,4 +1,4 @@
-"""What several closed forms say together: learned from shadows, and never worse for it."""
+"""Closed forms together: weighed on shadows alone, and never worse for it."""
 
 import dataclasses
 import functools
@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 
 from mamljax.attacks import Candidate, Knowledge, Observation, ShadowClassifier
 from mamljax.attacks.applicability import inapplicable
-from mamljax.attacks.shadow_classifier import Prepared, _regress
+from mamljax.attacks.regression import regress
+from mamljax.attacks.shadow_classifier import Prepared
 from mamljax.attacks.shadow_tasks import draw_shadow_task
 from mamljax.audit.metrics import auc
 from mamljax.defences import Defence, Gaussian
@@ -139,7 +140,7 @@ def test_the_regression_is_that_of_scikit_learn():
   odds = rows @ np.array([2.0, -1, 0.5, 0, 0]) + 0.7
   signs = np.where(random.uniform(size=400) < 1 / (1 + np.exp(-odds)), 1.0, -1.0)
   told = np.arange(400) < 350
-  weights, bias = _regress(
+  weights, bias = regress(
     jnp.where(told[:, None], rows, 0), jnp.asarray(signs), jnp.asarray(told), 0.01
   )
   peer = LogisticRegression(C=1 / (0.01 * 350), tol=1e-8).fit(rows[told], signs[told])
@@ -150,7 +151,7 @@ def test_the_regression_is_that_of_scikit_learn():
 def test_shadows_of_which_most_diverge_decide_nothing():
   """Weights of the few that did not would be about other learners."""
   rows, signs = jnp.ones((4, 2)), jnp.array([1.0, 1, -1, -1])
-  weights, bias = _regress(rows, signs, jnp.arange(4) < 2, 0.01)
+  weights, bias = regress(rows, signs, jnp.arange(4) < 2, 0.01)
   assert jnp.isnan(weights).all()
   assert jnp.isnan(bias)
 

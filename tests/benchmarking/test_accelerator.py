@@ -48,7 +48,7 @@ def test_a_worker_that_never_starts_is_not_started_for_ever(tmp_path):
 
 
 def test_an_error_is_a_row_and_the_best_is_of_what_ran(tmp_path):
-  """Where memory does not suffice, or an operation is missing, the other rows still count."""
+  """One row without memory, or an operation, costs the others nothing."""
   ledger = Ledger(tmp_path)
 
   def fail(context):

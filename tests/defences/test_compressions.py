@@ -116,7 +116,7 @@ MEANS, SPREADS = (0.0, 0.02, -0.1, 0.3), (0.01, 0.1, 1.0)
 
 @pytest.mark.parametrize('hook', [Sign(), Quantised(300), Quantised(150)])
 def test_a_reading_is_unbiased_and_as_wrong_as_it_says(hook):
-  """Whoever trusts a reading too much would call members and non-members at random."""
+  """A reading that is trusted too much would call members and non-members at random."""
   known, each = np.array([*itertools.product(MEANS, SPREADS)]), 20_000
   mean, spread = (jnp.asarray(np.repeat(x, each), jnp.float32) for x in known.T)
   drawn = mean + spread * jax.random.normal(KEY, mean.shape)
