@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from absl import flags
 
 import mamljax
-from experiments.auditing import attacks, game, learner, model, output
-from experiments.process import bounds, cli
-
-SECONDS = bounds.Bounds(1, bounds.LONGEST, 'seconds')
+from experiments.auditing import attacks, budget, game, learner, model, output
+from experiments.process import cli
 
 
 def main(argv: Sequence[str]) -> None:
@@ -44,11 +42,7 @@ def define() -> None:
   model.define()
   learner.define()
   game.define()
-  group = cli.group('game')
-  budget = 'seconds that attacks may take together (default: 300 for auto, else no limit)'
-  bounds.real('budget', None, SECONDS, budget, group=group)
-  store = 'folder that keeps scores, so that the same command goes on after an interruption'
-  flags.DEFINE_string('store_dir', None, store, module_name=group)
+  budget.define(cli.group('game'))
   output.define('audit.html')
 
 

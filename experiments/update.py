@@ -10,7 +10,7 @@ from typing import Any
 from absl import flags
 
 import mamljax
-from experiments.auditing import arrays, attacks, learner, model, output
+from experiments.auditing import arrays, attacks, budget, learner, model, output
 from experiments.process import bounds, cli
 
 RATE = bounds.Bounds(0, 1)
@@ -35,7 +35,9 @@ def main(argv: Sequence[str]) -> None:
     attack=attacks.named(values.attack),
     learners=values.learners,
     fpr=values.fpr,
+    budget=values.budget,
     seed=values.seed,
+    store=values.store_dir,
   )
   output.write(report, path)
 
@@ -64,6 +66,7 @@ def define() -> None:
   bounds.integer('learners', 1, learners, added, group=group)
   bounds.real('fpr', 0.01, RATE, 'false-positive rate of the decisions', group=group)
   bounds.integer('seed', 0, bounds.SEED, 'seed of all randomness', group=group)
+  budget.define(group)
   output.define('update.html')
 
 
@@ -71,4 +74,4 @@ if __name__ == '__main__':
   define()
   cli.use_all_cores()
   cli.cache_compilations()
-  cli.run(main)
+  cli.run(main, resumes=True)

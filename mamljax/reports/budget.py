@@ -8,9 +8,11 @@ import jax
 import numpy as np
 
 from mamljax.errors import InputError
+from mamljax.reports.wording import duration
 
 USUAL = 300.0  # seconds for attacks='auto': about what one waits for an answer
-_GRACE = 1.2  # of the budget: an attack that was let go on is not stopped for a slow minute
+LATE = 'left out for time'
+GRACE = 1.2  # of the budget: an attack that was let go on is not stopped for a slow minute
 
 
 def seconds_of(budget: Any, *, is_auto: bool) -> float:
@@ -28,6 +30,9 @@ def seconds_of(budget: Any, *, is_auto: bool) -> float:
       f'budget must be a number of seconds above 0, or math.inf for no limit, not {budget!r}'
     )
   return float(budget)
+
+
+_HOW = 'ask for it by a greater budget, or budget=math.inf'
 
 
 class Pace(NamedTuple):
@@ -77,6 +82,27 @@ class Budget:
     """Seconds that the attacks being played will still take, as far as that is known."""
     return sum(pace.ahead for pace in self._paces.values())
 
+  def unbegun(self) -> str:
+    """The reason why an attack is left out that is not begun any more."""
+    return f'{LATE}: {self._said()} before it was begun; {_HOW}'
+
+  def too_slow(self, each: float, count: int, *, of: str) -> str:
+    """The reason why an attack is stopped.
+
+    Args:
+      each: seconds of a decision.
+      count: the number of its decisions in all.
+      of: what these are about.
+    """
+    whole = f'about {duration(each * count)} for all {count} {of}'
+    return (
+      f'{LATE}: {duration(each)} a decision, {whole}, compilation apart; {self._said()}; {_HOW}'
+    )
+
+  def _said(self) -> str:
+    """The time that was spent, in words."""
+    return f'{duration(self.spent)} of budget={self.seconds:g} s were spent'
+
   def measure(self, name: str, block: Pace) -> dict[str, Pace]:
     """Takes the pace of an attack on a block of trials, and joins it to that on others.
 
@@ -86,7 +112,7 @@ class Budget:
     """
     limit, stopped = self.seconds, {}
     if before := self._paces.get(name):
-      limit *= _GRACE
+      limit *= GRACE
       joined = before.seconds + block.seconds, before.trials + block.trials
       block = Pace(*joined, left=block.left)
     self._paces[name] = block

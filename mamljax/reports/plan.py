@@ -80,23 +80,32 @@ def plain_names(plan: Plan) -> Files:
   return {names: '-'.join(names) for names in at}
 
 
-def fingerprinted(plan: Plan) -> Files:
-  """Names of the files of each phase and attack, by all that its scores depend on."""
-  setup = plan.setup
+def of_setting(setup: Setup, rules: Rules, *, seed: int | jax.Array) -> str:
+  """The fingerprint of what learners send and the adversary knows, before any attack."""
   sent = sending(setup.knowledge, setup.shape, inner=setup.inner, defence=setup.defence)
-  shared = fingerprints.of(
+  return fingerprints.of(
     VERSION,
     jax.__version__,
     jax.default_backend(),
-    plan.seed,
-    str(plan.rules),
+    seed,
+    str(rules),
     fingerprints.of_computation(sent[0], *sent[1]),
     (setup.knowledge, setup.inner, setup.defence),
   )
+
+
+def of_attack(attack: Attack, setup: Setup) -> str:
+  """The fingerprint of what an attack computes; its options are a part beside it."""
+  score, arguments = scoring(attack, tell(attack, setup.knowledge), setup)
+  return fingerprints.of_computation(score, *arguments)
+
+
+def fingerprinted(plan: Plan) -> Files:
+  """Names of the files of each phase and attack, by all that its scores depend on."""
+  shared = of_setting(plan.setup, plan.rules, seed=plan.seed)
   found = {}
   for name, attack in plan.attacks.items():
-    score, arguments = scoring(attack, tell(attack, setup.knowledge), setup)
-    computed = fingerprints.of_computation(score, *arguments)
+    computed = of_attack(attack, plan.setup)
     for phase in plan.phases:
       own = fingerprints.of(
         shared, computed, attack, plan.chunk(name), phase.stream, phase.pool

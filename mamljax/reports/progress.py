@@ -35,6 +35,7 @@ class Progress:
     error: BaseException | None,
     trace: TracebackType | None,
   ) -> None:
+    self._bar.refresh()
     self._bar.close()
 
   def say(self, text: str) -> None:

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mamljax.attacks.base import Attack, required
+from mamljax.attacks.base import Attack
 from mamljax.attacks.knowledge import Candidate, Observation
 from mamljax.audit.game import draw_trial, show
 from mamljax.audit.metrics import auc
-from mamljax.audit.side_by_side import EVERYTHING, Player, show_required
+from mamljax.audit.side_by_side import EVERYTHING
 from mamljax.audit.trials import Rules, is_member
 from mamljax.learner import send
 from mamljax.types import Pool
@@ -75,14 +75,8 @@ def repeated(seen: Observation, learners: int) -> Observation:
   )
 
 
-def power(key: jax.Array, player: Player, simulated: Simulated) -> float:
-  """The AUC of an attack on simulated updates; 0 where a score is not finite."""
-  needs = required(player.attack, player.knowledge)
-  shown = show_required(simulated.seen, needs)
-  asked, kind = simulated.candidates, type(player.attack)
-  scores = score_images(
-    key, player.attack, player.prepared, shown, asked, kind=kind, is_shared=False
-  )
+def power(scores: np.ndarray) -> float:
+  """The AUC of scores of simulated updates; 0 where one is not finite."""
   if not np.isfinite(scores).all():
     return 0.0
   return auc(scores, is_member(np.arange(TASKS))) or 0.0
@@ -90,7 +84,7 @@ def power(key: jax.Array, player: Player, simulated: Simulated) -> float:
 
 @functools.partial(jax.jit, static_argnames=('kind', 'is_shared'))
 def score_images(
-  key: jax.Array,
+  keys: jax.Array,
   attack: Attack,
   prepared: Any,
   seen: Observation,
@@ -102,7 +96,7 @@ def score_images(
   """The scores of many candidates, [n], a few at a time.
 
   Args:
-    key: a random key.
+    keys: a random key for each.
     attack: the attack.
     prepared: what it prepared.
     seen: the observation of all candidates, or of each, [n].
@@ -116,6 +110,5 @@ def score_images(
     own_key, candidate, own = asked
     return attack.score(own_key, prepared, seen if is_shared else own, candidate)[0]
 
-  keys = jax.random.split(key, len(candidates.label))
   each = keys, candidates, None if is_shared else seen
   return jax.lax.map(one, each, batch_size=_AT_ONCE)

@@ -16,8 +16,6 @@ from mamljax.reports.store import Store
 from mamljax.reports.wording import duration
 
 ENOUGH = 0.97  # accuracy on calibration trials beyond which costly attacks are left out
-LATE = 'left out for time'
-_HOW = 'ask for it by a greater budget, or budget=math.inf'
 
 
 class Table(NamedTuple):
@@ -81,7 +79,7 @@ class Table(NamedTuple):
       )
     elif self.left(name) and self.budget.left <= 0:
       self.late[name] = None
-      self.leave_out(name, f'{LATE}: {self.spent()} before it was begun; {_HOW}')
+      self.leave_out(name, self.budget.unbegun())
     else:
       self.play([name])
 
@@ -123,14 +121,8 @@ class Table(NamedTuple):
 
   def stop(self, name: str, pace: Pace) -> None:
     """Stops an attack for time."""
-    trials, self.late[name] = self.plan.trials, pace.ahead
-    whole = f'about {duration(pace.each * trials)} for all {trials} trials'
-    reason = f'{duration(pace.each)} a decision, {whole}, compilation apart; {self.spent()}'
-    self.leave_out(name, f'{LATE}: {reason}; {_HOW}')
-
-  def spent(self) -> str:
-    """The time that was spent, in words."""
-    return f'{duration(self.budget.spent)} of budget={self.budget.seconds:g} s were spent'
+    self.late[name] = pace.ahead
+    self.leave_out(name, self.budget.too_slow(pace.each, self.plan.trials, of='trials'))
 
   def leave_out(self, name: str, reason: str) -> None:
     """Plays an attack no more."""

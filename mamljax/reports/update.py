@@ -1,5 +1,6 @@
 """Audit of one received update: which of some candidates are in it, each with a p-value."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,17 +11,16 @@ from mamljax.audit.trials import Rules
 from mamljax.errors import InputError
 from mamljax.maml import as_learner
 from mamljax.protocol.learner import check_target
-from mamljax.reports import declared, wording
+from mamljax.reports import declared, simulation, wording
 from mamljax.reports import received as inputs
-from mamljax.reports.choice import Attacks
+from mamljax.reports.budget import Budget, seconds_of
+from mamljax.reports.choice import Attacks, choose, is_word
+from mamljax.reports.desk import open_desk
 from mamljax.reports.division import check_callable, divide, without_copies
-from mamljax.reports.questioning import (
-  choose_attack,
-  division_for,
-  make_question,
-  score_candidates,
-)
+from mamljax.reports.questioning import Question, division_for, is_single, make_question
+from mamljax.reports.ranking import Scored, asked_of, score_candidates
 from mamljax.reports.sight import read_off
+from mamljax.reports.trying import Chosen, choose_attack, the_only
 from mamljax.reports.update_making import Said, make_update_report
 from mamljax.reports.update_report import UpdateReport
 from mamljax.types import Batch, LossFn, Params
@@ -43,7 +43,10 @@ def audit_update(
   attack: Attacks = 'auto',
   learners: int = 1,
   fpr: float = 0.01,
+  budget: float | None = None,
   seed: int = 0,
+  store: str | os.PathLike[str] | None = None,
+  progress: bool | None = None,
 ) -> UpdateReport:
   """Tells which of some candidates were in the data behind one update, each with a p-value.
 
@@ -77,13 +80,22 @@ def audit_update(
     attack: an attack or its name; or several of these, or 'auto', to choose among.
     learners: the number of learners whose updates were added up in `received`.
     fpr: level of the decisions.
+    budget: seconds that attacks may take together, those of the candidates' scores included.
+      Cheap ones are tried first; one that would not end in time is stopped after its first
+      images, and named in a warning. By default 300 for 'auto', and `math.inf`, no limit, for
+      all other `attack`s.
     seed: seed of all randomness.
+    store: a folder for the scores, from which the same call goes on after an interruption, with
+      the same numbers. Another update of the same w finds those of simulated tasks there.
+    progress: show a bar; by default on a terminal only.
 
   Raises:
     InputError: if an argument is none of the above, public images are too few to be divided
-      or for any candidate to be called, or no attack applies.
+      or for any candidate to be called, no attack applies, or none ends in time.
+    Diverged: if a score of a candidate is not finite.
   """
   _check(learner, target=target, learners=learners, fpr=fpr)
+  seconds = seconds_of(budget, is_auto=is_word(attack, 'auto'))
   ways, shots, labels = inputs.task_shape(candidates, labels, ways=ways, shots=shots)
   given = inputs.public_of(public)
   rows = inputs.slots_of(given.pool, classes, ways=ways)
@@ -95,11 +107,24 @@ def audit_update(
   options: Any = {'query_set': query_set, 'seed': seed}
   question = make_question(loss_fn, params, learner, rules, asked, parts, **options)
   rounds = inputs.rounds_of(params, received, question.setup.seen.message, learners=learners)
-  chosen = choose_attack(question, attack)
-  scored = score_candidates(question, rounds, chosen)
+  options = {'budget': Budget(seconds), 'store': store, 'progress': progress}
+  chosen, scored = _scored(question, rounds, attack, **options)
   kind = 'slots' if classes is None else 'classes'
   said = Said(learner, len(rounds), fpr, shots, _changed(notes, given, kind), shares)
   return make_update_report(question, chosen, scored, read_off(question, rounds[0]), said)
+
+
+def _scored(
+  question: Question, rounds: Sequence[inputs.Round], attack: Attacks, **options: Any
+) -> tuple[Chosen, Scored]:
+  """The attack on an update, and its scores; options of `open_desk`."""
+  attacks = choose(attack, question.setup, argument='attack')
+  images = asked_of(question, rounds)
+  tried = 0 if is_single(attack) else len(attacks.attacks)
+  count = sum(one.size for one in images) + tried * simulation.TASKS
+  with open_desk(question, attacks, count=count, **options) as desk:
+    chosen = choose_attack(desk, images) if tried else the_only(desk)
+    return chosen, score_candidates(desk, images, chosen.name, is_tried=bool(tried))
 
 
 def _check(learner: Any, *, target: str, learners: int, fpr: float) -> None:

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mamljax.audit import conformal
-from mamljax.reports import choice, declared
+from mamljax.reports import choice, declared, wording
 from mamljax.reports.division import Division, needed
-from mamljax.reports.questioning import Chosen, Question, Scored
+from mamljax.reports.questioning import Question
+from mamljax.reports.ranking import Scored
 from mamljax.reports.sight import Sight
+from mamljax.reports.trying import Chosen
 from mamljax.reports.update_report import UpdateReport
 
 
@@ -108,6 +110,8 @@ def _warnings(question: Question, chosen: Chosen, scored: Scored, said: Said) ->
       f'{said.division.whole(alone)} public images of each class. Ask about fewer candidates, '
       f'or give more public images.'
     )
+  if chosen.late:
+    yield f'{next(wording.left_out(chosen.late))} Ask again with a greater budget.'
   best = chosen.power.get(chosen.name)
   if best is not None and best < 0.6:
     yield (
