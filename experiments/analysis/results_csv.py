@@ -178,5 +178,5 @@ def _as_in_paper(cell: Mapping[str, Any]) -> bool:
   attack = {'attack': 'reconstruction', 'order': 2, 'defence': UNDEFENDED, 'learners': 1}
   judge = {'reconstruction.labels': 'known', 'reconstruction.judge': 'ssim'}
   game = {'pool': 'victims', 'participations': 1}  # other pools are for tuning
-  setting = attack | judge | game
+  setting = attack | judge | game | {'protocol': 'maml'}
   return cell['assumed_order'] != 1 and all(cell.get(k) == v for k, v in setting.items())

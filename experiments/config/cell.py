@@ -17,6 +17,7 @@ from experiments.config.attacks import (
 )
 from experiments.config.fields import number
 from experiments.config.sections import (
+  STEPS,
   UNDEFENDED,
   Data,
   Defence,
@@ -67,6 +68,7 @@ class Cell(Recipe):
     super().__post_init__()
     self._check_attack()
     self._check_game()
+    self._check_protocol()
     if self.threshold is None:
       Bounds(2, math.inf, 'trials').check('calibration_trials', self.game.calibration_trials)
 
@@ -99,6 +101,18 @@ class Cell(Recipe):
         f'{game.participations} participations, the last so many epochs, need '
         f'--epochs={game.participations - 1} or more, not {game.epoch}'
       )
+
+  def _check_protocol(self) -> None:
+    """Refuses what the task-learners of a protocol do not send, or nobody trains."""
+    protocol, game = self.inner.protocol, self.game
+    if protocol in STEPS and game.target == 'query':
+      raise Unplayable(f'protocol {protocol!r} sends nothing of the query set')
+    if protocol in (*STEPS, 'imaml') and (self.inner.order, game.assumed_order) != (2, 0):
+      raise Unplayable(
+        f'protocol {protocol!r} has no order: it goes with --orders=2, and no assumed one'
+      )
+    if protocol == 'meta_sgd' and max(game.epoch, game.learning_epoch) >= 1:
+      raise Unplayable("the rates of 'meta_sgd' are not trained: it is for --epochs=0")
 
   @property
   def attack_name(self) -> str:

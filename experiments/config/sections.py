@@ -22,6 +22,8 @@ from mamljax.networks import (
 )
 
 POOLS = ('victims', 'calibration')
+STEPS = ('reptile', 'delta')  # protocols that send the steps of the adaptation
+PROTOCOLS = ('maml', 'anil', 'meta_sgd', 'imaml', *STEPS)
 UNDEFENDED = 'none'
 
 
@@ -105,14 +107,18 @@ class Task(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Inner(Section):
-  """The adaptation of a task-learner.
+  """The adaptation of a task-learner, and its message.
 
   Attributes:
+    protocol: protocol of the task-learners: maml; anil, in which the last layer alone adapts;
+      meta_sgd, with a rate for each parameter; imaml; reptile and delta, which send what the
+      adaptation moved.
     order: order of the gradient that is sent: 2 for MAML, 1 for first-order MAML.
     steps: gradient steps of the adaptation.
     learning_rate: step size of the adaptation.
   """
 
+  protocol: str = choice('maml', PROTOCOLS, flag='protocols')
   order: int = choice(2, (1, 2), flag='orders')
   steps: int = number(1, Bounds(0, 10_000, 'steps'), column='inner_steps')
   learning_rate: float = number(

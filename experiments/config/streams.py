@@ -21,6 +21,7 @@ class Stream(enum.IntEnum):
   REPORTED = 5
   RECOVERY = 6
   GRADIENT_ERROR = 7
+  RATES = 8  # of Meta-SGD
 
 
 def stream_key(seed: int, stream: Stream) -> jax.Array:

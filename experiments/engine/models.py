@@ -15,6 +15,7 @@ from absl import logging
 from experiments.config.cell import Cell, Recipe
 from experiments.config.columns import configuration
 from experiments.config.streams import Stream, stream_key
+from experiments.engine import protocols
 from experiments.process import distributed, preemption, provenance
 from experiments.store.cells import configuration_hash
 from mamljax import atomic, checkpoints, training
@@ -22,9 +23,9 @@ from mamljax.data import Dataset, Splits, load_dataset, split_dataset
 from mamljax.data.loading import file_state
 from mamljax.defences import make_defence
 from mamljax.errors import Diverged, InputError
-from mamljax.maml import InnerLoop
 from mamljax.networks import NETWORKS, CrossEntropy, Network, init_params, make_network
 from mamljax.numerics import all_finite
+from mamljax.types import Params
 
 META_TEST_TASKS = 400
 
@@ -127,11 +128,11 @@ def _check_images(recipe: Recipe, data: Dataset, splits: Splits, learners: int) 
     )
 
 
-def describe_training(recipe: Recipe) -> training.Training:
-  """The meta-training of a model."""
+def describe_training(recipe: Recipe, *, params: Params | None = None) -> training.Training:
+  """The meta-training of a model, at some parameters if its learners depend on them."""
   return training.Training(
     loss_fn=CrossEntropy(describe_network(recipe)),
-    inner=InnerLoop(recipe.inner.steps, recipe.inner.learning_rate, recipe.inner.order),
+    inner=protocols.declare(recipe, params=params),
     defence=make_defence(
       recipe.defence.points,
       scale=recipe.defence.scale,

@@ -8,7 +8,7 @@ import jax
 from experiments.config.attacks import is_bound
 from experiments.config.cell import Cell
 from experiments.config.streams import Stream, stream_key
-from experiments.engine import models
+from experiments.engine import models, protocols
 from experiments.engine.preparing import prepare_once
 from mamljax.attacks import Attack, Knowledge
 from mamljax.attacks.applicability import inapplicable
@@ -36,7 +36,7 @@ def make_setting(
   Raises:
     Diverged: if what is prepared is not finite.
   """
-  described, attack = models.describe_training(cell), cell.attack
+  described, attack = models.describe_training(cell, params=params), cell.attack
   if is_bound(attack):
     knowledge = Knowledge(described.loss_fn, params, target=cell.game.target)
     prepared, seconds = None, {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
@@ -81,12 +81,12 @@ def refusal(cell: Cell, splits: Splits) -> str | None:
 
 def _know(cell: Cell, attack: Attack, params: Params, references: Pool) -> Knowledge:
   """The adversary's knowledge, reduced to the requirements of its attack."""
-  described = models.describe_training(cell)
+  described = models.describe_training(cell, params=params)
   order = cell.game.assumed_order or cell.inner.order
   everything = Knowledge(
     described.loss_fn,
     params,
-    inner=dataclasses.replace(described.inner, order=order),
+    inner=protocols.assumed(described.inner, order),
     references=references,
     defence=described.defence,
     target=cell.game.target,

@@ -89,6 +89,7 @@ def _has_game_of_paper(result: CellResult) -> bool:
     result.metrics.accuracy is not None
     and cell['defence'] == 'none'
     and cell['order'] == 2
+    and cell.get('protocol', 'maml') == 'maml'
     and cell.get('pool', 'victims') == 'victims'
     and cell.get('non_members', 'same_class') == 'same_class'
     and cell.get('learners', 1) == 1

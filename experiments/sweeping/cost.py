@@ -103,6 +103,7 @@ def _categories(cell: Cell) -> dict[str, Any]:
     'network': cell.model.network_name,
     'target': cell.game.target,
     'dataset': cell.data.dataset,
+    'protocol': cell.inner.protocol,
     'order': cell.inner.order,
   }
 

@@ -20,6 +20,7 @@ OTHER: dict[str, Any] = {
   'matmul_precision': 'high',
   'ways': 4,
   'shots': 2,
+  'protocol': 'anil',
   'order': 1,
   'inner_steps': 3,
   'inner_learning_rate': 0.2,

@@ -39,5 +39,6 @@ def test_streams_keep_the_numbers_that_published_trials_were_drawn_by():
     ('REPORTED', 5),
     ('RECOVERY', 6),
     ('GRADIENT_ERROR', 7),
+    ('RATES', 8),
   ]
   assert [int(stream) for stream in TrialStream] == [0, 1, 2]
