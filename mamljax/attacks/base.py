@@ -143,6 +143,7 @@ class BaseAttack(Checked):
 
   requires: ClassVar[Requirements]
   optional: ClassVar[Requirements] = {}
+  elsewhere: ClassVar[Mapping[str, str]] = {}  # which attack seeks another set
   threshold: ClassVar[Threshold] = None
 
   @property
@@ -226,8 +227,9 @@ def needs_of(
   name = name_of(attack)
   checks.one_of('target', target, checks.TARGETS)
   if target not in attack.requires:
-    known = ', '.join(attack.requires)
-    raise InputError(f'attack {name!r} has no target {target!r}, only: {known}')
+    known, reason = ', '.join(attack.requires), getattr(attack, 'elsewhere', {}).get(target)
+    why = f': {reason}' * bool(reason)
+    raise InputError(f'attack {name!r} has no target {target!r}, only: {known}{why}')
   needs = attack.requires[target]
   missing = (needs & withheld) - attack.optional.get(target, frozenset())
   if missing:

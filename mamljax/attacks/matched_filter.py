@@ -9,6 +9,7 @@ words, the coefficient of d in g, about 1/n for a member and 0 for others, is co
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -29,7 +30,7 @@ from mamljax.attacks.gaussian.references import (
   learn_references,
 )
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
-from mamljax.attacks.readable import GradientReader
+from mamljax.attacks.readable import SUPPORT_ELSEWHERE, GradientReader
 from mamljax.checks import count, nonnegative
 from mamljax.linear_algebra import uncorrelated
 
@@ -70,6 +71,7 @@ class MatchedFilter(GradientReader):
     'query': frozenset({'references', 'classes', 'separate_images'})
   }
   optional: ClassVar[Requirements] = {'query': frozenset({'classes'})}
+  elsewhere: ClassVar[Mapping[str, str]] = SUPPORT_ELSEWHERE
   threshold: ClassVar[Threshold] = 0.0  # the likelihood ratio's; the coefficient is then 1/(2n)
 
   def held(self, parameters: int) -> int:

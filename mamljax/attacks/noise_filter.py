@@ -22,7 +22,7 @@ images or on the adaptation is not allowed for.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -49,7 +49,7 @@ from mamljax.attacks.gaussian.messages import Model, weigh_compressed, weigh_noi
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gaussian.sketches import label_gradients
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
-from mamljax.attacks.readable import GradientReader
+from mamljax.attacks.readable import SUPPORT_ELSEWHERE, GradientReader
 from mamljax.checks import count
 from mamljax.defences.defence import Defence
 from mamljax.images import as_floats
@@ -110,6 +110,7 @@ class NoiseFilter(GradientReader):
   requires: ClassVar[Requirements] = {
     'query': frozenset({'references', 'classes', 'separate_images', 'defence', 'shots'})
   }
+  elsewhere: ClassVar[Mapping[str, str]] = SUPPORT_ELSEWHERE
   threshold: ClassVar[Threshold] = 0.0  # the likelihood ratio's
 
   def allows_for(self, defence: Defence, target: str) -> bool:

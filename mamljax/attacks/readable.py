@@ -3,6 +3,14 @@
 from mamljax.attacks.base import BaseAttack
 from mamljax.protocol.learner import Learner
 
+# Of the filters that weigh the gradients of single query images at w.
+SUPPORT_ELSEWHERE = {
+  'support': (
+    'it weighs the gradients of single query images at w, and models no support set, that of '
+    "'delta' and 'reptile' included; 'shadow_matched_filter' simulates any learner's"
+  )
+}
+
 
 def reads_gradient(learner: Learner) -> str | None:
   """The reason why a message cannot be read as a gradient, for `Attack.refuses`."""

@@ -39,6 +39,15 @@ def test_a_query_set_that_is_not_used_is_not_audited():
     audit(Learner(1, 0.1, sends='reptile'), 'query', ['gradient_cosine'])
 
 
+@pytest.mark.parametrize('sends', ['delta', 'reptile'])
+def test_filters_of_the_query_set_say_what_seeks_the_support_set(sends):
+  """Else a user of federated averaging misses the filters, and does not know why."""
+  found = audit(Learner(1, 0.1, sends=sends), 'support', ['loss', 'matched_filter'])
+  for name in ('matched_filter', 'noise_filter'):
+    assert "'delta' and 'reptile' included; 'shadow_matched_filter'" in found.skipped[name]
+  assert found.skipped['shadow_matched_filter'] == 'not asked for'
+
+
 def test_a_received_weight_delta_is_read_as_a_gradient_of_the_support_set():
   """With its sign lost, members would score below everybody else."""
   learner = Learner(2, 0.1, sends='delta')
