@@ -106,6 +106,23 @@ def test_every_command_and_file_named_exists(name: str):
   assert all(re.search(rf'^{target}:', makefile, re.MULTILINE) for target in targets)
 
 
+def test_readme_is_short_and_begins_with_what_a_reader_came_for():
+  """Else he scrolls past 5,000 words to the first program of his own."""
+  text = TEXT['README.md']
+  order = (
+    '.png)',
+    'make quickstart',
+    '## Your own model',
+    '```python',
+    '## The result',
+    '## Doors',
+  )
+  places = [text.index(part) for part in order]
+  assert places == sorted(places)
+  assert text[: places[3]].count('\n') < 45
+  assert len(text.split()) <= 720
+
+
 def case(name: str):
   """The case of a page's program; those that play whole audits are for `make slow`."""
   is_long = 'audit_' in PROGRAMS[name].python or PROGRAMS[name].commands
