@@ -24,14 +24,19 @@ pytestmark = pytest.mark.slow
 
 
 def newest_python() -> str:
-  """The newest Python at hand, or this one."""
+  """The newest Python at hand, on the path or of pyenv, or this one."""
+  installed = Path(os.environ.get('PYENV_ROOT', Path.home() / '.pyenv')) / 'versions'
   for minor in range(20, 11, -1):
-    found = shutil.which(f'python3.{minor}')
-    if (
-      found and subprocess.run([found, '-V'], capture_output=True, check=False).returncode == 0
-    ):
+    name = f'python3.{minor}'
+    at_hand = [shutil.which(name), *map(str, installed.glob(f'*/bin/{name}'))]
+    if found := next(filter(_runs, filter(None, at_hand)), None):
       return found
   return sys.executable
+
+
+def _runs(python: str) -> bool:
+  """Tests whether a Python starts: pyenv puts names on the path that do not."""
+  return subprocess.run([python, '-V'], capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture(scope='module')
