@@ -81,7 +81,10 @@ def measure(out: Path, devices: int, cells: int, trials: int) -> Point:
   shutil.rmtree(out, ignore_errors=True)  # else an interrupted sweep would be resumed
   rates = ','.join(f'{0.1 * (1 + cell) / cells:.6f}' for cell in range(cells))
   flags = [*CELL, f'--inner_learning_rates={rates}', f'--trials={trials}']
-  variables = {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
+  set_before = os.environ.get('XLA_FLAGS', '')
+  variables = {
+    'XLA_FLAGS': f'{set_before} --xla_force_host_platform_device_count={devices}'.strip()
+  }
   start = time.perf_counter()
   with _bound(devices):
     subprocess.run(

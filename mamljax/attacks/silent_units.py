@@ -32,11 +32,11 @@ image, of either set of a meta-gradient.
 """
 
 import dataclasses
-import functools
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mamljax.attacks import base
 from mamljax.attacks.base import Requirements, Threshold, guarded
@@ -49,6 +49,7 @@ from mamljax.attacks.readable import SpanReader
 from mamljax.checks import nonnegative
 from mamljax.defences.defence import Defence
 from mamljax.errors import InputError
+from mamljax.types import Params
 
 _READER = "attack 'silent_units'"
 
@@ -167,18 +168,18 @@ def _expected(
 @jax.ensure_compile_time_eval()  # an attack of which this is a part may be traced
 def _has_zeros(layers: Layers, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> bool:
   """Tests whether a sparse image has zeros in its footprint, of random parameters."""
-  random = functools.partial(jax.random.normal, jax.random.key(0))
+  normal = np.random.default_rng(0).standard_normal  # JAX's draws take longer to compile
 
   def draw(leaf: Any) -> jax.Array:
     inputs = leaf.size / leaf.shape[-1] if leaf.ndim > 1 else 1
-    return random(leaf.shape, leaf.dtype) / inputs**0.5
+    return jnp.asarray(normal(leaf.shape) / inputs**0.5, leaf.dtype)
 
-  def found() -> jax.Array:
-    params = jax.tree.map(draw, knowledge.params)
-    sparse = jnp.maximum(random(image.shape), 0).astype(image.dtype)
+  def found(params: Params, sparse: jax.Array) -> jax.Array:
     entries = footprints(layers, params, sparse, jnp.zeros((), int))
     return jnp.array([(layer == 0).any() for layer in entries]).any()
 
+  drawn = jax.tree.map(draw, knowledge.params)
+  sparse = jnp.asarray(np.maximum(normal(image.shape), 0), image.dtype)
   # Compiled without optimisation, since it runs once.
   options: Any = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else {}
-  return bool(jax.jit(found).lower().compile(options)())
+  return bool(jax.jit(found).lower(drawn, sparse).compile(options)(drawn, sparse))

@@ -148,7 +148,7 @@ def start(
   argv: Sequence[str], *, module: str = 'sweep', devices: int = 1, **environment: str
 ) -> subprocess.Popen:
   """The command in a process of its own, with this many CPU devices."""
-  flags = f'--xla_force_host_platform_device_count={devices}'
+  flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
   return subprocess.Popen(
     [sys.executable, '-m', f'experiments.{module}', *argv],
     cwd=ROOT,

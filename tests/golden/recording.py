@@ -4,6 +4,7 @@ It is written only where scores are meant to change, in a commit whose message s
 """
 
 import json
+import os
 import platform
 import sys
 import tempfile
@@ -48,7 +49,8 @@ def _scores(cell: Cell, store_dir: Path) -> list[str]:
 
 def machine() -> dict[str, Any]:
   """The parts of a machine that the last bits of a score depend on."""
-  return {'processor': _processor(), 'jax': jax.__version__, 'devices': jax.device_count()}
+  told = {'processor': _processor(), 'jax': jax.__version__, 'devices': jax.device_count()}
+  return told | {'flags': os.environ.get('XLA_FLAGS', '')}
 
 
 def _processor() -> str:
