@@ -171,6 +171,18 @@ def test_programs_in_a_page_print_what_it_shows(name: str, tmp_path: Path):
   assert not (lost := missing(PROGRAMS[name].printed, printed)), lost
 
 
+def test_what_a_pytorch_user_copies_is_whole():
+  """A first reader stopped at names that no block of the page had given a value."""
+  given = 'model = loss = candidates = labels = None  # of the reader, as the page says'
+  copied = [
+    block.text for block in blocks('docs/questions/pytorch.md') if block.language == 'py'
+  ]
+  command = [sys.executable, '-m', 'ruff', 'check', '--isolated', '--select=F821', '-']
+  text = '\n'.join([given, *copied])
+  ended = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
+  assert ended.returncode == 0, ended.stdout
+
+
 @pytest.mark.slow
 def test_the_quickstart_prints_what_pages_show(tmp_path: Path):
   """Else a reader's first command ends with other numbers than it was promised to."""
