@@ -17,6 +17,7 @@ from mamljax.attacks.residual_filter import ResidualFilter
 from mamljax.attacks.shadow_classifier import ShadowClassifier
 from mamljax.attacks.shadow_matched_filter import ShadowMatchedFilter
 from mamljax.errors import InputError, unknown
+from mamljax.maml import as_learner
 from mamljax.reports.setup import Setup, abstract, scoring
 
 DEFENCE, LEARNER = (f'does not model the declared {what}' for what in ('defence', 'learner'))
@@ -216,9 +217,20 @@ def notes(attacks: Mapping[str, Attack], setup: Setup, *, plain: bool) -> dict[s
       continue
     target = setup.knowledge.target
     needs, lacking = attack.requires[target], []
-    if not attack.allows_for(setup.defence, target) or not setup.adversary.defence:
+    knows = attack.allows_for(setup.defence, target) and setup.adversary.defence
+    if not knows or _is_rescaled(attack, setup):
       lacking += [DEFENCE] * setup.defence.has_hooks
     if not plain and not ('inner_loop' in needs and setup.adversary.learner):
       lacking.append(LEARNER)
     found[name] = lacking
   return found
+
+
+def _is_rescaled(attack: Attack, setup: Setup) -> bool:
+  """Tests whether what is sent has noise in other units than those in which it is read.
+
+  Steps are read as a gradient: over their rate and number. A simulated learner's are, too.
+  """
+  simulates = 'inner_loop' in attack.requires[setup.knowledge.target]
+  descends = as_learner(setup.inner).kind.descends
+  return descends and not simulates and setup.defence.outgoing is not None

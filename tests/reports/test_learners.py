@@ -1,11 +1,15 @@
 """An audit of learners of other protocols skips the attacks that do not model them, by name."""
 
+import types
+from typing import Any
+
 import jax
 import optax
 import pytest
 
 import mamljax
 from mamljax import InputError, Learner
+from mamljax.reports import choice
 from tests.reports import small
 from tests.reports.test_audit_update import SHOTS, both, private, public
 
@@ -37,6 +41,24 @@ def test_a_query_set_that_is_not_used_is_not_audited():
   """No attack could find it, and an audit of nothing would be called safe."""
   with pytest.raises(InputError, match="sends 'reptile' does not use its query set"):
     audit(Learner(1, 0.1, sends='reptile'), 'query', ['gradient_cosine'])
+
+
+@pytest.mark.parametrize(('sends', 'is_modelled'), [('maml', True), ('delta', False)])
+def test_noise_on_steps_is_not_said_to_be_modelled_by_who_reads_a_gradient(sends, is_modelled):
+  """It is in units of the steps, and passes for a tenth of itself at a rate of 0.1."""
+  defence = mamljax.Defence(outgoing=mamljax.Gaussian(0.01))
+  setup: Any = types.SimpleNamespace(
+    knowledge=types.SimpleNamespace(target='support'),
+    adversary=mamljax.Adversary(),
+    inner=Learner(1, 0.1, sends=sends),
+    defence=defence,
+  )
+  attacks = {
+    name: mamljax.ATTACKS[name]() for name in ('silent_units', 'shadow_matched_filter')
+  }
+  notes = choice.notes(attacks, setup, plain=False)
+  assert (choice.DEFENCE not in notes['silent_units']) == is_modelled
+  assert choice.DEFENCE not in notes['shadow_matched_filter']
 
 
 @pytest.mark.parametrize('sends', ['delta', 'reptile'])
