@@ -7,6 +7,7 @@ from experiments.config.attacks import PLAYED
 from experiments.engine import models
 from mamljax.attacks.base import threshold_of
 from tests.experiments.tiny import arguments, cells, rows, run, write_npz
+from tests.golden import cases as golden
 
 TRAINED = {'learning_epochs': 1, 'tasks_per_round': 2, 'rounds_per_epoch': 2}
 
@@ -75,18 +76,28 @@ ATTACKED = {
 }
 
 
+# Of the shapes of the cells on record, which compile the same programs.
+ON_RECORD = {
+  'datasets': 'mnist_sample',
+  'networks': 'mlp',
+  'defences': 'none',
+  'noise_scales': 0,
+  **{name: value for name, value in golden.SMALL.items() if name not in {*TRAINED, 'network'}},
+  **{name: golden.SMALL_OPTIONS[name] for name in ('sketch', 'shadows', 'swaps', 'directions')},
+}
+
+
 @pytest.mark.parametrize('target', ATTACKED)
 def test_attacks_in_closed_form(npz, tmp_path, target):
   """Each goes the whole way from flags to a row, with what it must know, shared by trials."""
-  asked = {'attacks': ATTACKED[target], 'targets': target, 'defences': 'none'}
-  small = {'noise_scales': 0, 'sketch': 16, 'shadows': 5, 'swaps': 3}
-  lines, found = finish(npz, tmp_path / 'out', **asked, **small)
+  asked = {'attacks': ATTACKED[target], 'targets': target}
+  lines, found = finish(npz, tmp_path / 'out', **ON_RECORD | asked)
   assert [line['attack'] for line in lines] == ATTACKED[target].split(',')
-  assert all(len(cell['trials']['scores']) == 8 for cell in found)
+  assert all(len(cell['trials']['scores']) == 16 for cell in found)
   played = [PLAYED.get(line['attack']) for line in lines]
   known = [threshold_of(kind, target) if kind else None for kind in played]
   for cell, threshold in zip(found, known, strict=True):
-    assert len(cell['calibration']['scores']) == (4 if threshold is None else 0)
+    assert len(cell['calibration']['scores']) == (2 if threshold is None else 0)
 
 
 def test_a_filter_that_is_not_told_the_classes(npz, tmp_path):
