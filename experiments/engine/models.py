@@ -29,6 +29,7 @@ from mamljax.types import Params
 
 META_TEST_TASKS = 400
 
+_begin = jax.jit(training.init)  # else a small program fills each shape with zeros
 _train = jax.jit(training.train, static_argnames='rounds')
 _meta_test = jax.jit(training.meta_test, static_argnames=('tasks', 'batch'))
 
@@ -159,7 +160,7 @@ def initial_state(recipe: Recipe, splits: Splits) -> training.State:
   key = stream_key(recipe.seed, Stream.INITIALIZATION)
   network = describe_network(recipe)
   height, width, channels = splits.training.images.shape[1:]
-  return training.init(init_params(key, network, (height, width, channels)))
+  return _begin(init_params(key, network, (height, width, channels)))
 
 
 def trained_states(

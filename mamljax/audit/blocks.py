@@ -17,8 +17,9 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from mamljax import checks
+from mamljax.attacks.base import required
 from mamljax.audit import trials
-from mamljax.audit.game import Trial
+from mamljax.audit.game import Trial, show_required
 from mamljax.audit.likelihood_ratio import Bound
 from mamljax.audit.placement import AXIS, gather, own_copy, own_rows, spread, trials_mesh
 from mamljax.audit.trials import Health, Played, Rules, Setting, TrialStream
@@ -192,9 +193,17 @@ def prepare_block(
   if isinstance(setting.attack, Bound):
     bound, seconds = compiled(trials.bound, keys, drawn, setting, mesh=mesh)
     return Ready(bound, (keys, drawn, setting), {'mesh': mesh}, 0.0, seconds)
-  observe, observe_seconds = compiled(trials.observe, keys, drawn, setting, mesh=mesh)
-  seen, health = jax.block_until_ready(observe(keys, drawn, setting))
+  witness = trials.witness(
+    setting.knowledge,
+    inner=setting.inner,
+    defence=setting.defence,
+    rules=setting.rules,
+    chunk=setting.chunk,
+  )
+  observe, observe_seconds = compiled(trials.observe, keys, drawn, witness, mesh=mesh)
+  everything, health = jax.block_until_ready(observe(keys, drawn, witness))
   check_health(gather(health), len(indices) if count is None else count)
+  seen = show_required(everything, required(setting.attack, setting.knowledge))
   arguments = (keys, drawn, seen, setting)
   attack, attack_seconds = compiled(trials.attack, *arguments, mesh=mesh)
   return Ready(attack, arguments, {'mesh': mesh}, observe_seconds, attack_seconds)

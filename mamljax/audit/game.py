@@ -6,7 +6,7 @@ The adversary receives the gradient of every learner. In the global game it gues
 the local game there is one learner, and it guesses b.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,30 @@ class Trial(NamedTuple):
 
   tasks: Task
   candidates: Candidate
+  member: jax.Array
+  learner: jax.Array
+  classes: jax.Array
+  place: jax.Array
+  other: jax.Array
+
+
+class Places(NamedTuple):
+  """A trial by the rows of a pool that its images are in; the other fields are the trial's.
+
+  Attributes:
+    tasks: rows of the learners' images, support before query, [learners, ways, 2 * shots].
+    candidate: the row of the candidate.
+    slots: the slot of the candidate in each learner's task [learners].
+    member: b.
+    learner: a.
+    classes: the class of each slot [learners, ways].
+    place: the index in the targeted set.
+    other: the row of the image at `place` under the other hypothesis.
+  """
+
+  tasks: jax.Array
+  candidate: jax.Array
+  slots: jax.Array
   member: jax.Array
   learner: jax.Array
   classes: jax.Array
@@ -81,12 +105,37 @@ def draw_trial(
     InputError: if the pool has too few classes or, where its counts are not traced, too few
       images of a class, or if an argument is not among the values above.
   """
-  checks.one_of('target', target, checks.TARGETS)
-  checks.one_of('kind of non-members', non_members, NON_MEMBERS)
+  check_rules(pool, ways=ways, shots=shots, learners=learners)
+  options: Any = {'target': target, 'learners': learners, 'non_members': non_members}
+  places = draw_places(key, pool, member, ways=ways, shots=shots, **options)
+  return take_trial(pool, places, shots=shots)
+
+
+def check_rules(pool: Pool, *, ways: int, shots: int, learners: int) -> None:
+  """Refuses a pool with too few classes, or too few images of a class; see `draw_trial`."""
   checks.whole('shots', shots, least=1)
   checks.whole('learners', learners, least=1)
   check_ways(pool, ways)
   checks.pool(pool, per_class=2 * shots * learners + 1)
+
+
+def draw_places(
+  key: jax.Array,
+  pool: Pool,
+  member: jax.Array,
+  *,
+  ways: int,
+  shots: int,
+  target: str,
+  learners: int = 1,
+  non_members: str = 'same_class',
+) -> Places:
+  """Draws where the images of a trial are: arguments as in `draw_trial`.
+
+  No image is looked at, so that one program draws from pools of any size.
+  """
+  checks.one_of('target', target, checks.TARGETS)
+  checks.one_of('kind of non-members', non_members, NON_MEMBERS)
   key_rows, key_classes, key_learner, key_place, key_foreign = jax.random.split(key, 5)
   total = pool.counts.shape[0]
   classes, slots = _draw_classes(key_classes, total, ways=ways, learners=learners)
@@ -99,17 +148,22 @@ def draw_trial(
   outside = random_class if non_members == 'any_class' else classes[0, slots[0]]
   pair = jnp.stack([task_rows[learner, slots[learner], column], spare_rows[outside]])
   row, other_row = jnp.where(member, pair, pair[::-1])
+  place = slots[learner] * shots + shot
+  return Places(task_rows, row, slots, member, learner, classes, place, other_row)
 
-  tasks = jax.vmap(lambda rows: make_task(take_images(pool, rows), shots=shots))(task_rows)
-  image = take_images(pool, row)
+
+def take_trial(pool: Pool, places: Places, *, shots: int) -> Trial:
+  """The trial whose images are in some rows of a pool."""
+  image, learners = take_images(pool, places.candidate), len(places.slots)
+  tasks = jax.vmap(lambda rows: make_task(take_images(pool, rows), shots=shots))
   return Trial(
-    tasks=tasks,
-    candidates=Candidate(jnp.broadcast_to(image, (learners, *image.shape)), slots),
-    member=member,
-    learner=learner,
-    classes=classes,
-    place=slots[learner] * shots + shot,
-    other=take_images(pool, other_row),
+    tasks=tasks(places.tasks),
+    candidates=Candidate(jnp.broadcast_to(image, (learners, *image.shape)), places.slots),
+    member=places.member,
+    learner=places.learner,
+    classes=places.classes,
+    place=places.place,
+    other=take_images(pool, places.other),
   )
 
 
@@ -184,4 +238,12 @@ def show(
     query_set=task.query if 'query_set' in requires else None,
     classes=classes if 'classes' in requires else None,
     rates=rates,
+  )
+
+
+def show_required(seen: Observation, needs: frozenset[str]) -> Observation:
+  """The part of an observation that an attack requires."""
+  return seen._replace(
+    query_set=seen.query_set if 'query_set' in needs else None,
+    classes=seen.classes if 'classes' in needs else None,
   )

@@ -4,10 +4,9 @@ Drawing and observing do not depend on the attack. Of what is observed an attack
 it requires and nothing else, so that its scores are those that `playing.play` gives it.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,26 +14,16 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mamljax.attacks.base import Attack, BaseAttack, Needs, Requirements, required, tell
-from mamljax.attacks.knowledge import Knowledge, Observation
+from mamljax.attacks.base import Attack, required, tell
+from mamljax.attacks.knowledge import Knowledge
 from mamljax.audit import compiling, trials
 from mamljax.audit.blocks import check_health, draw_block
+from mamljax.audit.game import show_required
 from mamljax.audit.placement import gather, spread, trials_mesh
 from mamljax.audit.playing import prepare_attack
 from mamljax.audit.trials import Rules, Setting
 from mamljax.defences import Defence
 from mamljax.types import Pool
-
-EVERYTHING: Needs = frozenset({'query_set', 'classes'})
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Witness(BaseAttack):
-  """Requirements of all attacks together, of what is observed; it scores nothing."""
-
-  requires: ClassVar[Requirements] = {'query': EVERYTHING, 'support': EVERYTHING}
-  optional: ClassVar[Requirements] = {'query': EVERYTHING, 'support': EVERYTHING}
 
 
 class Player(NamedTuple):
@@ -121,8 +110,7 @@ def play_side_by_side(
   """
   mesh = trials_mesh()
   common = {'inner': inner, 'defence': defence, 'rules': rules, 'chunk': chunk}
-  everything: Any = Witness()
-  witness = Setting(knowledge=knowledge, prepared=None, attack=everything, **common)
+  witness = trials.witness(knowledge, **common)
   everywhere = NamedSharding(mesh, P())
   pool, witness = spread((pool, witness), everywhere)
   size = chunk * mesh.size
@@ -141,14 +129,6 @@ def play_side_by_side(
       scores = gather(trials.attack(keys, drawn, shown, setting, mesh=mesh).scores)
       seconds, compile_seconds = time.perf_counter() - begin, compiling.seconds() - compiled
       yield Scored(player.name, start, scores[:here], seconds, compile_seconds)
-
-
-def show_required(seen: Observation, needs: frozenset[str]) -> Observation:
-  """The part of an observation that an attack requires."""
-  return seen._replace(
-    query_set=seen.query_set if 'query_set' in needs else None,
-    classes=seen.classes if 'classes' in needs else None,
-  )
 
 
 def _setting(player: Player, common: Mapping[str, Any]) -> Setting:

@@ -8,7 +8,7 @@ import dataclasses
 import enum
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from mamljax.attacks.base import Attack, required
+from mamljax.attacks.base import Attack, BaseAttack, Needs, Requirements, required
 from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.audit import game
 from mamljax.audit.game import Trial
@@ -26,6 +26,8 @@ from mamljax.defences import Defence
 from mamljax.learner import Sent, send
 from mamljax.maml import Inner
 from mamljax.types import Pool, Task
+
+EVERYTHING: Needs = frozenset({'query_set', 'classes'})  # that can be observed
 
 
 class TrialStream(enum.IntEnum):
@@ -95,6 +97,30 @@ class Setting:
     return cls(**dict(zip(names, parts, strict=True)), rules=static[0], chunk=static[1])
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Witness(BaseAttack):
+  """Requirements of all attacks together, of what is observed; it scores nothing."""
+
+  requires: ClassVar[Requirements] = {'query': EVERYTHING, 'support': EVERYTHING}
+  optional: ClassVar[Requirements] = {'query': EVERYTHING, 'support': EVERYTHING}
+
+
+def witness(knowledge: Knowledge, **common: Any) -> Setting:
+  """The setting in which everything is observed, whichever attack it is for.
+
+  All attacks on learners of one kind so share the program of `observe`: what each is shown of
+  it `game.show_required` says.
+
+  Args:
+    knowledge: any adversary's, of which the loss, w and the target are kept.
+    **common: the other fields of a `Setting`.
+  """
+  known = Knowledge(knowledge.loss_fn, knowledge.params, target=knowledge.target)
+  everything: Any = _Witness()
+  return Setting(knowledge=known, prepared=None, attack=everything, **common)
+
+
 class Played(NamedTuple):
   """Outcome of trials.
 
@@ -134,26 +160,39 @@ def draw(
   """Draws some trials, and a key for each; trial t depends on `fold_in(key, t)` alone.
 
   Jitted, and on a CPU compiled without optimisation: that takes a quarter of the time, and
-  integers are the same however they are computed.
+  integers are the same however they are computed. Places are drawn by one program for pools
+  of any size, whose images are taken by another, which compiles in no time.
+
+  Raises:
+    InputError: if the pool has too few classes, or too few images of a class.
   """
-  return _compiled_draw(jax.default_backend())(key, pool, indices, rules=rules)
+  game.check_rules(pool, ways=rules.ways, shots=rules.shots, learners=rules.learners)
+  draw_places, take = _compiled_draw(jax.default_backend())
+  without_images: Any = pool._replace(images=None)
+  keys, places = draw_places(key, without_images, indices, rules=rules)
+  return keys, take(pool, places, shots=rules.shots)
 
 
 @functools.cache
-def _compiled_draw(backend: str) -> Callable[..., tuple[jax.Array, Trial]]:
-  """The jitted `_draw` of a kind of device."""
+def _compiled_draw(backend: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+  """The jitted `_draw_places` and `_take_trials` of a kind of device."""
   options = {'xla_backend_optimization_level': 0} if backend == 'cpu' else {}
-  return jax.jit(_draw, static_argnames='rules', compiler_options=options)
+  drawn = jax.jit(_draw_places, static_argnames='rules', compiler_options=options)
+  return drawn, jax.jit(_take_trials, static_argnames='shots', compiler_options=options)
 
 
-def _draw(
+def _draw_places(
   key: jax.Array, pool: Pool, indices: jax.Array, *, rules: Rules
-) -> tuple[jax.Array, Trial]:
-  def one(index: jax.Array) -> tuple[jax.Array, Trial]:
+) -> tuple[jax.Array, game.Places]:
+  def one(index: jax.Array) -> tuple[jax.Array, game.Places]:
     key_draw, key_play = jax.random.split(jax.random.fold_in(key, index))
-    return key_play, game.draw_trial(key_draw, pool, is_member(index), **rules._asdict())
+    return key_play, game.draw_places(key_draw, pool, is_member(index), **rules._asdict())
 
   return jax.vmap(one)(indices)
+
+
+def _take_trials(pool: Pool, places: game.Places, *, shots: int) -> Trial:
+  return jax.vmap(lambda one: game.take_trial(pool, one, shots=shots))(places)
 
 
 @functools.partial(jax.jit, static_argnames='mesh')

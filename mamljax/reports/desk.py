@@ -18,7 +18,8 @@ import numpy as np
 from mamljax.attacks.base import required
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.audit import compiling
-from mamljax.audit.side_by_side import Player, make_player, show_required
+from mamljax.audit.game import show_required
+from mamljax.audit.side_by_side import Player, make_player
 from mamljax.reports import fingerprints, simulation
 from mamljax.reports.budget import Budget, Pace
 from mamljax.reports.choice import Choice

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from mamljax.attacks import Candidate
 from mamljax.attacks.base import Attack, required
 from mamljax.attacks.knowledge import Knowledge, Observation
-from mamljax.audit.game import observe
+from mamljax.audit.game import observe, show_required
 from mamljax.audit.playing import check_outputs
-from mamljax.audit.side_by_side import EVERYTHING, show_required
+from mamljax.audit.trials import EVERYTHING
 from mamljax.defences import Defence
 from mamljax.reports.adversary import Adversary
 from mamljax.reports.averaging import is_mean_over_images

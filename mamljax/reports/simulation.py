@@ -11,8 +11,7 @@ from mamljax.attacks.base import Attack
 from mamljax.attacks.knowledge import Candidate, Observation
 from mamljax.audit.game import draw_trial, show
 from mamljax.audit.metrics import auc
-from mamljax.audit.side_by_side import EVERYTHING
-from mamljax.audit.trials import Rules, is_member
+from mamljax.audit.trials import EVERYTHING, Rules, is_member
 from mamljax.learner import send
 from mamljax.types import Pool
 
