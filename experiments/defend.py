@@ -28,6 +28,7 @@ EPSILON = bounds.Bounds(1e-6, 1e9)
 ATTACKS = 0.75  # of the budget: the most that attacks take
 TASKS = 2000  # on which learning is tested
 USUAL = 900.0  # seconds
+_SHARED = ('target', 'ways', 'shots', 'trials', 'seed', 'rounds', 'delta')  # of all rows
 TRIALS = f'{game.TRIALS}; below 200 no bound on a TPR can hold'
 
 
@@ -124,7 +125,8 @@ def _open(accuracy: learning.InTime | None, problem: str) -> list[str]:
 
 def _write(study: mamljax.Study, advice: mamljax.Recommendation, folder: Path) -> None:
   """Writes the page, the rows as a table, and all of the study, each whole or not at all."""
-  rows = [row.flat for row in study.rows]
+  shared = {name: study.asked[name] for name in _SHARED}
+  rows = [row.flat | shared for row in study.rows]
   atomic.write_text(folder / 'defend.html', study.to_html(advice=advice))
   atomic.write_text(folder / 'defences.csv', csv_text([*rows[0]], rows))
   told = {'chosen': advice.name, 'answer': advice.answer, 'reasons': advice.reasons}
@@ -165,7 +167,7 @@ def _define_defences() -> None:
   flags.DEFINE_list('epsilons', [], epsilons, **listed)
   others = (
     'other defences, each of names joined by + with deviations as factors: '
-    '0.1*query_noise,0.3*support_noise+dp_gaussian'
+    '0.1*query_noise,0.3*support_noise+dp_gaussian,dp_examples'
   )
   flags.DEFINE_list('defences', [], others, **listed)
 

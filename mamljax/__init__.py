@@ -4,7 +4,16 @@ from mamljax import io
 from mamljax.attacks import ATTACKS, Attack, BaseAttack, Candidate, Info, Knowledge, Observation
 from mamljax.audit.playing import play
 from mamljax.data import Data, from_arrays
-from mamljax.defences import Chain, Defence, DPGaussian, Gaussian, Quantised, Sign, TopK
+from mamljax.defences import (
+  Chain,
+  Defence,
+  DPExamples,
+  DPGaussian,
+  Gaussian,
+  Quantised,
+  Sign,
+  TopK,
+)
 from mamljax.errors import InputError
 from mamljax.forward import check_forward
 from mamljax.learner import send_gradient
@@ -38,6 +47,7 @@ __all__ = [
   'Chain',
   'CrossEntropy',
   'Custom',
+  'DPExamples',
   'DPGaussian',
   'Data',
   'Defence',

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import jax
 
 from mamljax import checks
-from mamljax.defences import Defence, Mechanism, as_defence, identity
+from mamljax.defences import AnyDefence, Defence, as_defence, identity, per_example
 from mamljax.errors import InputError
-from mamljax.maml import Inner, as_learner, gradient_and_adapted
+from mamljax.maml import Inner, as_learner, gradient_and_adapted, terms_and_adapted
 from mamljax.numerics import is_finite
 from mamljax.protocol.messages import WithRates, as_gradient
 from mamljax.types import LossFn, Params, Task
@@ -36,7 +36,7 @@ def send_gradient(
   task: Task,
   inner: Inner,
   *,
-  defence: Defence | Mechanism | None = None,
+  defence: AnyDefence | None = None,
 ) -> Any:
   """The meta-gradient that leaves the task-learner: all that the adversary receives.
 
@@ -46,8 +46,8 @@ def send_gradient(
     params: the meta-knowledge w.
     task: the private data.
     inner: the inner loop, or a learner.
-    defence: the hooks at the four points of section IV-E, or a mechanism such as `DPGaussian`;
-      a learner's own by default.
+    defence: the hooks at the four points of section IV-E, or a mechanism such as `DPGaussian`
+      or `DPExamples`; a learner's own by default.
 
   Returns:
     A pytree like `params`, or what else the learner sends: exactly `meta_gradient` if there is
@@ -55,7 +55,8 @@ def send_gradient(
 
   Raises:
     InputError: if images are not finite floats, or lack a label each, or a learner with a
-      defence of its own is given another.
+      defence of its own is given another, or the terms of single examples are to be clipped
+      and the message has none.
   """
   return send(key, loss_fn, params, task, inner, defence=defence).gradient
 
@@ -67,7 +68,7 @@ def send(
   task: Task,
   inner: Inner,
   *,
-  defence: Defence | Mechanism | None = None,
+  defence: AnyDefence | None = None,
 ) -> Sent:
   """The gradient of `send_gradient` with diagnostics; same arguments."""
   checks.task(task)
@@ -78,7 +79,8 @@ def send(
     task.support._replace(images=support(key_support, task.support.images)),
     task.query._replace(images=query(key_query, task.query.images)),
   )
-  gradient, adapted = gradient_and_adapted(
+  compute = gradient_and_adapted if per_example(hooks.outgoing) is None else terms_and_adapted
+  gradient, adapted = compute(
     loss_fn,
     params,
     noisy,
@@ -95,7 +97,7 @@ def read_message(message: Any, inner: Inner) -> tuple[Any, Params | None]:
   return as_gradient(as_learner(inner), message), rates
 
 
-def resolve_defence(inner: Inner, defence: Defence | Mechanism | None) -> Defence:
+def resolve_defence(inner: Inner, defence: AnyDefence | None) -> Defence:
   """The defence that a learner has of its own or is given; one without hooks if neither.
 
   Raises:

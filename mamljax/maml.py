@@ -169,6 +169,38 @@ def gradient_and_adapted(
   return messages.compute(messages.Problem(loss_fn, params, task, learner, perturb))
 
 
+def terms_and_adapted(
+  loss_fn: LossFn,
+  params: Params,
+  task: Task,
+  inner: Inner,
+  *,
+  perturb: Perturb | None = None,
+) -> tuple[Any, Params]:
+  """The meta-gradients of single query examples, and the adapted parameters theta.
+
+  `meta_gradient` is their mean, where the loss is a mean over examples that do not see each
+  other. Arguments as there; a leading axis of query examples.
+
+  Raises:
+    InputError: if the message is no gradient of the query loss, or as `meta_gradient` does.
+  """
+  checks.task(task)
+  check_labels(loss_fn, params, task)
+  learner = as_learner(inner)
+  if not (learner.kind.uses_query and learner.kind.is_gradient):
+    raise InputError(
+      f'a learner that sends {learner.kind.name!r} sends no mean over query examples, whose '
+      f'terms could be clipped one by one'
+    )
+
+  def one(image: jax.Array, label: jax.Array) -> tuple[Any, Params]:
+    alone = task._replace(query=Batch(image[None], label[None]))
+    return messages.compute(messages.Problem(loss_fn, params, alone, learner, perturb))
+
+  return jax.vmap(one, out_axes=(0, None))(*task.query)
+
+
 def per_task_gradients(loss_fn: LossFn, params: Params, tasks: Task, inner: Inner) -> Any:
   """The meta-gradients of many tasks: `tasks` and the result have a leading task axis."""
   return jax.vmap(lambda task: meta_gradient(loss_fn, params, task, inner))(tasks)

@@ -26,7 +26,7 @@ from mamljax.audit.likelihood_ratio import LikelihoodRatio
 from mamljax.audit.placement import trials_mesh
 from mamljax.audit.playing import prepare_attack
 from mamljax.audit.trials import Rules, Setting
-from mamljax.defences import Defence, DPGaussian, make_defence
+from mamljax.defences import Defence, DPExamples, DPGaussian, make_defence
 from mamljax.learner import send
 from mamljax.maml import InnerLoop
 from mamljax.networks import INITIALIZATIONS, NETWORKS, Convolution, CrossEntropy, init_params
@@ -196,6 +196,7 @@ DEFENCES = {
     '+'.join(f'{point}_noise' for point in ('support', 'inner_gradient', 'query')), scale=0.1
   ),
   'dp_gaussian': DPGaussian(1.0, 1.0),
+  'dp_examples': DPExamples(1.0, 1.0),
 }
 
 

@@ -28,7 +28,8 @@ def grid(
     clip: the greatest norm that a message keeps.
     epsilons: other guarantees to try, as texts; by default `FACTORS` times the asked one.
     named: defences as a sweep names them, with factors that are deviations:
-      '0.1*query_noise'. A `dp_gaussian` among others is that of the asked epsilon.
+      '0.1*query_noise'. A `dp_gaussian` among others is that of the asked epsilon, and
+      `dp_examples` guarantees as much to single query examples.
 
   Raises:
     InputError: if a text is no number or names no defence, or a number is none that it can be.

@@ -10,7 +10,7 @@ from absl import flags
 from experiments.auditing.model import Model
 from experiments.process import bounds, cli
 from mamljax import InnerLoop, Learner
-from mamljax.defences import MECHANISM, NOISES, Defence, make_defence, parse_defence
+from mamljax.defences import MECHANISMS, NOISES, Defence, make_defence, parse_defence
 from mamljax.errors import InputError, unknown
 
 STEPS = bounds.Bounds(0, 10_000, 'steps')
@@ -44,15 +44,16 @@ def _define_defence(group: dict[str, Any], title: str) -> None:
   """Defines the flags of a learner's defence."""
   defence = (
     'noise that the learner adds: none, or one or several of support_noise, '
-    'inner_gradient_noise, query_noise and outgoing_gradient_noise or dp_gaussian, joined '
-    'by +, with compressions of what is sent, 0.1*top_k, sign or 2*quantised'
+    'inner_gradient_noise, query_noise and outgoing_gradient_noise, dp_gaussian or '
+    'dp_examples, joined by +, with compressions of what is sent, 0.1*top_k, sign or '
+    '2*quantised'
   )
   flags.DEFINE_string('defence', 'none', defence, **group)
   scale = 'standard deviation of the noise of --defence'
   bounds.real('noise_scale', 0.0, bounds.POSITIVE, scale, group=cli.group(title))
-  clip = 'norm that dp_gaussian clips what is sent to'
+  clip = "norm that dp_gaussian clips what is sent to, or dp_examples each query example's term"
   bounds.real('clip', 0.0, bounds.POSITIVE, clip, group=cli.group(title))
-  multiplier = 'standard deviation of the noise of dp_gaussian, in units of --clip'
+  multiplier = 'standard deviation of the noise of dp_gaussian or dp_examples, in --clip'
   bounds.real('noise_multiplier', 0.0, bounds.POSITIVE, multiplier, group=cli.group(title))
 
 
@@ -109,7 +110,7 @@ def _protected(
 ) -> Defence:
   """The defence of a name, which has the numbers that it needs and no others."""
   named = {*parse_defence(defence)}
-  needed = {'noise_scale': bool(named & {*NOISES}), 'clip': MECHANISM in named}
+  needed = {'noise_scale': bool(named & {*NOISES}), 'clip': bool(named & {*MECHANISMS})}
   for name, given in (('noise_scale', noise_scale), ('clip', clip)):
     if needed[name] != (given > 0):
       raise InputError(f'--defence={defence} and --{name}={given:g} do not go together')

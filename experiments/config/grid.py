@@ -12,7 +12,7 @@ from experiments.config.cell import Cell
 from experiments.config.columns import FIELDS, find_field, make_cell
 from experiments.config.sections import UNDEFENDED
 from mamljax.attacks import ATTACKS
-from mamljax.defences import MECHANISM, NOISES, parse_defence, without_noise
+from mamljax.defences import MECHANISMS, NOISES, parse_defence, without_noise
 from mamljax.errors import InputError
 
 MOST_CELLS = 200_000  # some kilobytes, and a fraction of a millisecond, each
@@ -142,7 +142,7 @@ def _check_noise(axes: Axes) -> None:
   """Refuses a defence without noise or clip anywhere: it would look as if it had been tried."""
   named = {defence: {*parse_defence(defence)} for defence in axes.get('defence', ())}
   noisy = [defence for defence, points in named.items() if points & {*NOISES}]
-  clipped = [defence for defence, points in named.items() if MECHANISM in points]
+  clipped = [defence for defence, points in named.items() if points & {*MECHANISMS}]
   if noisy and not any(value for name in _NOISE for value in axes.get(name, ())):
     raise InputError(f'defence {min(noisy)!r} needs a positive scale: give --noise_scales')
   if clipped and not any(axes.get('clip', ())):
@@ -156,7 +156,7 @@ def _undefended(point: dict[str, Any]) -> dict[str, Any]:
   """A point without noise or clip, where it has none or no place for it."""
   defence = point.get('defence', UNDEFENDED)
   points = {*parse_defence(defence)}
-  is_clipped = MECHANISM in points
+  is_clipped = bool(points & {*MECHANISMS})
   is_noisy = bool(points & {*NOISES}) and any(point.get(name, 0) for name in _NOISE)
   unused = (*_OF_NOISE * (not is_noisy), *_OF_MECHANISM * (not is_clipped))
   left = {column: value for column, value in point.items() if column not in unused}

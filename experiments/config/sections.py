@@ -11,7 +11,7 @@ from mamljax.attacks.knowledge import WITHHOLDABLE
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.checks import TARGETS
 from mamljax.convolution import FORMS
-from mamljax.defences import MECHANISM, NOISES, parse_defence
+from mamljax.defences import MECHANISMS, NOISES, parse_defence
 from mamljax.errors import InputError, unknown
 from mamljax.networks import (
   ACTIVATIONS,
@@ -134,13 +134,17 @@ class Defence(Section):
     points: points where noise is added: none, support_noise, inner_gradient_noise, query_noise,
       outgoing_gradient_noise; several at once, and relative scales, as in
       query_noise+0.1*outgoing_gradient_noise; dp_gaussian, with a clip and a multiplier of its
-      own, clips what is sent and adds noise that has a guarantee; 0.1*top_k sends the largest
-      tenth of the numbers alone, sign their signs, 2*quantised their rounding to two levels.
+      own, clips what is sent and adds noise that has a guarantee; dp_examples, with the same,
+      clips the term of each query example instead, for a guarantee of single ones; 0.1*top_k
+      sends the largest tenth of the numbers alone, sign their signs, 2*quantised their rounding
+      to two levels.
     scale: standard deviation of the noise at a point without a factor; 0 for no defence.
     mean: mean of the noise at a point without a factor.
     clip_images: true if noisy images are clipped to [0, 1].
-    clip: norm that dp_gaussian clips what is sent to; 0 without that defence.
-    noise_multiplier: standard deviation of the noise of dp_gaussian, in clips; 0 clips alone.
+    clip: norm that dp_gaussian clips what is sent to, or dp_examples the term of each query
+      example; 0 without those defences.
+    noise_multiplier: standard deviation of the noise of dp_gaussian, or of dp_examples on the
+      sum of the terms, in clips; 0 clips alone.
   """
 
   points: str = plain(UNDEFENDED, column='defence', flag='defences')
@@ -155,7 +159,7 @@ class Defence(Section):
     named = {*parse_defence(self.points)}
     if named & {*NOISES} and not (self.scale or self.mean):
       raise InputError(f'defence {self.points!r} needs a positive scale: give --noise_scales')
-    if MECHANISM in named and not self.clip:
+    if named & {*MECHANISMS} and not self.clip:
       raise InputError(f'defence {self.points!r} needs a clip above 0: give --clips')
     if self.noise_multiplier and not self.clip:
       multiplier = self.noise_multiplier

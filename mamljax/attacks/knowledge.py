@@ -12,7 +12,7 @@ import jax
 
 from mamljax import checks
 from mamljax.checks import Checked, choice, count
-from mamljax.defences.defence import Defence, Mechanism, as_defence
+from mamljax.defences.defence import AnyDefence, Defence, as_defence
 from mamljax.maml import Inner, as_learner
 from mamljax.protocol.messages import WithRates
 from mamljax.types import Batch, LossFn, Params, Pool
@@ -48,7 +48,7 @@ class Knowledge(Checked):
   params: Params
   inner: Inner | None = None
   references: Pool | None = None
-  defence: Defence | Mechanism | None = None
+  defence: AnyDefence | None = None
   target: str = dataclasses.field(default='query', metadata=choice(*checks.TARGETS))
   ways: int = dataclasses.field(default=0, metadata=count(0))
   shots: int = dataclasses.field(default=0, metadata=count(0))

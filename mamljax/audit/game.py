@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from mamljax import checks
 from mamljax.attacks.knowledge import Candidate, Observation
-from mamljax.defences import Defence, Mechanism
+from mamljax.defences import AnyDefence
 from mamljax.learner import Sent, read_message, send
 from mamljax.maml import Inner
 from mamljax.tasks import check_ways, make_task, sample_rows, take_images
@@ -200,7 +200,7 @@ def observe(
   task: Task,
   inner: Inner,
   *,
-  defence: Defence | Mechanism | None = None,
+  defence: AnyDefence | None = None,
   classes: jax.Array | None = None,
   requires: frozenset[str] = frozenset(),
 ) -> Observation:

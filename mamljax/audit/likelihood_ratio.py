@@ -14,7 +14,8 @@ An attack is given less, so that its ROC curve lies below. Each noise that lies 
 candidate and the gradient that is sent gives such a bound, and the tightest counts:
 
 - noise on the gradient that is sent: d = |g_1 - g_0| / sigma, of the clipped or compressed
-  gradients where a clip or a compression comes before the noise;
+  gradients where a clip, of the whole or of each example's term, or a compression comes before
+  the noise;
 - noise on the images of the targeted set: everything sent is a function of the noisy image, so
   that d = |x_1 - x_0| / sigma (to clip the noisy image can only lose information);
 - noise on the inner gradient, where the gradient that is sent depends on the support set
@@ -42,10 +43,10 @@ from mamljax.defences import (
   Chain,
   Compression,
   Defence,
+  DPExamples,
   DPGaussian,
   Gaussian,
   Hook,
-  identity,
   parts_of,
 )
 from mamljax.learner import send
@@ -213,28 +214,31 @@ def _on_sent(
 
   Noise at other points is given to the adversary: it is the same in both gradients.
   """
-  others, learner = defence._replace(outgoing=None), as_learner(inner).undefended
+  before, noise = _before_noise(defence.outgoing, examples=len(tasks[0].query.labels))
+  others, learner = defence._replace(outgoing=before), as_learner(inner).undefended
   sent = [send(key, loss_fn, params, task, learner, defence=others) for task in tasks]
-  before, hook = _before_noise(defence)
-  clip = hook.clipped if isinstance(hook, DPGaussian) else lambda gradient: gradient
-  with_candidate, without = (clip(before(key, each.gradient)) for each in sent)
+  with_candidate, without = (each.gradient for each in sent)
   is_finite = jnp.stack([each.is_adapted & each.is_finite for each in sent]).all()
   size = sum(leaf.size for leaf in jax.tree.leaves(params))
   rounding = jnp.finfo(jnp.float32).eps * norm(with_candidate) / size**0.5
   # A gradient of zeros has no rounding; a tiny one avoids 0 / 0.
   least = Gaussian(jnp.maximum(rounding, 1e-30))
-  if isinstance(hook, DPGaussian):
-    hook = Gaussian(jnp.maximum(hook.scale, least.scale))  # a clip alone has no noise
-  separation = _separation(optax.tree.sub(with_candidate, without), hook or least)
+  if isinstance(noise, Gaussian):
+    least = Gaussian(jnp.maximum(noise.scale, least.scale))  # a clip alone has no noise
+  shift = optax.tree.sub(with_candidate, without)
+  separation = _separation(shift, least if isinstance(noise, Gaussian | None) else noise)
   return jnp.where(is_finite, separation, jnp.nan)
 
 
-def _before_noise(defence: Defence) -> tuple[Hook, Any]:
-  """The compressions of what is sent that come before any other hook, and that one or None."""
-  parts = parts_of(defence.outgoing)
+def _before_noise(hook: Hook | None, *, examples: int) -> tuple[Hook | None, Any]:
+  """The hook on a message before its first noise, clips included, and that noise or None."""
+  parts = parts_of(hook)
   before = list(itertools.takewhile(lambda part: isinstance(part, Compression), parts))
-  rest = parts[len(before) :]
-  return Chain(*before) if before else identity, rest[0] if rest else None
+  noise: Any = parts[len(before)] if len(before) < len(parts) else None
+  if isinstance(noise, DPGaussian | DPExamples):
+    before.append(dataclasses.replace(noise, noise_multiplier=0.0))
+    noise = noise.noise_of(examples)
+  return Chain(*before) if before else None, noise
 
 
 def _separation(shift: Params, noise: Any) -> jax.Array:

@@ -12,7 +12,7 @@ from mamljax.attacks.knowledge import Knowledge, known_ways
 from mamljax.audit.blocks import play_blocks
 from mamljax.audit.likelihood_ratio import Bound
 from mamljax.audit.trials import Rules, Setting, is_member
-from mamljax.defences import Defence, Mechanism
+from mamljax.defences import AnyDefence
 from mamljax.errors import InputError
 from mamljax.images import as_floats
 from mamljax.learner import resolve_defence
@@ -44,7 +44,7 @@ def play(
   attack: Attack | Bound,
   trials: int,
   inner: Inner | None = None,
-  defence: Defence | Mechanism | None = None,
+  defence: AnyDefence | None = None,
   learners: int = 1,
   non_members: str = 'same_class',
   chunk: int = 8,

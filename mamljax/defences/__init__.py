@@ -1,26 +1,32 @@
 """Defences of a task-learner, at any of the paper's four points (section IV-E).
 
-Only noise on what is sent has a guarantee, and only if that is clipped first: `DPGaussian`.
+Only noise on what is sent has a guarantee, and only if that is clipped first: `DPGaussian`, or,
+for single query examples, `DPExamples`.
 Coarser messages (`TopK`, `Sign`, `Quantised`), made to save bits, have none.
 """
 
 from mamljax.defences.chain import Chain
 from mamljax.defences.defence import (
+  AnyDefence,
   Composition,
   Compression,
   Defence,
   Hook,
   Mechanism,
+  PerExample,
   as_defence,
   identity,
   parts_of,
+  per_example,
 )
+from mamljax.defences.dp_examples import DPExamples
 from mamljax.defences.dp_gaussian import DPGaussian
 from mamljax.defences.gaussian import Gaussian
 from mamljax.defences.named import (
   COMPRESSIONS,
   DEFENCES,
   MECHANISM,
+  MECHANISMS,
   NOISES,
   make_defence,
   parse_defence,
@@ -34,15 +40,19 @@ __all__ = [
   'COMPRESSIONS',
   'DEFENCES',
   'MECHANISM',
+  'MECHANISMS',
   'NOISES',
+  'AnyDefence',
   'Chain',
   'Composition',
   'Compression',
+  'DPExamples',
   'DPGaussian',
   'Defence',
   'Gaussian',
   'Hook',
   'Mechanism',
+  'PerExample',
   'Quantised',
   'Sign',
   'TopK',
@@ -51,5 +61,6 @@ __all__ = [
   'make_defence',
   'parse_defence',
   'parts_of',
+  'per_example',
   'without_noise',
 ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from mamljax.defences.defence import Hook, Mechanism, no_guarantee, parts_of
+from mamljax.defences.defence import Hook, Mechanism, PerExample, no_guarantee, parts_of
 from mamljax.defences.numbers import register
 from mamljax.errors import InputError
 from mamljax.types import Params
@@ -23,7 +23,7 @@ class Chain:
     parts: the hooks, the first one first; chains among them are opened.
 
   Raises:
-    InputError: if there are none.
+    InputError: if there are none, or a mechanism on single examples does not come first.
   """
 
   parts: tuple[Hook, ...]
@@ -32,6 +32,12 @@ class Chain:
     parts = tuple(part for hook in hooks for part in parts_of(hook))
     if not parts:
       raise InputError('a Chain needs hooks, as in Chain(DPGaussian(1.0, 2.0), TopK(0.1))')
+    for part in parts[1:]:
+      if isinstance(part, PerExample):
+        raise InputError(
+          f'{type(part).__name__} must come first in a Chain: what another hook leaves is no '
+          f'mean over examples'
+        )
     object.__setattr__(self, 'parts', parts)
 
   def __call__(self, key: jax.Array, value: Params, /) -> Params:

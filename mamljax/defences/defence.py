@@ -54,6 +54,42 @@ class Mechanism(Noise, Protocol):
 
 
 @runtime_checkable
+class PerExample(Protocol):
+  """Mechanism on the terms of a mean, one of each example, each clipped to a published norm.
+
+  As a hook it takes these terms, a pytree with an axis of examples in front, in place of their
+  mean: what has become a mean can no longer be bounded example by example.
+  """
+
+  @property
+  def clip(self) -> Any:
+    """The greatest norm that a term keeps."""
+
+  def __call__(self, key: jax.Array, terms: Params, /) -> Params:
+    """The mean of the clipped terms, with noise."""
+    ...
+
+  def mean_of(self, terms: Params, /) -> Params:
+    """The mean of the clipped terms, without noise."""
+    ...
+
+  def noise_of(self, count: int) -> Noise:
+    """The noise on a mean of so many terms."""
+    ...
+
+  def epsilon(
+    self,
+    delta: float,
+    *,
+    rounds: int = 1,
+    sampling: float = 1.0,
+    adjacency: str = 'replace_one',
+  ) -> float:
+    """The epsilon that is guaranteed to one example at a delta."""
+    ...
+
+
+@runtime_checkable
 class Compression(Protocol):
   """A coarser form of a message, and what who knows that form reads in it.
 
@@ -109,6 +145,12 @@ def parts_of(hook: Hook | None) -> tuple[Hook, ...]:
   return hook.parts if isinstance(hook, Composition) else (hook,)
 
 
+def per_example(hook: Hook | None) -> PerExample | None:
+  """The hook that comes first, if it takes the terms of single examples; None otherwise."""
+  parts = parts_of(hook)
+  return parts[0] if parts and isinstance(parts[0], PerExample) else None
+
+
 def identity(key: jax.Array, value: Params, /) -> Params:
   """The hook that changes nothing."""
   del key
@@ -125,7 +167,8 @@ class Defence(NamedTuple):
     support: applied to the support images, before adaptation.
     inner: applied to each gradient of the adaptation.
     query: applied to the query images, before the loss.
-    outgoing: applied to the meta-gradient, before it is sent.
+    outgoing: applied to the meta-gradient, before it is sent; a `PerExample` that comes first
+      to the meta-gradients of single query examples.
   """
 
   support: Hook | None = None
@@ -156,9 +199,17 @@ class Defence(NamedTuple):
     raise no_guarantee(self.outgoing)
 
 
+AnyDefence = Defence | Mechanism | PerExample  # a mechanism is that of what is sent
+
+
 def no_guarantee(hook: Any) -> InputError:
   """The error for asking the guarantee of a hook that has none."""
   name = type(hook).__name__ if hook is not None else 'an update without noise'
+  if (mechanism := per_example(hook)) is not None:
+    return InputError(
+      f'{type(mechanism).__name__} has no guarantee for a whole task, only for one example of '
+      f'the query set: its own epsilon(delta) tells that one'
+    )
   return InputError(
     f'{name} has no guarantee: noise on what is sent has one if that is clipped first, as by '
     f'DPGaussian(clip, noise_multiplier)'
@@ -186,7 +237,7 @@ def as_defence(given: Any) -> Defence | None:
   """
   if given is None or isinstance(given, Defence):
     return given
-  if isinstance(given, Mechanism):
+  if isinstance(given, Mechanism | PerExample):
     return Defence(outgoing=given)
   raise InputError(
     f'a defence is a mamljax.Defence or a DPGaussian, not {given!r}: a hook needs its point, '

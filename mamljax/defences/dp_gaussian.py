@@ -11,23 +11,19 @@ message, and not protected.
 """
 
 import dataclasses
-from typing import Any, Self
+from typing import Any
 
 import jax
-import numpy as np
 
-from mamljax import checks
-from mamljax.defences import accounting
+from mamljax.defences.clipped_noise import ClippedNoise
 from mamljax.defences.gaussian import Gaussian
-from mamljax.defences.numbers import holds, register
-from mamljax.errors import InputError
-from mamljax.numerics import clip_norm
+from mamljax.defences.numbers import register
 from mamljax.types import Params
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class DPGaussian:
+class DPGaussian(ClippedNoise):
   """Gaussian mechanism on what is sent: a norm clip, then noise in units of the clip.
 
   A pytree of two leaves, so that a change of either does not recompile. It is a learner's
@@ -44,20 +40,6 @@ class DPGaussian:
     InputError: if a number is not as above.
   """
 
-  clip: float | jax.Array
-  noise_multiplier: float | jax.Array
-
-  def __post_init__(self):
-    if not holds(self.clip, lambda clip: clip > 0):
-      raise InputError(
-        f'clip must be a finite number above 0, not {self.clip!r}: noise has a guarantee only '
-        f'in units of a clip'
-      )
-    if not holds(self.noise_multiplier, lambda multiplier: multiplier >= 0):
-      raise InputError(
-        f'noise_multiplier must be a finite number, 0 or more, not {self.noise_multiplier!r}'
-      )
-
   @property
   def mean(self) -> float:
     """The mean of the noise, 0."""
@@ -68,18 +50,14 @@ class DPGaussian:
     """The standard deviation of the noise on each number."""
     return self.noise_multiplier * self.clip
 
+  def noise_of(self, count: int) -> Gaussian:
+    """The noise on a message, however many examples it is of."""
+    del count
+    return Gaussian(self.scale)
+
   def __call__(self, key: jax.Array, value: Params, /) -> Params:
     """The value, clipped, with noise on every number, each leaf in its own type."""
     return Gaussian(self.scale)(key, self.clipped(value))
-
-  def clipped(self, value: Params) -> Params:
-    """The value itself, or scaled down to the norm of the clip: no more, but for rounding.
-
-    A value of zeros stays what it is. One that is not finite becomes NaN as a whole: its finite
-    numbers would have no bound.
-    """
-    checks.scalar('clip', self.clip)
-    return clip_norm(value, self.clip)
 
   def epsilon(
     self,
@@ -111,38 +89,5 @@ class DPGaussian:
     Raises:
       InputError: if an argument is none of the above, or dp-accounting is needed and missing.
     """
-    multiplier = float(self.noise_multiplier)
     options: Any = {'rounds': rounds, 'sampling': sampling, 'adjacency': adjacency}
-    return accounting.epsilon_of_rounds(multiplier, delta=delta, **options)
-
-  @classmethod
-  def calibrated(
-    cls,
-    clip: float | jax.Array,
-    *,
-    epsilon: float,
-    delta: float,
-    rounds: int = 1,
-    adjacency: str = 'replace_one',
-  ) -> Self:
-    """The mechanism with the least noise that guarantees an epsilon.
-
-    Args:
-      clip: the greatest norm that a message keeps.
-      epsilon: the guarantee, 0 or more.
-      delta: as in `epsilon`.
-      rounds: as in `epsilon`, of learners that take part in all.
-      adjacency: as in `epsilon`.
-
-    Raises:
-      InputError: if an argument is none of the above, or noise of that size cannot be drawn.
-    """
-    options: Any = {'rounds': rounds, 'adjacency': adjacency}
-    multiplier = accounting.multiplier_of(epsilon, delta=delta, **options)
-    made = cls(clip, multiplier)
-    if not np.all(np.asarray(made.scale) < np.finfo(np.float32).max):
-      raise InputError(
-        f'an epsilon of {epsilon:g} at delta {delta:g} cannot be reached: its noise, of '
-        f'multiplier {multiplier:.3g}, overflows'
-      )
-    return made
+    return super().epsilon(delta, **options)

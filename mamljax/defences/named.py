@@ -13,6 +13,7 @@ import jax
 from mamljax import checks
 from mamljax.defences.chain import Chain
 from mamljax.defences.defence import Defence, Hook
+from mamljax.defences.dp_examples import DPExamples
 from mamljax.defences.dp_gaussian import DPGaussian
 from mamljax.defences.gaussian import Gaussian
 from mamljax.defences.quantised import Quantised
@@ -28,6 +29,9 @@ _POINTS = {
 }
 NOISES = tuple(_POINTS)
 MECHANISM = 'dp_gaussian'
+# With a clip and a multiplier of their own; where one acts, what comes before has no noise.
+_MECHANISMS = {MECHANISM: DPGaussian, 'dp_examples': DPExamples}
+MECHANISMS = tuple(_MECHANISMS)
 # The number before each, and how it is asked for; None of one that takes none.
 _COMPRESSIONS: dict[str, tuple[str, str] | None] = {
   'top_k': ('the share of the numbers that it keeps', '0.1*top_k'),
@@ -35,7 +39,7 @@ _COMPRESSIONS: dict[str, tuple[str, str] | None] = {
   'quantised': ('its number of levels', '2*quantised'),
 }
 COMPRESSIONS = tuple(_COMPRESSIONS)
-DEFENCES = ('none', *NOISES, MECHANISM, *COMPRESSIONS)
+DEFENCES = ('none', *NOISES, *MECHANISMS, *COMPRESSIONS)
 
 
 def parse_defence(text: str) -> dict[str, float]:
@@ -70,14 +74,24 @@ def parse_defence(text: str) -> dict[str, float]:
       raise InputError(f'defence {text!r}: {name!r} {reason}')
     factors[name] = _factor(text, factor) if star else 1.0
     _compression(name, factors[name])
-  if {MECHANISM, 'outgoing_gradient_noise'} <= {*factors}:
-    raise InputError(f'defence {text!r}: {MECHANISM!r} has noise of its own on what is sent')
+  _check_mechanisms(text, [*factors])
   return factors
+
+
+def _check_mechanisms(text: str, names: list[str]) -> None:
+  """Refuses two noises on what is sent, and what a mechanism on examples cannot come after."""
+  sent = [name for name in names if _POINTS.get(name, 'outgoing') == 'outgoing']
+  noisy = [name for name in sent if name not in COMPRESSIONS]
+  mechanism = next((name for name in noisy if name in MECHANISMS), None)
+  if mechanism and len(noisy) > 1:
+    raise InputError(f'defence {text!r}: {mechanism!r} has noise of its own on what is sent')
+  if mechanism == 'dp_examples' and sent[0] != mechanism:
+    raise InputError(f'defence {text!r}: {mechanism!r} comes before {sent[0]!r}')
 
 
 def _misnumbered(name: str, *, is_numbered: bool) -> str | None:
   """The reason why a part may have no number before it, or must; None if all is well."""
-  if name == MECHANISM and is_numbered:
+  if name in MECHANISMS and is_numbered:
     return 'takes no factor: it has a clip'
   if name not in COMPRESSIONS:
     return None
@@ -132,8 +146,9 @@ def make_defence(
     scale: the standard deviation of the noise with factor 1.
     mean: the mean of the noise with factor 1.
     clip_images: clip noisy images to [0, 1]. (The paper does not say.)
-    clip: of 'dp_gaussian', the norm that what is sent is clipped to.
-    noise_multiplier: of 'dp_gaussian', the standard deviation of its noise in clips.
+    clip: of 'dp_gaussian', the norm that what is sent is clipped to; of 'dp_examples', the
+      norm that each query example's term of it is clipped to.
+    noise_multiplier: of these, the standard deviation of the noise in clips.
 
   Raises:
     InputError: if `text` names no defence, or a number is negative or not finite, or a clip is
@@ -145,8 +160,8 @@ def make_defence(
   for name, number in parse_defence(text).items():
     point = _POINTS.get(name, 'outgoing')
     limits = bounds if point in ('support', 'query') else ()
-    if name == MECHANISM:
-      hook = DPGaussian(cast(Any, clip), noise_multiplier)
+    if name in MECHANISMS:
+      hook = _MECHANISMS[name](cast(Any, clip), noise_multiplier)
     else:
       hook = _compression(name, number) or Gaussian(number * scale, number * mean, *limits)
     hooks.setdefault(point, []).append(hook)

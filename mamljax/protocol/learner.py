@@ -8,7 +8,7 @@ import jax
 import optax
 
 from mamljax import checks
-from mamljax.defences.defence import Defence, Mechanism, as_defence
+from mamljax.defences.defence import AnyDefence, as_defence
 from mamljax.errors import InputError, unknown
 from mamljax.protocol.kinds import SENDS, Custom, Kind
 from mamljax.types import Params
@@ -49,7 +49,7 @@ class Learner:
   rates: Params | None = None
   trainable: Trainable | None = None
   sends: str | Kind | Callable[..., Any] = 'maml'
-  defence: Defence | Mechanism | None = None
+  defence: AnyDefence | None = None
   remat: bool = False
 
   def __post_init__(self):

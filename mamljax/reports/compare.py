@@ -7,20 +7,21 @@ from typing import Any
 
 from mamljax import checks
 from mamljax.audit.metrics import Rate
-from mamljax.defences import Defence, Mechanism, as_defence
+from mamljax.defences import AnyDefence, Defence, as_defence
 from mamljax.defences.accounting import check_delta
 from mamljax.errors import Diverged, InputError
 from mamljax.maml import as_learner
+from mamljax.protocol.guarantees import guarantees
 from mamljax.reports import declared
 from mamljax.reports.choice import Attacks
-from mamljax.reports.defended import DefenceRow, loss_of, worst_of
+from mamljax.reports.defended import DefenceRow, accuracy_of, loss_of, worst_of
 from mamljax.reports.report import Report
 from mamljax.reports.study import Study
 from mamljax.reports.tasks import audit_tasks
 from mamljax.types import LossFn, Params
 
 NONE = 'none'  # name of no defence, where it is not given
-Defences = Mapping[str, Defence | Mechanism | None]
+Defences = Mapping[str, AnyDefence | None]
 Accuracy = Callable[[Defence | None], tuple[float, float, float] | None]
 
 
@@ -130,12 +131,15 @@ def _row(
 ) -> DefenceRow:
   """The measures of a defence."""
   is_played = isinstance(found, Report)
+  epsilons = guarantees(defence, delta=delta, rounds=rounds) if defence else {}
   return DefenceRow(
     name=name,
     defence=defence,
-    epsilon=declared.guaranteed(defence, delta=delta, rounds=rounds) if defence else None,
+    epsilon=epsilons.pop('task', None),
+    narrower=epsilons,
     worst=worst_of(found) if is_played else None,
     failure='' if is_played else found,
+    reconstruction=accuracy_of(found, 'reconstruction') if is_played else None,
     learning=learning,
     loss=loss_of(base, learning) if defence else learning and Rate(0.0, 0.0, 0.0),
     warnings=found.warnings if is_played else (),

@@ -1,14 +1,14 @@
 """Learners of an audit, an `InnerLoop` or a `Learner`: checked, and put in words."""
 
-import math
 from typing import Any, cast
 
 import jax.numpy as jnp
 import optax
 
-from mamljax.defences import Compression, Defence, parts_of
+from mamljax.defences import Compression, Defence, PerExample, parts_of
 from mamljax.errors import InputError
 from mamljax.maml import Inner, as_learner
+from mamljax.protocol.guarantees import PROTECTED, guarantees
 from mamljax.protocol.learner import Learner
 from mamljax.reports import optimizers
 
@@ -69,29 +69,19 @@ def describe_hooks(defence: Defence) -> str:
   )
 
 
-def guaranteed(defence: Defence, *, delta: float, rounds: int = 1) -> float | None:
-  """The epsilon that a defence guarantees where a task is replaced; None if it does not.
-
-  Args:
-    defence: the defence.
-    delta: above 0 and below 1.
-    rounds: the number of messages that a learner sends of the same task.
-  """
-  try:
-    epsilon = defence.epsilon(delta, rounds=rounds)
-  except InputError:
-    return None
-  return epsilon if math.isfinite(epsilon) else None
-
-
 def _guarantee(defence: Defence) -> str:
-  """The guarantee of a defence in words."""
-  epsilon = guaranteed(defence, delta=_DELTA)
-  if epsilon is None:
+  """The guarantees of a defence in words."""
+  found = guarantees(defence, delta=_DELTA)
+  if not found:
     return 'no guarantee'
+  alone = '' if 'task' in found else ' and of nothing else'
+  each = [
+    f'of {PROTECTED[name]}, epsilon {epsilon:.3g} where a {name} is replaced by another'
+    for name, epsilon in found.items()
+  ]
   return (
-    f'which guarantees differential privacy of the whole task, for one update: epsilon '
-    f'{epsilon:.3g} at delta {_DELTA:g} where a task is replaced by another'
+    f'which guarantees differential privacy, for one update at delta {_DELTA:g}, '
+    f'{", and ".join(each)}{alone}'
   )
 
 
@@ -111,12 +101,20 @@ def _hook(hook: Any) -> str:
 def _part(hook: Any) -> str:
   """A hook that is no composition, in words."""
   if isinstance(hook, Compression):
-    numbers = [f'{name} {_number(value)}' for name, value in vars(hook).items()]
-    return type(hook).__name__ + ''.join(f' of {number}' for number in numbers)
+    return type(hook).__name__ + f' of {_numbers(hook)}' * bool(vars(hook))
+  if isinstance(hook, PerExample):
+    return f'{type(hook).__name__} of {_numbers(hook)}, on the term of each query example,'
   scale, clip = (getattr(hook, name, None) for name in ('scale', 'clip'))
   clipped = '' if clip is None else f', after a clip to norm {_number(clip)},'
   noise = '' if scale is None else f' noise of scale {_number(scale)}'
   return type(hook).__name__ + noise + clipped
+
+
+def _numbers(hook: Any) -> str:
+  """The numbers of a hook by name."""
+  return ' and '.join(
+    f'{name.replace("_", " ")} {_number(value)}' for name, value in vars(hook).items()
+  )
 
 
 def _number(value: Any) -> str:

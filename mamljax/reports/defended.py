@@ -1,7 +1,7 @@
 """Measures of one defence: its guarantee, the worst attack on it, and what it costs."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mamljax.audit import certainty
@@ -71,9 +71,12 @@ class DefenceRow:
     name: the name of the defence.
     defence: the defence; None for no defence.
     epsilon: the epsilon that it guarantees where a task is replaced by another; None if it
-      guarantees nothing.
+      guarantees nothing for a whole task.
+    narrower: the epsilons that it guarantees for less than a task, by what is replaced by
+      another, such as 'query example'.
     worst: the most that attacks find; None if none could be played.
     failure: the reason why none could; '' if one was.
+    reconstruction: accuracy of the paper's attack, with its own interval; None if not played.
     learning: accuracy of learning under the defence, with its interval; None if not measured.
     loss: accuracy of learning without a defence less that under this one, which may be below
       0; None if not measured. Its ends are the differences of the opposite ends of the two
@@ -84,8 +87,10 @@ class DefenceRow:
   name: str
   defence: Defence | None
   epsilon: float | None = None
+  narrower: Mapping[str, float] = dataclasses.field(default_factory=dict)
   worst: Worst | None = None
   failure: str = ''
+  reconstruction: Rate | None = None
   learning: Rate | None = None
   loss: Rate | None = None
   warnings: tuple[str, ...] = ()
@@ -95,11 +100,17 @@ class DefenceRow:
     return self.learning is not None and self.learning.low > floor.level
 
   @property
+  def guarantee(self) -> str:
+    """The epsilons that are guaranteed, in words: '8', '2 (query example)' or 'none'."""
+    whole = [] if self.epsilon is None else [wording.at_most(self.epsilon)]
+    parts = [f'{wording.at_most(e)} ({name})' for name, e in self.narrower.items()]
+    return ', '.join(whole + parts) or 'none'
+
+  @property
   def cells(self) -> tuple[str, ...]:
     """The entries under `HEADINGS`."""
     worst = (wording.UNRESOLVED,) * 5 if self.worst is None else _attacked(self.worst)
-    guarantee = 'none' if self.epsilon is None else wording.at_most(self.epsilon)
-    return (self.name, guarantee, *worst, *map(wording.plain, (self.learning, self.loss)))
+    return (self.name, self.guarantee, *worst, *map(wording.plain, (self.learning, self.loss)))
 
   @property
   def flat(self) -> dict[str, Any]:
@@ -109,6 +120,7 @@ class DefenceRow:
       'defence': self.name,
       'hooks': declared.describe_hooks(self.defence) if self.defence else '',
       'guaranteed_epsilon': self.epsilon,
+      'guarantee': self.guarantee,
       'worst_attack': worst and worst.attack,
       'shown_epsilon': worst and worst.epsilon,
       'tpr_attack': worst and worst.tpr_attack,
@@ -116,6 +128,7 @@ class DefenceRow:
     }
     rates = {
       'accuracy': worst and worst.accuracy,
+      'reconstruction': self.reconstruction,
       'tpr_at_fpr_1pct': worst and worst.tpr_at_fpr_1pct,
       'learning': self.learning,
       'loss': self.loss,
@@ -148,6 +161,11 @@ def worst_of(report: Report) -> Worst:
     informed=tuple(row.attack for row in report.attacks if row.attack not in blind),
     blind=blind,
   )
+
+
+def accuracy_of(report: Report, attack: str) -> Rate | None:
+  """The accuracy of one attack of a report; None if it was not played."""
+  return next((row.accuracy for row in report.attacks if row.attack == attack), None)
 
 
 def _greatest_tpr(rows: Sequence[AttackRow]) -> tuple[Rate | None, str]:

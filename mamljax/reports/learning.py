@@ -14,7 +14,7 @@ import numpy as np
 from mamljax import checks, training
 from mamljax.audit.metrics import Rate, share
 from mamljax.checks import Checked, count
-from mamljax.defences import Defence, Mechanism, as_defence
+from mamljax.defences import AnyDefence, Defence, as_defence
 from mamljax.errors import InputError
 from mamljax.networks import CrossEntropy
 from mamljax.reports import fingerprints
@@ -72,7 +72,7 @@ class TrainedAccuracy(Checked):
     self._check_loss()
     jax.eval_shape(self._learn, *self._given(None))  # raises what training would, beforehand
 
-  def __call__(self, defence: Defence | Mechanism | None) -> Rate:
+  def __call__(self, defence: AnyDefence | None) -> Rate:
     """The mean accuracy under a defence, with its interval."""
     if rate := self.kept(defence):
       return rate
@@ -87,7 +87,7 @@ class TrainedAccuracy(Checked):
     _, key_test = jax.random.split(key)
     return _mean(np.asarray(self._test(key_test, params, held_out)))
 
-  def kept(self, defence: Defence | Mechanism | None) -> Rate | None:
+  def kept(self, defence: AnyDefence | None) -> Rate | None:
     """The accuracy under a defence in the store; None if it was not measured."""
     if self.store is None:
       return None
@@ -107,7 +107,7 @@ class TrainedAccuracy(Checked):
         'normalisation?): give a CrossEntropy, or an accuracy of your own'
       )
 
-  def _given(self, defence: Defence | Mechanism | None) -> tuple[Any, ...]:
+  def _given(self, defence: AnyDefence | None) -> tuple[Any, ...]:
     """The arguments of `_learn`; pools of `from_arrays` hold NumPy arrays."""
     given = self.params, self.pool, self.held_out
     key = jax.random.key(self.seed)
@@ -132,7 +132,7 @@ class TrainedAccuracy(Checked):
     """The accuracy on each new task, [tasks]."""
     return training.meta_test(key, params, held_out, self.training, tasks=self.tasks)
 
-  def _name(self, defence: Defence | Mechanism | None) -> str:
+  def _name(self, defence: AnyDefence | None) -> str:
     """The name, in the store, of what all of a measurement depends on."""
     given = self._given(defence)
     computed = fingerprints.of_computation(self._learn, *given)

@@ -101,8 +101,9 @@ class Study(Written):
       f'{defences} of {asked["ways"]}-way {asked["shots"]}-shot tasks, whose {asked["target"]} '
       f'set is sought in one update. A guarantee is differential privacy of the whole task '
       f'over {rounds}, at delta {asked["delta"]:g}, where a task is replaced by another: its '
-      f'epsilon is the first of the table. The second is what the worst attack shows. Where '
-      f'there is no guarantee, an attack that was not played may find more.'
+      f'epsilon is the first of the table, with a word in brackets where less than a task is '
+      f'protected. The second is what the worst attack shows. Where there is no guarantee, an '
+      f'attack that was not played may find more.'
     )
 
   @property

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mamljax import Defence, DPGaussian, Gaussian, InputError
+from mamljax import Defence, DPExamples, DPGaussian, Gaussian, InputError
 from mamljax.audit.metrics import Rate
 from mamljax.reports import wording
 from mamljax.reports.defended import DefenceRow, Worst
@@ -17,6 +17,10 @@ from mamljax.reports.study import Study
 
 WEAK, STRONG = (Defence(outgoing=DPGaussian(1.0, noise)) for noise in (1.0, 4.0))
 PLAIN = Defence(query=Gaussian(0.1))
+EXAMPLES: Any = {
+  'defence': Defence(outgoing=DPExamples(1.0, 4.0)),
+  'narrower': {'query example': STRONG.epsilon(1e-5)},
+}
 ASKED = {'ways': 3, 'shots': 1, 'target': 'query', 'trials': 200, 'rounds': 1, 'delta': 1e-5}
 
 
@@ -66,6 +70,7 @@ UNMEASURED = {
     row(defence=PLAIN),
     row(defence=Defence(outgoing=Gaussian(1.0))),
     row(defence=Defence(outgoing=DPGaussian(1.0, 0.0))),
+    row(**EXAMPLES),
   ],
   'max_tpr': [
     row(tpr=None),
@@ -88,6 +93,14 @@ def test_what_was_not_measured_or_is_not_guaranteed_holds_no_bound(bound, given)
   assert len(found.reasons['dp']) == 1
   others = {name: value for name, value in GENEROUS.items() if name != bound}
   assert study(given).recommend(**others).name == 'dp'
+
+
+def test_a_guarantee_for_less_than_a_task_says_for_what():
+  """Else it would be taken for that of a task, or not be seen at all."""
+  part = row(**EXAMPLES)
+  assert part.guarantee == f'{wording.at_most(STRONG.epsilon(1e-5))} (query example)'
+  reason = study(part).recommend(epsilon=1e9).reason
+  assert 'nothing for a whole task, only for one example of the query set' in reason
 
 
 def test_a_model_at_chance_holds_nothing_whatever_is_asked():

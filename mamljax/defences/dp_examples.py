@@ -1,0 +1,97 @@
+"""Gaussian mechanism on single examples: each term of a mean is clipped, then noise is added.
+
+On what is sent, the terms are the meta-gradients of single query examples, exact ones: that of
+example i is (I - alpha H_s(w)) grad L(theta; x_i) after one step of second-order MAML, and the
+message is their mean. Clipped to C, with noise of deviation z C on their sum, and divided by
+their public number n, it is
+
+    (sum_i g_i min(1, C / |g_i|) + N(0, (z C)^2)) / n.
+
+One query example enters one term, so that another in its place moves the sum by at most 2 C,
+and its absence by C. That is a guarantee for single examples of the query set, with far less
+noise than one for the whole task needs.
+
+It is none for the support set: the adapted parameters and the Hessian are in every term, and
+one support image may move them all, by 2 n C together. Of it, and of the whole task, no more
+is bounded than by the clip of any message to C, under noise n times smaller than that of a
+`DPGaussian`. Compressions after it take nothing away. The number, the labels and the slots are
+public.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mamljax.defences.clipped_noise import ClippedNoise
+from mamljax.defences.gaussian import Gaussian
+from mamljax.defences.numbers import register
+from mamljax.types import Params
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class DPExamples(ClippedNoise):
+  """Gaussian mechanism on query examples: a norm clip of each one's meta-gradient, and noise.
+
+  A pytree of two leaves and a learner's defence, as `DPGaussian` is one. It protects single
+  examples of the query set, neither the support set nor the task as a whole. The learner must
+  send a gradient of the query loss, one that is a mean over examples which do not see each
+  other: of batch normalisation the terms, and so the message, are those of single examples.
+
+  Attributes:
+    clip: the greatest norm, over all numbers, that the term of one example keeps; above 0.
+    noise_multiplier: the standard deviation of the noise on the sum of the terms, in clips; 0
+      clips alone, without any guarantee.
+
+  Raises:
+    InputError: if a number is not as above.
+  """
+
+  def __call__(self, key: jax.Array, terms: Params, /) -> Params:
+    """The mean of the clipped terms, with noise; terms have an axis of examples in front."""
+    count = len(jax.tree.leaves(terms)[0])
+    return self.noise_of(count)(key, self.mean_of(terms))
+
+  def mean_of(self, terms: Params, /) -> Params:
+    """The mean of the clipped terms, without noise; NaN as a whole if a term is not finite."""
+    return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), jax.vmap(self.clipped)(terms))
+
+  def noise_of(self, count: int) -> Gaussian:
+    """The noise on a mean of so many terms, of deviation z C / n."""
+    return Gaussian(self.noise_multiplier * self.clip / count)
+
+  def epsilon(
+    self,
+    delta: float,
+    *,
+    rounds: int = 1,
+    sampling: float = 1.0,
+    adjacency: str = 'replace_one',
+  ) -> float:
+    """The epsilon of (epsilon, delta)-differential privacy of one example of the query set.
+
+    Exact where the example is in every round's query set (Gaussian differential privacy), at
+    parameters that the server may choose from all that it received before.
+
+    Args:
+      delta: above 0 and below 1; less than one over the number of examples, to mean anything.
+      rounds: the number of messages whose query set holds the example.
+      sampling: the probability with which each example is in the query set of a round, if not
+        in all, independently of all others and of the number that divides. Tasks of a fixed
+        number of shots are not drawn so: a value below 1 is for a learner of one's own that
+        does, and tells nobody which. It needs the package dp-accounting,
+        `mamljax[accounting]`, and is an upper bound.
+      adjacency: the neighbouring relation: 'replace_one' exchanges one query example, which
+        moves the sum of terms by up to two clips; 'add_or_remove_one' leaves its term out,
+        the number that divides being the same, which moves the sum by up to one.
+
+    Returns:
+      The least epsilon; infinite without noise, which is no guarantee.
+
+    Raises:
+      InputError: if an argument is none of the above, or dp-accounting is needed and missing.
+    """
+    options: Any = {'rounds': rounds, 'sampling': sampling, 'adjacency': adjacency}
+    return super().epsilon(delta, **options)
