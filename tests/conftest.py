@@ -1,6 +1,5 @@
 """Settings that must be in place before JAX starts, here and in the commands under test."""
 
-import gc
 import os
 from pathlib import Path
 
@@ -13,8 +12,6 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
 os.environ.setdefault(
   'XLA_FLAGS', '--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1'
 )
-# What tracing leaves behind is looked through less often: 6 % of a warm run.
-gc.set_threshold(200_000, 50, 100)
 
 
 @pytest.fixture(autouse=True, scope='module')
