@@ -56,7 +56,7 @@ class Block(NamedTuple):
 
 
 class Program(NamedTuple):
-  """What a reader of a page makes and types, and what it prints.
+  """Files and commands of a page as a reader makes and types them, and what they print.
 
   Attributes:
     files: text of each file by name.

@@ -10,13 +10,14 @@ from experiments.config.cell import Cell
 from experiments.config.streams import Stream, stream_key
 from experiments.engine import models, protocols
 from experiments.engine.preparing import prepare_once
-from mamljax.attacks import Attack, Knowledge
+from mamljax.attacks import Knowledge
 from mamljax.attacks.applicability import inapplicable
 from mamljax.attacks.base import tell
 from mamljax.audit.trials import Setting
 from mamljax.data import Splits
 from mamljax.errors import InputError
 from mamljax.tasks import first_of_each
+from mamljax.training import Training
 from mamljax.types import Params, Pool
 
 
@@ -41,7 +42,7 @@ def make_setting(
     knowledge = Knowledge(described.loss_fn, params, target=cell.game.target)
     prepared, seconds = None, {'prepare_seconds': 0.0, 'compile_seconds': 0.0}
   else:
-    knowledge = _know(cell, attack, params, references)
+    knowledge = _know(cell, described, params, references)
     key = stream_key(cell.seed, Stream.PREPARATION)
     prepared, seconds = prepare_once(key, attack, knowledge)
   setting = Setting(
@@ -64,7 +65,8 @@ def refusal(cell: Cell, splits: Splits) -> str | None:
 
   def known(part: Cell) -> Knowledge:
     params = models.initial_state(part.recipe, splits).params
-    return _know(part, part.attack, params, splits.references)
+    described = models.describe_training(part, params=params)
+    return _know(part, described, params, splits.references)
 
   shape = splits.victims.images.shape[1:]
   for part in cell.alone:
@@ -79,9 +81,8 @@ def refusal(cell: Cell, splits: Splits) -> str | None:
   return None
 
 
-def _know(cell: Cell, attack: Attack, params: Params, references: Pool) -> Knowledge:
+def _know(cell: Cell, described: Training, params: Params, references: Pool) -> Knowledge:
   """The adversary's knowledge, reduced to the requirements of its attack."""
-  described = models.describe_training(cell, params=params)
   order = cell.game.assumed_order or cell.inner.order
   everything = Knowledge(
     described.loss_fn,
@@ -94,7 +95,7 @@ def _know(cell: Cell, attack: Attack, params: Params, references: Pool) -> Knowl
     shots=cell.task.shots,
     withheld=cell.game.withheld_names,
   )
-  known = tell(attack, everything)
+  known = tell(cell.attack, everything)
   if known.references is None:
     return known
   count = cell.game.references or 0

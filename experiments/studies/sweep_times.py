@@ -81,15 +81,11 @@ def measure(out: Path, devices: int, cells: int, trials: int) -> Point:
   shutil.rmtree(out, ignore_errors=True)  # else an interrupted sweep would be resumed
   rates = ','.join(f'{0.1 * (1 + cell) / cells:.6f}' for cell in range(cells))
   flags = [*CELL, f'--inner_learning_rates={rates}', f'--trials={trials}']
-  set_before = os.environ.get('XLA_FLAGS', '')
-  variables = {
-    'XLA_FLAGS': f'{set_before} --xla_force_host_platform_device_count={devices}'.strip()
-  }
   start = time.perf_counter()
   with _bound(devices):
     subprocess.run(
       subprocesses.command('sweep', [*flags, f'--output_dir={out}']),
-      env=subprocesses.environment() | variables,
+      env=subprocesses.environment() | subprocesses.with_devices(devices),
       stdout=subprocess.DEVNULL,
       stderr=subprocess.DEVNULL,
       check=True,

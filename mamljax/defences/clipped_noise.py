@@ -58,7 +58,29 @@ class ClippedNoise:
     sampling: float = 1.0,
     adjacency: str = 'replace_one',
   ) -> float:
-    """The epsilon that is guaranteed to what a clip is put on; a subclass says what that is."""
+    """The epsilon of (epsilon, delta)-differential privacy of what the clip is put on.
+
+    What that is, and what is no part of it, a subclass says. Exact where it takes part in every
+    round (Gaussian differential privacy), at parameters that the server may choose from all
+    that it received before.
+
+    Args:
+      delta: above 0 and below 1; less than one over the number of those protected, to mean
+        anything.
+      rounds: the number of messages that one of them takes part in.
+      sampling: the probability with which each takes part in a round, if not in all, and
+        nobody is told which. It needs the package dp-accounting, `mamljax[accounting]`, and is
+        an upper bound.
+      adjacency: the neighbouring relation: 'replace_one' puts another in the place of one,
+        which moves what is summed by up to two clips; 'add_or_remove_one' leaves one out, which
+        moves it by up to one.
+
+    Returns:
+      The least epsilon; infinite without noise, which is no guarantee.
+
+    Raises:
+      InputError: if an argument is none of the above, or dp-accounting is needed and missing.
+    """
     multiplier = float(self.noise_multiplier)
     options: Any = {'rounds': rounds, 'sampling': sampling, 'adjacency': adjacency}
     return accounting.epsilon_of_rounds(multiplier, delta=delta, **options)

@@ -29,17 +29,12 @@ class Noise(Protocol):
     """The standard deviation of the noise."""
 
 
-@runtime_checkable
-class Mechanism(Noise, Protocol):
-  """Noise on a message that is clipped to a published norm first, and its guarantee."""
+class Guaranteed(Protocol):
+  """A clip to a published norm, and the guarantee to what it is put on."""
 
   @property
   def clip(self) -> Any:
-    """The greatest norm that a message keeps."""
-
-  def __call__(self, key: jax.Array, value: Params, /) -> Params:
-    """The value as it is sent."""
-    ...
+    """The greatest norm that is kept."""
 
   def epsilon(
     self,
@@ -54,16 +49,21 @@ class Mechanism(Noise, Protocol):
 
 
 @runtime_checkable
-class PerExample(Protocol):
-  """Mechanism on the terms of a mean, one of each example, each clipped to a published norm.
+class Mechanism(Noise, Guaranteed, Protocol):
+  """Noise on a message that is clipped first: a guarantee for the whole task."""
+
+  def __call__(self, key: jax.Array, value: Params, /) -> Params:
+    """The value as it is sent."""
+    ...
+
+
+@runtime_checkable
+class PerExample(Guaranteed, Protocol):
+  """Mechanism on the terms of a mean, one of each example: a guarantee for one example.
 
   As a hook it takes these terms, a pytree with an axis of examples in front, in place of their
   mean: what has become a mean can no longer be bounded example by example.
   """
-
-  @property
-  def clip(self) -> Any:
-    """The greatest norm that a term keeps."""
 
   def __call__(self, key: jax.Array, terms: Params, /) -> Params:
     """The mean of the clipped terms, with noise."""
@@ -75,17 +75,6 @@ class PerExample(Protocol):
 
   def noise_of(self, count: int) -> Noise:
     """The noise on a mean of so many terms."""
-    ...
-
-  def epsilon(
-    self,
-    delta: float,
-    *,
-    rounds: int = 1,
-    sampling: float = 1.0,
-    adjacency: str = 'replace_one',
-  ) -> float:
-    """The epsilon that is guaranteed to one example at a delta."""
     ...
 
 

@@ -19,7 +19,6 @@ public.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +38,12 @@ class DPExamples(ClippedNoise):
   examples of the query set, neither the support set nor the task as a whole. The learner must
   send a gradient of the query loss, one that is a mean over examples which do not see each
   other: of batch normalisation the terms, and so the message, are those of single examples.
+
+  `epsilon` is that of one example of the query set: `rounds` counts the messages whose query
+  set holds it, and 'add_or_remove_one' leaves its term out of the sum, the number that divides
+  being the same. Tasks of a fixed number of shots are not drawn as `sampling` takes it: a value
+  below 1 is for a learner of one's own that draws each example independently of all others and
+  of the number that divides, and tells nobody which.
 
   Attributes:
     clip: the greatest norm, over all numbers, that the term of one example keeps; above 0.
@@ -61,37 +66,3 @@ class DPExamples(ClippedNoise):
   def noise_of(self, count: int) -> Gaussian:
     """The noise on a mean of so many terms, of deviation z C / n."""
     return Gaussian(self.noise_multiplier * self.clip / count)
-
-  def epsilon(
-    self,
-    delta: float,
-    *,
-    rounds: int = 1,
-    sampling: float = 1.0,
-    adjacency: str = 'replace_one',
-  ) -> float:
-    """The epsilon of (epsilon, delta)-differential privacy of one example of the query set.
-
-    Exact where the example is in every round's query set (Gaussian differential privacy), at
-    parameters that the server may choose from all that it received before.
-
-    Args:
-      delta: above 0 and below 1; less than one over the number of examples, to mean anything.
-      rounds: the number of messages whose query set holds the example.
-      sampling: the probability with which each example is in the query set of a round, if not
-        in all, independently of all others and of the number that divides. Tasks of a fixed
-        number of shots are not drawn so: a value below 1 is for a learner of one's own that
-        does, and tells nobody which. It needs the package dp-accounting,
-        `mamljax[accounting]`, and is an upper bound.
-      adjacency: the neighbouring relation: 'replace_one' exchanges one query example, which
-        moves the sum of terms by up to two clips; 'add_or_remove_one' leaves its term out,
-        the number that divides being the same, which moves the sum by up to one.
-
-    Returns:
-      The least epsilon; infinite without noise, which is no guarantee.
-
-    Raises:
-      InputError: if an argument is none of the above, or dp-accounting is needed and missing.
-    """
-    options: Any = {'rounds': rounds, 'sampling': sampling, 'adjacency': adjacency}
-    return super().epsilon(delta, **options)

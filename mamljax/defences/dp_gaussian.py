@@ -11,7 +11,6 @@ message, and not protected.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 
@@ -30,6 +29,11 @@ class DPGaussian(ClippedNoise):
   defence by itself, `Learner(..., defence=DPGaussian(1.0, 2.0))`, or one among others, as
   `Defence(outgoing=DPGaussian(1.0, 2.0))`. A clip that is chosen from private data voids the
   guarantee.
+
+  `epsilon` is that of one learner's task: `rounds` counts the messages that it sends of the
+  same task, and 'add_or_remove_one' lets one learner send nothing, in the sum of all. A server
+  that receives messages one by one sees who takes part, and nothing is gained by `sampling`: a
+  value below 1 is for secure aggregation or shuffling alone.
 
   Attributes:
     clip: the greatest norm, over all numbers, that a message keeps; above 0.
@@ -58,36 +62,3 @@ class DPGaussian(ClippedNoise):
   def __call__(self, key: jax.Array, value: Params, /) -> Params:
     """The value, clipped, with noise on every number, each leaf in its own type."""
     return Gaussian(self.scale)(key, self.clipped(value))
-
-  def epsilon(
-    self,
-    delta: float,
-    *,
-    rounds: int = 1,
-    sampling: float = 1.0,
-    adjacency: str = 'replace_one',
-  ) -> float:
-    """The epsilon of (epsilon, delta)-differential privacy of a learner's task.
-
-    Exact where all take part in every round (Gaussian differential privacy), at parameters
-    that the server may choose from all that it received before.
-
-    Args:
-      delta: above 0 and below 1; less than one over the number of learners, to mean anything.
-      rounds: the number of messages that a learner sends of the same task.
-      sampling: the probability with which a learner takes part in each round, if not in all.
-        A server that receives messages one by one sees who takes part, and nothing is gained:
-        a value below 1 is for secure aggregation or shuffling alone. It needs the package
-        dp-accounting, `mamljax[accounting]`, and is an upper bound.
-      adjacency: the neighbouring relation: 'replace_one' exchanges the task of one learner,
-        which moves a message by up to two clips; 'add_or_remove_one' lets one learner send
-        nothing, which moves their sum by up to one.
-
-    Returns:
-      The least epsilon; infinite without noise, which is no guarantee.
-
-    Raises:
-      InputError: if an argument is none of the above, or dp-accounting is needed and missing.
-    """
-    options: Any = {'rounds': rounds, 'sampling': sampling, 'adjacency': adjacency}
-    return super().epsilon(delta, **options)

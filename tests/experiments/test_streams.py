@@ -14,7 +14,7 @@ SOURCES = Path(__file__).parents[2] / 'experiments'
 
 
 def test_recovery_precision_and_benchmarks_drew_from_the_keys_of_other_streams():
-  """Whoever makes a key of a cell's seed by hand meets the first images, weights or trials."""
+  """A key made of a cell's seed by hand would meet the first images, weights or trials."""
   by_hand = re.compile(r'random\.key\(\w+(\.\w+)*\.seed\)')
   found = [path.name for path in SOURCES.rglob('*.py') if by_hand.search(path.read_text())]
   assert found == []
@@ -22,7 +22,7 @@ def test_recovery_precision_and_benchmarks_drew_from_the_keys_of_other_streams()
 
 @pytest.mark.parametrize('split', [2, 8])
 def test_a_stream_is_one_of_the_keys_that_its_seed_splits_into(split):
-  """Why a seed's own key is for streams alone."""
+  """A seed's own key is for streams alone: another use of it would meet one of them."""
   halves = jax.random.key_data(jax.random.split(jax.random.key(3), split))
   for stream in list(Stream)[:split]:
     np.testing.assert_array_equal(halves[stream], jax.random.key_data(stream_key(3, stream)))

@@ -19,7 +19,7 @@ from absl.testing import flagsaver
 from experiments import sweep
 from experiments.config.attacks import PLAYED
 from experiments.config.columns import option_fields
-from experiments.process import cli
+from experiments.process import cli, subprocesses
 from mamljax.networks import NETWORKS
 from tests.experiments.configurations import OTHER_OPTIONS
 
@@ -46,7 +46,7 @@ OPTIONS = {
 
 
 class Ended(NamedTuple):
-  """How a command ended, and what it printed."""
+  """End of a command: its status, and what it printed."""
 
   status: int
   out: str
@@ -128,7 +128,7 @@ print(json.dumps([say(argv) for argv in json.loads(sys.argv[2])]))
 
 
 def mistaken(module: str, lines: Sequence[Sequence[str]]) -> list[Ended]:
-  """How a command ends after each of these command lines, all of them with a mistake."""
+  """Ends of a command after these command lines, all of them with a mistake."""
   code = [sys.executable, '-c', _SAY, module, json.dumps(lines)]
   done = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=True)
   return [Ended(*ended) for ended in json.loads(done.stdout.splitlines()[-1])]
@@ -148,11 +148,10 @@ def start(
   argv: Sequence[str], *, module: str = 'sweep', devices: int = 1, **environment: str
 ) -> subprocess.Popen:
   """The command in a process of its own, with this many CPU devices."""
-  flags = f'{os.environ.get("XLA_FLAGS", "")} --xla_force_host_platform_device_count={devices}'
   return subprocess.Popen(
     [sys.executable, '-m', f'experiments.{module}', *argv],
     cwd=ROOT,
-    env=os.environ | {'XLA_FLAGS': flags} | environment,
+    env=os.environ | subprocesses.with_devices(devices) | environment,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,

@@ -180,7 +180,7 @@ def test_rounds_are_those_of_the_study_or_those_asked_for():
 
 
 def test_warnings_of_the_defence_come_with_the_advice():
-  """What may find more than was measured is said where one decides."""
+  """A warning that more may be found than was measured stands where one decides."""
   found = study(row(warnings=('Left out for time: x.',))).recommend(max_tpr=0.5)
   assert 'Left out for time: x.' in str(found)
   assert 'No guarantee was asked for' in str(found)
