@@ -249,13 +249,19 @@ def threshold_of(attack: Any, target: str) -> float | None:
 def tell(attack: Attack, knowledge: Knowledge) -> Knowledge:
   """The part of some knowledge that an attack requires.
 
+  Who requires the defence is told the learner as well if that sends steps: noise on these is
+  in their units.
+
   Raises:
     InputError: as `required` does.
   """
   needs = required(attack, knowledge)
+  inner, wanted = knowledge.inner, 'inner_loop' in needs
+  if 'defence' in needs and inner is not None:
+    wanted = wanted or as_learner(inner).kind.descends
   return dataclasses.replace(
     knowledge,
-    inner=undefended(knowledge.inner) if 'inner_loop' in needs else None,
+    inner=undefended(inner) if wanted else None,
     references=knowledge.references if 'references' in needs else None,
     defence=known_defence(knowledge) if 'defence' in needs else None,
     shots=knowledge.shots if 'shots' in needs else 0,

@@ -154,12 +154,22 @@ def as_gradient(learner: Learner, message: Any) -> Any:
     return message.gradient
   if not learner.kind.descends:
     return message
-  sign = -1 if isinstance(learner.kind, kinds.Delta) else 1
-  taken = 1 if learner.rate is None else max(learner.steps, 1) * learner.rate
+  unit = read_over(learner)
 
   def read(leaf: jax.Array, factor: Any) -> jax.Array:
-    scale = like(leaf, sign * taken) * like(leaf, factor)
+    scale = like(leaf, unit) * like(leaf, factor)
     return jnp.where(scale == 0, 0, leaf / jnp.where(scale == 0, 1, scale))
 
   ones = jax.tree.map(lambda leaf: 1.0, message)
   return jax.tree.map(read, message, ones if learner.rates is None else learner.rates)
+
+
+def read_over(learner: Learner) -> float | jax.Array:
+  """The number that steps are divided by to be read as a gradient; 1 of any other message.
+
+  It is negative of 'delta'. Rates of each parameter come on top of it; see `as_gradient`.
+  """
+  if not learner.kind.descends:
+    return 1.0
+  sign = -1.0 if isinstance(learner.kind, kinds.Delta) else 1.0
+  return sign if learner.rate is None else sign * max(learner.steps, 1) * learner.rate

@@ -218,7 +218,7 @@ def notes(attacks: Mapping[str, Attack], setup: Setup, *, plain: bool) -> dict[s
     target = setup.knowledge.target
     needs, lacking = attack.requires[target], []
     knows = attack.allows_for(setup.defence, target) and setup.adversary.defence
-    if not knows or _is_rescaled(attack, setup):
+    if not knows or _is_rescaled(setup):
       lacking += [DEFENCE] * setup.defence.has_hooks
     if not plain and not ('inner_loop' in needs and setup.adversary.learner):
       lacking.append(LEARNER)
@@ -226,11 +226,12 @@ def notes(attacks: Mapping[str, Attack], setup: Setup, *, plain: bool) -> dict[s
   return found
 
 
-def _is_rescaled(attack: Attack, setup: Setup) -> bool:
+def _is_rescaled(setup: Setup) -> bool:
   """Tests whether what is sent has noise in other units than those in which it is read.
 
-  Steps are read as a gradient: over their rate and number. A simulated learner's are, too.
+  Steps are read as a gradient: over their rate and number, which an adversary that knows them
+  does to the noise on them as well, but not over rates of each parameter.
   """
-  simulates = 'inner_loop' in attack.requires[setup.knowledge.target]
-  descends = as_learner(setup.inner).kind.descends
-  return descends and not simulates and setup.defence.outgoing is not None
+  learner = as_learner(setup.inner)
+  is_undone = setup.adversary.learner and learner.rates is None
+  return learner.kind.descends and not is_undone and setup.defence.outgoing is not None

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mamljax.attacks import CurvatureFilter, NoiseFilter
+from mamljax.attacks import CurvatureFilter, NoiseFilter, SilentUnits
+from mamljax.attacks.base import tell
 from mamljax.attacks.gaussian.known_noise import (
   DRAWS,
   clip_factor,
+  clip_of,
   draws,
   hooks,
   variance_sent,
@@ -21,6 +23,7 @@ from mamljax.attacks.gaussian.sketches import make_sketch
 from mamljax.audit.metrics import auc
 from mamljax.defences import Defence, DPGaussian, Gaussian
 from mamljax.linear_algebra import low_rank_plus_diagonal
+from mamljax.protocol import Learner
 from tests.attacks.closed_form import (
   MEMBERS,
   convolutional,
@@ -153,3 +156,18 @@ def test_each_number_has_a_ridge_of_its_own():
     rows, vectors, ridge = map(jnp.asarray, (rows, vectors, ridge))
     solved = low_rank_plus_diagonal(rows, ridge).solve(vectors)
   np.testing.assert_allclose(solved, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(('sends', 'unit'), [('maml', 1), ('reptile', 0.2), ('delta', -0.2)])
+def test_noise_and_clip_are_read_in_the_units_of_the_message(sends, unit):
+  """Two steps of 0.1 are read over 0.2: noise on them would pass for a fifth of itself."""
+  known = dataclasses.replace(
+    convolutional('support'),
+    inner=Learner(2, 0.1, sends=sends),
+    defence=Defence(outgoing=Gaussian(0.01, 0.03)),
+  )
+  told = tell(SilentUnits(), known)
+  assert variance_sent(told) == pytest.approx((0.01 / unit) ** 2)
+  assert without_mean(told, jnp.ones(1)) == pytest.approx(1 - 0.03 / unit)
+  clipped = dataclasses.replace(told, defence=Defence(outgoing=DPGaussian(0.5, 2.0)))
+  assert clip_of(clipped) == pytest.approx(0.5 / abs(unit))

@@ -198,6 +198,15 @@ def test_known_noise_fades_the_score():
   assert rates[1.0] == pytest.approx(0.5, abs=CHANCE)
 
 
+def test_noise_on_what_is_not_zero_hides_nothing():
+  """A sparse mechanism that leaves zeros alone leaks all of this, however loud it is."""
+  told = observed('conv4')
+  loud = noisy(told, 100.0).gradient
+  sparse = jax.tree.map(lambda g, n: jnp.where(g == 0, 0, n), told.gradient, loud)
+  sent = told._replace(gradient=sparse)
+  np.testing.assert_array_equal(scored('conv4', told=sent), scored('conv4'))
+
+
 def test_noise_on_the_adaptation_hides_no_zero():
   """The Hessian of the support set is taken at w, whatever was added to theta."""
   tasks, knowledge = trials('support')[0].task, known()

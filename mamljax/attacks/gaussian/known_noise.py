@@ -7,6 +7,10 @@ images lead to expect, which has far more numbers than one.
 A compression, such as pruning, is read as it publishes: each number with the variance of its
 error, those of which nothing is told being left out. It must come last: of noise on a pruned
 message nobody sees where it was pruned.
+
+Noise and clip are published for the message. Steps of an adaptation are read as a gradient,
+over their rate and number, and so are the noise on them and their clip, where the learner is
+known.
 """
 
 from collections.abc import Callable
@@ -26,7 +30,9 @@ from mamljax.defences.defence import (
   identity,
   parts_of,
 )
+from mamljax.maml import as_learner
 from mamljax.numerics import like, norm
+from mamljax.protocol.messages import read_over
 from mamljax.types import Params
 
 DRAWS = 64  # of the noise on a candidate, whose effect is a mean over them
@@ -51,13 +57,15 @@ def hooks(knowledge: Knowledge) -> Hooks:
 
 
 def variance_sent(knowledge: Knowledge) -> jax.Array:
-  """sigma^2 of the noise on each number of a gradient that is sent; 0 if there is none.
+  """sigma^2 of the noise on each number of a gradient as it is read; 0 if there is none.
 
   Raises:
     TypeError: if the strength of that noise is not published.
   """
   noise = _noise_of(knowledge)
-  return jnp.zeros(()) if noise is None else jnp.asarray(noise.scale, jnp.float32) ** 2
+  if noise is None:
+    return jnp.zeros(())
+  return (jnp.asarray(noise.scale, jnp.float32) / _unit(knowledge)) ** 2
 
 
 def without_mean(knowledge: Knowledge, gradient: Params) -> Params:
@@ -65,13 +73,16 @@ def without_mean(knowledge: Knowledge, gradient: Params) -> Params:
   noise = _noise_of(knowledge)
   if noise is None:
     return gradient
-  return jax.tree.map(lambda g: g - like(g, noise.mean), gradient)
+  mean = noise.mean / _unit(knowledge)
+  return jax.tree.map(lambda g: g - like(g, mean), gradient)
 
 
 def clip_of(knowledge: Knowledge) -> float | jax.Array | None:
-  """The norm that what is sent is clipped to, or None."""
+  """The norm that what is sent is clipped to, as it is read, or None."""
   mechanism = _noise_of(knowledge)
-  return mechanism.clip if isinstance(mechanism, Mechanism) else None
+  if not isinstance(mechanism, Mechanism):
+    return None
+  return mechanism.clip / abs(_unit(knowledge))
 
 
 def clip_factor(
@@ -93,21 +104,20 @@ def clip_factor(
     solve: their covariance's inverse, applied to a vector.
     most: the greatest factor.
   """
-  mechanism = _noise_of(knowledge)
-  if not isinstance(mechanism, Mechanism):
+  clip = clip_of(knowledge)
+  if clip is None:
     return 1.0
   solved = solve(mean)
   found = (solved @ received) / (solved @ mean)
   possible = jnp.clip(found, _LEAST * most, most)
   if compression_of(known_defence(knowledge)) is not None:  # which makes it longer or shorter
     return possible
-  return jnp.where(_reaches(mechanism, sent), possible, 1.0)
+  return jnp.where(_reaches(jnp.float32(clip), variance_sent(knowledge), sent), possible, 1.0)
 
 
-def _reaches(mechanism: Mechanism, sent: Params) -> jax.Array:
+def _reaches(clip: jax.Array, variance: jax.Array, sent: Params) -> jax.Array:
   """True unless what is sent is shorter than a clipped gradient with that noise would be."""
   size = sum(leaf.size for leaf in jax.tree.leaves(sent))
-  clip, variance = (jnp.float32(x) for x in (mechanism.clip, mechanism.scale**2))
   deviation = jnp.sqrt(4 * variance * clip**2 + 2 * size * variance**2)
   shortest = (1 - _ROUNDING) * clip**2 + size * variance - _SURE * deviation
   return norm(sent) ** 2 >= shortest
@@ -195,6 +205,14 @@ def read_compressed(
   residual, error = (ravel_pytree(x)[0] for x in compression.read(message, mean, variance))
   told = jnp.isfinite(error)
   return Reading(jnp.where(told, residual, 0), jnp.where(told, error, 0), told)
+
+
+def _unit(knowledge: Knowledge) -> float | jax.Array:
+  """The number over which a message is read, not 0; 1 if the learner is not known."""
+  if knowledge.inner is None:
+    return 1.0
+  unit = read_over(as_learner(knowledge.inner))
+  return unit if isinstance(unit, float) and unit else jnp.where(unit == 0, 1, unit)
 
 
 def _noise_of(knowledge: Knowledge) -> Noise | None:
