@@ -179,7 +179,7 @@ class Game(Section):
     assumed_order: order of the inner loop that the adversary simulates; 0 for the true one.
     learners: task-learners of a trial: with 1 membership is guessed (local game), with more
       the learner as well (global game).
-    non_members: class of an image that is no member.
+    non_members: class of an image that is no member; or the other set, of which it is one.
     epoch: epochs of meta-training before the attack.
     participations: gradients that each task sends, one at each of the last so many epochs;
       calibration trials weigh what an attack makes of them. They are no part of the training.

@@ -1,9 +1,10 @@
 """The membership game of section IV-A, in its global form, of which the local one is a case.
 
 The challenger draws the tasks of T task-learners, a learner a and a bit b. If b is 1, the
-candidate is an image of the targeted set of learner a, otherwise it is in no learner's data.
-The adversary receives the gradient of every learner. In the global game it guesses a and b; in
-the local game there is one learner, and it guesses b.
+candidate is an image of the targeted set of learner a, otherwise it is in no learner's data
+(or, to ask whether an attack tells the two sets of a task apart, in the other set of a). The
+adversary receives the gradient of every learner. In the global game it guesses a and b; in the
+local game there is one learner, and it guesses b.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from mamljax.maml import Inner
 from mamljax.tasks import check_ways, make_task, sample_rows, take_images
 from mamljax.types import LossFn, Params, Pool, Task
 
-NON_MEMBERS = ('same_class', 'any_class')
+NON_MEMBERS = ('same_class', 'any_class', 'other_set')
 
 
 class Trial(NamedTuple):
@@ -95,8 +96,9 @@ def draw_trial(
     shots: number of images of each class in each set of a task.
     target: the set that is attacked, 'query' or 'support'.
     learners: T, the number of task-learners.
-    non_members: the class of a non-member: 'same_class', that of its slot, or 'any_class',
-      drawn from all classes, which makes the game easier.
+    non_members: a non-member: of 'same_class', that of its slot, or of 'any_class', drawn from
+      all classes, which makes the game easier; or a member of the 'other_set' of learner a, of
+      the same slot, which makes it harder.
 
   Returns:
     The trial. The slot of the candidate, and the place of a member in it, are uniform.
@@ -146,7 +148,10 @@ def draw_places(
   column = shot + (shots if target == 'query' else 0)
   random_class = jax.random.randint(key_foreign, (), 0, total)
   outside = random_class if non_members == 'any_class' else classes[0, slots[0]]
-  pair = jnp.stack([task_rows[learner, slots[learner], column], spare_rows[outside]])
+  of_slot = task_rows[learner, slots[learner]]
+  elsewhere = of_slot[(column + shots) % (2 * shots)]
+  non_member = elsewhere if non_members == 'other_set' else spare_rows[outside]
+  pair = jnp.stack([of_slot[column], non_member])
   row, other_row = jnp.where(member, pair, pair[::-1])
   place = slots[learner] * shots + shot
   return Places(task_rows, row, slots, member, learner, classes, place, other_row)

@@ -62,7 +62,7 @@ def play(
       adversary knows by default.
     defence: the learners' defence; their own, or that which the adversary knows, by default.
     learners: task-learners of a trial; 1 is the local game.
-    non_members: 'same_class' or 'any_class', see `game.draw_trial`.
+    non_members: 'same_class', 'any_class' or 'other_set', see `game.draw_trial`.
     chunk: trials computed together on a device. The last bits of a score depend on it.
 
   Returns:

@@ -49,7 +49,7 @@ class Rules(NamedTuple):
     shots: images of each class in each of its two sets.
     target: 'query' or 'support', the set that is attacked.
     learners: task-learners; 1 is the local game.
-    non_members: 'same_class' or 'any_class'.
+    non_members: 'same_class', 'any_class' or 'other_set', see `game.draw_trial`.
   """
 
   ways: int

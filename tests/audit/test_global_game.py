@@ -1,6 +1,7 @@
 """The global game is fair: one learner holds the member, and only what it sends says which."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mamljax.audit.game import Trial, draw_trial
+from mamljax.audit.game import Trial, draw_places, draw_trial
 from tests.audit.pools import index, make_pool
 
 WAYS, SHOTS, LEARNERS, TRIALS = 3, 2, 3, 600
@@ -140,6 +141,22 @@ def test_any_class_means_those_outside_the_task_too():
   within = int(np.sum(slot_classes(drawn)[:, 0] == label[:, None]))
   assert stats.binomtest(same, TRIALS, 1 / CLASSES).pvalue > 0.001
   assert stats.binomtest(within, TRIALS, WAYS / CLASSES).pvalue > 0.001
+
+
+def test_a_non_member_of_the_other_set_is_there_alone():
+  """Else an attack that takes one set of a task for the other would pass for right."""
+  key, pool = jax.random.key(0), make_pool(COUNTS)
+  options: Any = {'ways': WAYS, 'shots': SHOTS, 'target': 'support', 'non_members': 'other_set'}
+  places = jax.jit(
+    jax.vmap(lambda key: draw_places(key, pool, jnp.asarray(False), learners=3, **options))
+  )(jax.random.split(key, TRIALS))
+  rows, asked_row = np.asarray(places.tasks), np.asarray(places.candidate)
+  there = rows == asked_row[:, None, None, None]
+  assert (there.sum(axis=(1, 2, 3)) == 1).all()
+  trial, learner, slot, column = there.nonzero()
+  np.testing.assert_array_equal(learner, places.learner)
+  np.testing.assert_array_equal(slot, np.asarray(places.slots)[trial, learner])
+  assert (column >= SHOTS).all()
 
 
 def test_where_non_members_come_from_changes_no_task():
