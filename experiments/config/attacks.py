@@ -125,14 +125,15 @@ def check_withheld(attack: Any, target: str, withheld: frozenset[str]) -> None:
 
 
 def fixed_threshold(
-  attack: Any, target: str, *, defended: bool, participations: int
+  attack: Any, target: str, *, defended: bool, protocol: str, participations: int
 ) -> float | None:
   """The threshold known beforehand; None if calibration trials must choose it.
 
   A defence moves the scores, and so does weighing several: the known thresholds of attacks are
-  for none and for one gradient. A bound knows it.
+  for none and for one gradient. So do Hessians at theta, those of implicit MAML, in which a
+  support image misses entries. A bound knows it.
   """
   if isinstance(attack, Combination):
     return None
-  known = is_bound(attack) or not (defended or participations > 1)
+  known = is_bound(attack) or not (defended or protocol == 'imaml' or participations > 1)
   return threshold_of(attack, target) if known else None

@@ -126,6 +126,7 @@ class Cell(Recipe):
       self.attack,
       self.game.target,
       defended=self.defence.points != UNDEFENDED,
+      protocol=self.inner.protocol,
       participations=self.game.participations,
     )
 

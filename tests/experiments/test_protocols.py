@@ -76,3 +76,13 @@ def test_what_nobody_sends_is_not_played(fields, message):
   axes = {name: [value] for name, value in fields.items()}
   found = grid.expand(axes | {'protocol': ['maml', fields['protocol']]})
   assert [cell.inner.protocol for cell in found.cells] == ['maml']
+
+
+def test_no_threshold_is_known_where_hessians_are_at_theta():
+  """Of implicit MAML a support image misses entries: the exact rule would call all safe."""
+  known = {
+    name: make(protocol=name, target='support', attack='silent_units').threshold
+    for name in ('maml', 'delta', 'imaml')
+  }
+  assert known['maml'] == known['delta'] is not None
+  assert known['imaml'] is None
