@@ -10,6 +10,7 @@ from mamljax.audit.likelihood_ratio import BOUNDS, Bound
 from mamljax.errors import InputError, unknown
 
 PLAYED: dict[str, type[Attack] | type[Bound]] = ATTACKS | BOUNDS
+_INEXACT = ('imaml', 'reptile', 'delta')  # protocols of which support images miss entries
 JOINT = '+'  # of the parts of a combination, and of what is withheld
 
 
@@ -130,10 +131,11 @@ def fixed_threshold(
   """The threshold known beforehand; None if calibration trials must choose it.
 
   A defence moves the scores, and so does weighing several: the known thresholds of attacks are
-  for none and for one gradient. So do Hessians at theta, those of implicit MAML, in which a
-  support image misses entries. A bound knows it.
+  for none and for one gradient. So do Hessians at theta, those of implicit MAML, and steps, of
+  which w - theta rounds the smallest to 0: a support image misses entries of both. A bound
+  knows it.
   """
   if isinstance(attack, Combination):
     return None
-  known = is_bound(attack) or not (defended or protocol == 'imaml' or participations > 1)
+  known = is_bound(attack) or not (defended or protocol in _INEXACT or participations > 1)
   return threshold_of(attack, target) if known else None

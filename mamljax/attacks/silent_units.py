@@ -17,8 +17,9 @@ so do many images: of a crowd whose footprints cover every entry nothing is said
 The query set's trace is within its footprint at theta. The step has moved some units across 0,
 those first that were near it; so the score is how far what is missing is from switching off,
 and trials choose the threshold. First-order MAML sends no trace of the support set.
-Implicit MAML's Hessians are those at theta, too, so that trials choose there for either set.
-Steps (weight deltas, Reptile) begin at w: no entry of a member is missing from their sum.
+Implicit MAML's Hessians are those at theta, too, so that trials choose there for either set. So
+they must of steps (weight deltas, Reptile): these begin at w, so that no entry of a member is
+missing from their sum, but what is small beside w is rounded away in w - theta.
 
 Known noise on what is sent leaves no exact zeros. An entry then counts by the likelihood that
 it is noise alone, relative to that of 0: the score fades as noise outgrows the gradient.

@@ -78,11 +78,12 @@ def test_what_nobody_sends_is_not_played(fields, message):
   assert [cell.inner.protocol for cell in found.cells] == ['maml']
 
 
-def test_no_threshold_is_known_where_hessians_are_at_theta():
-  """Of implicit MAML a support image misses entries: the exact rule would call all safe."""
-  known = {
-    name: make(protocol=name, target='support', attack='silent_units').threshold
-    for name in ('maml', 'delta', 'imaml')
-  }
-  assert known['maml'] == known['delta'] is not None
-  assert known['imaml'] is None
+@pytest.mark.parametrize('name', ['imaml', 'reptile', 'delta'])
+def test_no_threshold_is_known_where_support_images_miss_entries(name):
+  """By Hessians at theta, or rounding: the exact rule would call members safe."""
+  known = [
+    make(protocol=protocol, target='support', attack='silent_units').threshold
+    for protocol in ('maml', name)
+  ]
+  assert known[0] is not None
+  assert known[1] is None
