@@ -11,6 +11,9 @@ with the leading directions U and a diagonal R (factor analysis).
 A clip before that noise is undone by its factor s, estimated in each trial; noise of sigma / s
 is then left, which C + n (sigma / s)^2 I takes at the factor that public sets lead to expect.
 
+Where each image's term is clipped before the sum, so are the gradients of public images and of
+the candidate: at w, as all is here to first order.
+
 A compressed message is read as its hook publishes. Of a pruned one the numbers are told that
 survived; a sign is a reading of its number with a known error, and so is a rounded number. With
 E the variances of these errors, the filter is that of C + n E on the numbers that are told.
@@ -41,8 +44,10 @@ from mamljax.attacks.gaussian.known_noise import (
   clip_of,
   compression_of,
   hooks,
-  is_readable,
+  is_readable_mean,
+  on_mean,
   over_draws,
+  term_sent,
   variance_sent,
 )
 from mamljax.attacks.gaussian.messages import Model, weigh_compressed, weigh_noisy
@@ -116,7 +121,7 @@ class NoiseFilter(GradientReader):
   def allows_for(self, defence: Defence, target: str) -> bool:
     """Not for noise on the support images or the adaptation; see `Attack.allows_for`."""
     del target
-    return not (defence.support or defence.inner) and is_readable(defence)
+    return not (defence.support or defence.inner) and is_readable_mean(defence)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how the gradients of single images are distributed at w, and how noise hides them.
@@ -141,7 +146,8 @@ class NoiseFilter(GradientReader):
     public = jax.random.split(key_noise, images.shape[:2]), as_floats(images)
     gradients = functools.partial(_gradients, knowledge)
     images_sent = knowledge.ways * knowledge.shots
-    noise = variance_sent(knowledge) / _usual_factor(key_clip, knowledge, public[1]) ** 2
+    sent = on_mean(knowledge, images_sent)
+    noise = variance_sent(sent) / _usual_factor(key_clip, sent, public[1]) ** 2
     variance = _variance(gradients, *public) + images_sent * noise
     least = 1e-12 * variance.max()  # below it there is only rounding
     scale = jnp.where(variance > least, jax.lax.rsqrt(jnp.maximum(variance, least)), 0)
@@ -180,7 +186,7 @@ class NoiseFilter(GradientReader):
     shares = jnp.bincount(observation.query_labels, length=ways) / n
     means = prepared.means[observation.classes, jnp.arange(ways)]
     signal = _signal(key, prepared, candidate) - means[candidate.label]
-    known, model = prepared.knowledge, Model(prepared.scale, prepared.covariance)
+    known, model = on_mean(prepared.knowledge, n), Model(prepared.scale, prepared.covariance)
     is_compressed = compression_of(known_defence(known)) is not None
     weigh = weigh_compressed if is_compressed else weigh_noisy
     ratio = weigh(known, model, observation.gradient, signal, shares @ means, jnp.asarray(n))
@@ -197,7 +203,8 @@ def _signal(key: jax.Array, prepared: Prepared, candidate: Candidate) -> jax.Arr
   known = prepared.knowledge
 
   def single(image: jax.Array) -> jax.Array:
-    return ravel_pytree(labelled(known, candidate._replace(image=image)))[0]
+    gradient = labelled(known, candidate._replace(image=image))
+    return ravel_pytree(term_sent(known, gradient))[0]
 
   found = over_draws(key, known, 'query', single, candidate.image)
   halves = (
@@ -210,7 +217,7 @@ def _gradients(knowledge: Knowledge, key: jax.Array, image: jax.Array) -> jax.Ar
   """Gradients of an image under each label, with noise as a learner adds it, [ways, size]."""
   noisy: Any = hooks(knowledge).query(key, image)
   found = label_gradients(knowledge.loss_fn, knowledge.params, noisy, knowledge.ways)
-  return jax.vmap(lambda tree: ravel_pytree(tree)[0])(found)
+  return jax.vmap(lambda tree: ravel_pytree(term_sent(knowledge, tree))[0])(found)
 
 
 def _usual_factor(key: jax.Array, knowledge: Knowledge, images: jax.Array) -> float | jax.Array:

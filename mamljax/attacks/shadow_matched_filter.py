@@ -33,7 +33,8 @@ from mamljax.attacks.base import (
 from mamljax.attacks.gaussian.known_noise import (
   clip_factor,
   compression_of,
-  is_readable,
+  is_readable_mean,
+  on_mean,
   read_compressed,
   variance_sent,
   without_mean,
@@ -92,7 +93,7 @@ class ShadowMatchedFilter(BaseAttack):
   def allows_for(self, defence: Defence, target: str) -> bool:
     """All, if what is done to a message can be read; see `Attack.allows_for`."""
     del target
-    return is_readable(defence)
+    return is_readable_mean(defence)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how classes are told apart, if withheld; shadows depend on each trial."""
@@ -141,7 +142,8 @@ class ShadowMatchedFilter(BaseAttack):
     with_it = (keys[: self.swaps], swapped.set(candidate.image))
     changes = jax.lax.map(gradient, with_it, batch_size=at_once) - without[: self.swaps]
     signal = beyond_rounding(changes, without).mean(axis=0)
-    ratio = _weigh(known, observation.message, signal, *about_mean(without), self.shrinkage)
+    sent = on_mean(known, len(observation.query_labels))
+    ratio = _weigh(sent, observation.message, signal, *about_mean(without), self.shrinkage)
     info = Info(response=ratio.response, energy=ratio.energy, classes=classes)
     return ratio.value, info
 

@@ -13,6 +13,7 @@ over their rate and number, and so are the noise on them and their clip, where t
 known.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -29,9 +30,10 @@ from mamljax.defences.defence import (
   Noise,
   identity,
   parts_of,
+  per_example,
 )
 from mamljax.maml import as_learner
-from mamljax.numerics import like, norm
+from mamljax.numerics import clip_norm, like, norm
 from mamljax.protocol.messages import read_over
 from mamljax.types import Params
 
@@ -158,6 +160,28 @@ def is_readable(defence: Defence) -> bool:
   """Tests whether what a defence does to a message is one noise, a compression, or both so."""
   before = _before_compression(defence)
   return len(before) <= 1 and all(isinstance(part, Noise) for part in before)
+
+
+def is_readable_mean(defence: Defence) -> bool:
+  """Tests whether a message is readable, or becomes so with its terms clipped one by one."""
+  terms = per_example(defence.outgoing) is not None and len(parts_of(defence.outgoing)) == 1
+  return terms or is_readable(defence)
+
+
+def on_mean(knowledge: Knowledge, count: int) -> Knowledge:
+  """The knowledge of a mechanism on `count` terms as that of the noise on their mean."""
+  defence = known_defence(knowledge)
+  mechanism = per_example(getattr(defence, 'outgoing', None))
+  if defence is None or mechanism is None:
+    return knowledge
+  noise: Any = mechanism.noise_of(count)
+  return dataclasses.replace(knowledge, defence=defence._replace(outgoing=noise))
+
+
+def term_sent(knowledge: Knowledge, gradient: Params) -> Params:
+  """The gradient of one example as it enters the mean: clipped, where its term is."""
+  mechanism = per_example(getattr(known_defence(knowledge), 'outgoing', None))
+  return gradient if mechanism is None else clip_norm(gradient, mechanism.clip)
 
 
 def keeps_zeros(defence: Defence) -> bool:

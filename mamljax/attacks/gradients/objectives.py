@@ -11,8 +11,9 @@ from mamljax import checks
 from mamljax.attacks.gaussian.known_noise import hooks
 from mamljax.attacks.gradients import factors
 from mamljax.attacks.knowledge import Knowledge, Observation
+from mamljax.defences.defence import per_example
 from mamljax.images import total_variation
-from mamljax.maml import as_learner, meta_gradient
+from mamljax.maml import as_learner, meta_gradient, terms_and_adapted
 from mamljax.protocol.learner import Learner
 from mamljax.protocol.messages import WithRates, as_gradient
 from mamljax.types import Batch, Params, Task
@@ -89,7 +90,7 @@ def simulate(
 
 
 def _simulate_noisy(key: jax.Array, known: Knowledge, task: Task, learner: Learner) -> Any:
-  """The message of a learner, with noise as published before it is sent."""
+  """The message of a learner, with noise and clips as published before it is sent."""
   noise, keys = hooks(known), jax.random.split(key, 3)
   support: Any = noise.support(keys[0], task.support.images)
   query: Any = noise.query(keys[1], task.query.images)
@@ -98,7 +99,11 @@ def _simulate_noisy(key: jax.Array, known: Knowledge, task: Task, learner: Learn
   def perturb(step: int | jax.Array, gradient: Params) -> Params:
     return noise.inner(jax.random.fold_in(keys[2], step), gradient)
 
-  return meta_gradient(known.loss_fn, known.params, noisy, learner, perturb=perturb)
+  arguments = known.loss_fn, known.params, noisy, learner
+  mechanism = per_example(noise.outgoing)
+  if mechanism is None:
+    return meta_gradient(*arguments, perturb=perturb)
+  return mechanism.mean_of(terms_and_adapted(*arguments, perturb=perturb)[0])
 
 
 def expect_gradient(
