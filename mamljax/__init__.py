@@ -5,6 +5,7 @@ from mamljax.attacks import ATTACKS, Attack, BaseAttack, Candidate, Info, Knowle
 from mamljax.audit.playing import play
 from mamljax.data import Data, from_arrays
 from mamljax.defences import (
+  Aggregate,
   Chain,
   Defence,
   DPExamples,
@@ -40,6 +41,7 @@ __version__ = '0.2.0'
 __all__ = [
   'ATTACKS',
   'Adversary',
+  'Aggregate',
   'Attack',
   'BaseAttack',
   'Batch',

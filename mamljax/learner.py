@@ -1,11 +1,21 @@
 """The task-learner: adapts, and sends a defended message to the meta-learner."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from mamljax import checks
-from mamljax.defences import AnyDefence, Defence, as_defence, identity, per_example
+from mamljax.defences import (
+  AnyDefence,
+  Defence,
+  as_defence,
+  identity,
+  learners_of,
+  per_example,
+  split_at_sum,
+)
 from mamljax.errors import InputError
 from mamljax.maml import Inner, as_learner, gradient_and_adapted, terms_and_adapted
 from mamljax.numerics import is_finite
@@ -37,6 +47,7 @@ def send_gradient(
   inner: Inner,
   *,
   defence: AnyDefence | None = None,
+  others: Task | None = None,
 ) -> Any:
   """The meta-gradient that leaves the task-learner: all that the adversary receives.
 
@@ -48,6 +59,8 @@ def send_gradient(
     inner: the inner loop, or a learner.
     defence: the hooks at the four points of section IV-E, or a mechanism such as `DPGaussian`
       or `DPExamples`; a learner's own by default.
+    others: the tasks of the other learners whose messages are summed up with this one, with an
+      axis of them in front; for a defence with an `Aggregate`.
 
   Returns:
     A pytree like `params`, or what else the learner sends: exactly `meta_gradient` if there is
@@ -56,9 +69,9 @@ def send_gradient(
   Raises:
     InputError: if images are not finite floats, or lack a label each, or a learner with a
       defence of its own is given another, or the terms of single examples are to be clipped
-      and the message has none.
+      and the message has none, or the tasks of an `Aggregate` are others than it needs.
   """
-  return send(key, loss_fn, params, task, inner, defence=defence).gradient
+  return send(key, loss_fn, params, task, inner, defence=defence, others=others).gradient
 
 
 def send(
@@ -69,17 +82,48 @@ def send(
   inner: Inner,
   *,
   defence: AnyDefence | None = None,
+  others: Task | None = None,
 ) -> Sent:
-  """The gradient of `send_gradient` with diagnostics; same arguments."""
+  """The gradient of `send_gradient` with diagnostics, of all learners; same arguments."""
   checks.task(task)
   hooks = resolve_defence(inner, defence)
+  _check_others(others, learners_of(hooks.outgoing))
+  own, joint = split_at_sum(hooks.outgoing)
+  each = functools.partial(_send, hooks=hooks._replace(outgoing=own))
+  if joint is None:
+    return each(key, loss_fn, params, task, inner)
+  tasks = jax.tree.map(lambda leaf: leaf[None], task)
+  if others is not None:
+    tasks = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), tasks, others)
+  key_each, key_joint = jax.random.split(key)
+  keys = jax.random.split(key_each, len(tasks.query.labels))
+  sent = jax.vmap(lambda key, task: each(key, loss_fn, params, task, inner))(keys, tasks)
+  mean = joint(key_joint, sent.gradient)
+  return Sent(mean, sent.is_adapted.all(), is_finite(mean))
+
+
+def _check_others(others: Task | None, learners: int) -> None:
+  """Refuses the tasks of other learners than those that a sum is over."""
+  count = 0 if others is None else len(others.query.labels)
+  if count != learners - 1:
+    raise InputError(
+      f'the message is that of {learners} learner{"s" * (learners > 1)}: others= must hold the '
+      f'tasks of {learners - 1} others, not of {count}'
+    )
+
+
+def _send(
+  key: jax.Array, loss_fn: LossFn, params: Params, task: Task, inner: Inner, *, hooks: Defence
+) -> Sent:
+  """The message of one learner."""
   support, inner_gradient, query, outgoing = (hook or identity for hook in hooks)
   key_support, key_inner, key_query, key_outgoing = jax.random.split(key, 4)
   noisy = Task(
     task.support._replace(images=support(key_support, task.support.images)),
     task.query._replace(images=query(key_query, task.query.images)),
   )
-  compute = gradient_and_adapted if per_example(hooks.outgoing) is None else terms_and_adapted
+  whole = per_example(hooks.outgoing) is None
+  compute = gradient_and_adapted if whole else terms_and_adapted
   gradient, adapted = compute(
     loss_fn,
     params,

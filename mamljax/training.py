@@ -6,7 +6,7 @@ meta-gradients; the meta-learner takes one step against their mean (equation 3).
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +14,17 @@ import optax
 
 from mamljax import checks
 from mamljax.checks import Checked, count
-from mamljax.defences import Defence
+from mamljax.defences import Defence, learners_of
 from mamljax.errors import InputError
-from mamljax.learner import Sent, send
+from mamljax.learner import Sent, resolve_defence, send
 from mamljax.maml import Inner, adapt, as_learner
 from mamljax.networks import CrossEntropy, accuracy
 from mamljax.numerics import is_finite, like
 from mamljax.protocol.messages import as_gradient
 from mamljax.tasks import sample_task
 from mamljax.types import Batch, LossFn, Params, Pool
+
+_OTHERS = 1  # a stream of randomness beside those of a learner
 
 
 @jax.tree_util.register_dataclass
@@ -100,8 +102,10 @@ def train(
   checks.pool(pool, per_class=2 * training.shots)
   default_chunk = 1 if jax.default_backend() == 'cpu' else training.tasks_per_round
 
+  messages = _messages(training)
+
   def take_round(state: State, _):
-    keys = jax.random.split(jax.random.fold_in(key, state.round), training.tasks_per_round)
+    keys = jax.random.split(jax.random.fold_in(key, state.round), messages)
     learn = functools.partial(_one_learner, state.params, pool, training)
     sent = jax.lax.map(learn, keys, batch_size=training.chunk or default_chunk)
     mean = jax.tree.map(lambda g: g.mean(axis=0), sent.gradient)
@@ -114,15 +118,40 @@ def train(
   return jax.lax.scan(take_round, state, length=rounds)
 
 
+def _summed(training: Training) -> int:
+  """The number of learners whose messages reach the meta-learner as one sum."""
+  return learners_of(resolve_defence(training.inner, training.defence).outgoing)
+
+
+def _messages(training: Training) -> int:
+  """The number of messages that the meta-learner receives in a round.
+
+  Raises:
+    InputError: if the learners of a round do not make up whole sums.
+  """
+  summed = _summed(training)
+  if training.tasks_per_round % summed:
+    raise InputError(
+      f'{training.tasks_per_round} learners of a round are no multiple of the {summed} of a sum'
+    )
+  return training.tasks_per_round // summed
+
+
 def _one_learner(params: Params, pool: Pool, training: Training, key: jax.Array) -> Sent:
-  """Draws a task and sends its meta-gradient, or a message that is read as one."""
+  """Draws a task and sends its meta-gradient, or a message that is read as one.
+
+  Where messages are summed up before they are received, those of several learners.
+  """
   learner = as_learner(training.inner)
   if learner.sends_rates or not learner.kind.is_gradient:
     also = 'a gradient in rates' if learner.sends_rates else 'a function that is no gradient'
     raise InputError(f'training moves w against mean gradients, and learners send {also}')
   key_task, key_send = jax.random.split(key)
-  task = sample_task(key_task, pool, ways=training.ways, shots=training.shots)
-  sent = send(key_send, training.loss_fn, params, task, learner, defence=training.defence)
+  draw = functools.partial(sample_task, pool=pool, ways=training.ways, shots=training.shots)
+  beside = jax.random.split(jax.random.fold_in(key, _OTHERS), _summed(training) - 1)
+  options: Any = {'others': jax.vmap(draw)(beside) if len(beside) else None}
+  options |= {'defence': training.defence}
+  sent = send(key_send, training.loss_fn, params, draw(key_task), learner, **options)
   return sent._replace(gradient=as_gradient(learner, sent.gradient))
 
 

@@ -21,6 +21,7 @@ from experiments.config.sweep import Sweep
 from experiments.config.workload import with_chunk
 from experiments.process import arguments, cli
 from experiments.process.bounds import integer, of
+from mamljax.defences import AGGREGATE
 from mamljax.errors import InputError, unknown
 
 FLAGS = flags.FLAGS
@@ -113,7 +114,11 @@ flags.DEFINE_string(
   **_FILES,
 )
 flags.DEFINE_string(
-  'x', '', 'column of a cell, such as ways, that the accuracy is drawn against', **_FILES
+  'x',
+  '',
+  'column of a cell, such as ways, that the accuracy is drawn against; or aggregate, for the '
+  'learners of a sum',
+  **_FILES,
 )
 
 
@@ -180,6 +185,10 @@ def _check_x(cells: list[Cell]) -> None:
     for column, value in columns_of(cells[0]).items()
     if find_field(column).kind in (int, float) and value is not None
   ]
+  if FLAGS.x == AGGREGATE:
+    if all(cell.defence.learners == 1 for cell in cells):
+      raise InputError('--x=aggregate, but no cell is a sum: --defences=none,4*aggregate')
+    return
   if FLAGS.x not in numbers:
     raise unknown('x', FLAGS.x, numbers)
   if FLAGS.x == 'noise_scale' and not any(cell.defence.scale for cell in cells):

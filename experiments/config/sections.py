@@ -11,7 +11,7 @@ from mamljax.attacks.knowledge import WITHHOLDABLE
 from mamljax.audit.game import NON_MEMBERS
 from mamljax.checks import TARGETS
 from mamljax.convolution import FORMS
-from mamljax.defences import MECHANISMS, NOISES, parse_defence
+from mamljax.defences import AGGREGATE, MECHANISMS, NOISES, parse_defence
 from mamljax.errors import InputError, unknown
 from mamljax.networks import (
   ACTIVATIONS,
@@ -137,7 +137,7 @@ class Defence(Section):
       own, clips what is sent and adds noise that has a guarantee; dp_examples, with the same,
       clips the term of each query example instead, for a guarantee of single ones; 0.1*top_k
       sends the largest tenth of the numbers alone, sign their signs, 2*quantised their rounding
-      to two levels.
+      to two levels, and of 8*aggregate the sum of eight learners is seen alone.
     scale: standard deviation of the noise at a point without a factor; 0 for no defence.
     mean: mean of the noise at a point without a factor.
     clip_images: true if noisy images are clipped to [0, 1].
@@ -164,6 +164,11 @@ class Defence(Section):
     if self.noise_multiplier and not self.clip:
       multiplier = self.noise_multiplier
       raise InputError(f'a noise multiplier of {multiplier:g} needs a clip: give --clips')
+
+  @property
+  def learners(self) -> int:
+    """The number of learners whose messages are seen as one sum; 1 for no sum."""
+    return int(parse_defence(self.points).get(AGGREGATE, 1))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

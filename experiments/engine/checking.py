@@ -44,7 +44,7 @@ def check_cells(cells: Iterable[Cell], data_dir: Path | None) -> None:
 
 def _refusal(cell: Cell, data_dir: Path | None) -> str | None:
   """The reason why the attack of a cell cannot be run; None if it can."""
-  splits = models.splits_of(cell, data_dir, learners=cell.game.learners)
+  splits = models.splits_of(cell, data_dir, learners=models.learners_of(cell))
   reason = _too_small(cell, splits)
   memory.check(cell, splits)  # before what builds anything
   return reason or refusal(cell, splits)

@@ -74,7 +74,7 @@ def least_numbers(cell: Cell, splits: Splits) -> int:
   """The numbers that a device holds at once of a cell of one attack on one gradient."""
   pixels = math.prod(splits.victims.images.shape[1:])
   parameters, layers = _network(cell, splits)
-  learners = cell.execution.chunk * cell.game.learners
+  learners = cell.execution.chunk * models.learners_of(cell)
   block = CHUNKS_PER_BLOCK * learners * sent_numbers(cell, splits)
   images = learners * cell.task.ways * cell.task.shots
   for attack in attacks_of(cell.attack):

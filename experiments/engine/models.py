@@ -72,6 +72,11 @@ def with_keys(cells: Iterable[Cell], data_dir: Path | None) -> Iterator[Cell]:
     )
 
 
+def learners_of(cell: Cell) -> int:
+  """The number of task-learners whose tasks a trial draws."""
+  return cell.game.learners * cell.defence.learners
+
+
 def splits_of(recipe: Recipe, data_dir: Path | None, *, learners: int = 1) -> Splits:
   """The pools of a model's data set.
 

@@ -20,6 +20,7 @@ from mamljax.audit import trials
 from mamljax.audit.blocks import check_health
 from mamljax.audit.placement import trials_mesh
 from mamljax.data import Splits
+from mamljax.defences import learners_of
 from mamljax.images import SSIM_WINDOW, ssim
 from mamljax.recovery import recover_images
 from mamljax.types import Params
@@ -111,7 +112,8 @@ def _observe(cell: Cell, splits: Any, params: Params) -> tuple[Params, np.ndarra
   key = stream_key(cell.seed, Stream.REPORTED)
   pool = jax.device_put(getattr(splits, cell.game.pool))
   indices = jnp.arange(cell.game.trials)
-  keys, drawn = trials.draw(key, pool, indices, rules=setting.rules)
+  others = learners_of(setting.defence.outgoing) - 1
+  keys, drawn = trials.draw(key, pool, indices, rules=setting.rules, others=others)
   observed, health = trials.observe(keys, drawn, setting, mesh=trials_mesh(devices=1))
   check_health(jax.device_get(health), cell.game.trials)
   sets = (drawn.tasks.support.images, drawn.tasks.query.images)

@@ -14,6 +14,8 @@ is then left, which C + n (sigma / s)^2 I takes at the factor that public sets l
 Where each image's term is clipped before the sum, so are the gradients of public images and of
 the candidate: at w, as all is here to first order.
 
+Of a sum over learners the others' messages are more noise, as `gaussian.sums` has it.
+
 A compressed message is read as its hook publishes. Of a pruned one the numbers are told that
 survived; a sign is a reading of its number with a known error, and so is a rounded number. With
 E the variances of these errors, the filter is that of C + n E on the numbers that are told.
@@ -25,7 +27,7 @@ images or on the adaptation is not allowed for.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -40,11 +42,16 @@ from mamljax.attacks.base import (
   guarded,
   required,
 )
+from mamljax.attacks.gaussian.directions import (
+  leading_directions,
+  scatter_within,
+  variance_within,
+)
 from mamljax.attacks.gaussian.known_noise import (
   clip_of,
   compression_of,
   hooks,
-  is_readable_mean,
+  is_readable_sum,
   on_mean,
   over_draws,
   term_sent,
@@ -53,18 +60,16 @@ from mamljax.attacks.gaussian.known_noise import (
 from mamljax.attacks.gaussian.messages import Model, weigh_compressed, weigh_noisy
 from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gaussian.sketches import label_gradients
+from mamljax.attacks.gaussian.sums import learners_known, of_sum
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
 from mamljax.attacks.readable import SUPPORT_ELSEWHERE, GradientReader
 from mamljax.checks import count
 from mamljax.defences.defence import Defence
 from mamljax.images import as_floats
-from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal, product
+from mamljax.linear_algebra import LowRankPlusDiagonal
 from mamljax.numerics import norm
 from mamljax.types import Batch
 
-Gradients = Callable[[jax.Array, jax.Array], jax.Array]
-
-_AT_ONCE = 16  # images whose gradients are computed together
 _CLIP = 2  # a stream of randomness beside those of noise and start
 _SETS = 16  # of public images, whose mean gradients say how often a clip is reached
 _LEAST = 1e-3  # of a number's variance that the directions leave unexplained
@@ -121,7 +126,7 @@ class NoiseFilter(GradientReader):
   def allows_for(self, defence: Defence, target: str) -> bool:
     """Not for noise on the support images or the adaptation; see `Attack.allows_for`."""
     del target
-    return not (defence.support or defence.inner) and is_readable_mean(defence)
+    return not (defence.support or defence.inner) and is_readable_sum(defence)
 
   def prepare(self, key: jax.Array, knowledge: Knowledge) -> Prepared:
     """Learns how the gradients of single images are distributed at w, and how noise hides them.
@@ -147,17 +152,19 @@ class NoiseFilter(GradientReader):
     gradients = functools.partial(_gradients, knowledge)
     images_sent = knowledge.ways * knowledge.shots
     sent = on_mean(knowledge, images_sent)
-    noise = variance_sent(sent) / _usual_factor(key_clip, sent, public[1]) ** 2
-    variance = _variance(gradients, *public) + images_sent * noise
+    learners = learners_known(knowledge)
+    noise = learners * variance_sent(sent) / _usual_factor(key_clip, sent, public[1]) ** 2
+    variance = variance_within(gradients, *public) + images_sent * noise
     least = 1e-12 * variance.max()  # below it there is only rounding
     scale = jnp.where(variance > least, jax.lax.rsqrt(jnp.maximum(variance, least)), 0)
     scale = jnp.where(jnp.isfinite(variance).all(), scale, jnp.nan)
-    scatter = functools.partial(_scatter, lambda *one: gradients(*one) * scale, *public)
-    along, values, means = _lead(key_start, scatter, len(scale), self.directions)
+    scatter = functools.partial(scatter_within, lambda *one: gradients(*one) * scale, *public)
+    along, values, means = leading_directions(key_start, scatter, len(scale), self.directions)
     rest = jnp.maximum(1 - jnp.sum(along**2 * values, axis=1), _LEAST)
     rows = jnp.sqrt(jnp.maximum(values, 1e-6))[:, None] * along.T
     known = dataclasses.replace(knowledge, references=None)
-    return Prepared(known, scale, low_rank_plus_diagonal(rows, rest), means)
+    covariance = of_sum(rows, rest, means, learners=learners, images=images_sent)
+    return Prepared(known, scale, covariance, means)
 
   @guarded
   def score(
@@ -189,7 +196,10 @@ class NoiseFilter(GradientReader):
     known, model = on_mean(prepared.knowledge, n), Model(prepared.scale, prepared.covariance)
     is_compressed = compression_of(known_defence(known)) is not None
     weigh = weigh_compressed if is_compressed else weigh_noisy
-    ratio = weigh(known, model, observation.gradient, signal, shares @ means, jnp.asarray(n))
+    learners, mean = learners_known(prepared.knowledge), shares @ means
+    received = jax.tree.map(lambda leaf: learners * leaf, observation.gradient)
+    mean += (learners - 1) * shares @ prepared.means.mean(axis=0)
+    ratio = weigh(known, model, received, signal, mean, jnp.asarray(n))
     coefficient = ratio.response / jnp.maximum(ratio.energy, 1e-30)
     return ratio.value, Info(coefficient=coefficient, energy=ratio.energy)
 
@@ -233,70 +243,3 @@ def _usual_factor(key: jax.Array, knowledge: Knowledge, images: jax.Array) -> fl
   gradient = jax.grad(knowledge.loss_fn)
   sizes = jax.lax.map(lambda x: norm(gradient(knowledge.params, Batch(x, labels))), noisy)
   return jnp.minimum(1, clip / sizes).mean()
-
-
-def _variance(gradients: Gradients, keys: jax.Array, images: jax.Array) -> jax.Array:
-  """Variance of each number of a gradient within a class and slot, [size]."""
-
-  def add(sums: Any, one: Any) -> tuple[Any, None]:
-    found = gradients(*one)
-    return (sums[0] + found, sums[1] + found**2), None
-
-  def one_class(public: tuple[jax.Array, jax.Array]) -> jax.Array:
-    zero = jnp.zeros_like(jax.eval_shape(gradients, *(part[0] for part in public)))
-    (first, second), _ = jax.lax.scan(add, (zero, zero), public)
-    n = len(public[1])
-    return jnp.maximum(second - first**2 / n, 0) / (n - 1)
-
-  return jax.lax.map(one_class, (keys, images)).mean(axis=(0, 1))
-
-
-def _lead(
-  key: jax.Array, scatter: Callable, size: int, count: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """The leading directions U [size, count], their variances L, and the means.
-
-  From random directions the covariance is applied once, and once more to what came out (Halko
-  et al., 2011).
-  """
-  start = jax.random.normal(key, (size, min(count, size)))
-  basis = jnp.linalg.qr(scatter(jnp.linalg.qr(start)[0])[0])[0]
-  spread, means = scatter(basis)
-  values, turn = jnp.linalg.eigh(product(basis.T, spread))
-  return product(basis, turn), values, means
-
-
-def _scatter(
-  gradients: Gradients, keys: jax.Array, images: jax.Array, directions: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """The covariance within classes and slots times some directions, and the means.
-
-  Args:
-    gradients: the scaled gradients of an image under each label.
-    keys: [classes, n].
-    images: [classes, n, height, width, channels].
-    directions: [size, m].
-
-  Returns:
-    Numbers [size, m] and [classes, ways, size].
-  """
-  classes, each = images.shape[:2]
-  at_once = max(c for c in range(1, _AT_ONCE + 1) if each % c == 0)
-
-  def add(sums: Any, part: Any) -> tuple[Any, None]:
-    found = jax.vmap(gradients)(*part)
-    flat = found.reshape(-1, found.shape[-1])
-    return (
-      sums[0] + product(flat.T, product(flat, directions)),
-      sums[1] + found.sum(axis=0),
-    ), None
-
-  def one_class(total: jax.Array, public: Any) -> tuple[jax.Array, jax.Array]:
-    zero = jnp.zeros_like(jax.eval_shape(gradients, *(part[0] for part in public)))
-    parts = jax.tree.map(lambda x: x.reshape(-1, at_once, *x.shape[1:]), public)
-    (square, sum_), _ = jax.lax.scan(add, (jnp.zeros_like(directions), zero), parts)
-    mean = sum_ / each
-    return total + square - each * product(mean.T, product(mean, directions)), mean
-
-  scatter, means = jax.lax.scan(one_class, jnp.zeros_like(directions), (keys, images))
-  return scatter / (classes * (each - 1) * means.shape[1]), means

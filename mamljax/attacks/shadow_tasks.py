@@ -5,17 +5,27 @@ and send, with images whose membership it knows. (Shadow models: Shokri et al., 
 shadow is a trained model; here it is one message.)
 """
 
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
+from mamljax.attacks.knowledge import (
+  Candidate,
+  Knowledge,
+  Observation,
+  known_defence,
+  known_ways,
+)
+from mamljax.defences.defence import learners_of
 from mamljax.errors import InputError
 from mamljax.learner import read_message, send
 from mamljax.maml import Inner
-from mamljax.tasks import make_task, sample_images
+from mamljax.tasks import make_task, sample_images, sample_task
 from mamljax.types import Pool, Task
+
+_OTHERS = 1  # a stream of randomness beside those of a task
 
 
 class Shadow(NamedTuple):
@@ -54,14 +64,26 @@ def draw_shadow_task(key: jax.Array, knowledge: Knowledge, pool: Pool, *, pairs:
   places = order[jnp.arange(pairs) % (ways * shots)]
   labels = targeted.labels[places]
   asked = jnp.concatenate([targeted.images[places], images[labels, -1]])
-  observation = _observe(key_send, knowledge, knowledge.inner, task)
+  others = _draw_others(jax.random.fold_in(key, _OTHERS), knowledge, pool)
+  observation = _observe(key_send, knowledge, knowledge.inner, task, others)
   return Shadow(observation, Candidate(asked, jnp.tile(labels, 2)))
 
 
-def _observe(key: jax.Array, knowledge: Knowledge, inner: Inner, task: Task) -> Observation:
+def _draw_others(key: jax.Array, knowledge: Knowledge, pool: Pool) -> Task | None:
+  """The tasks of the others in a sum of learners; None where each message is seen alone."""
+  count = learners_of(getattr(known_defence(knowledge), 'outgoing', None)) - 1
+  if not count:
+    return None
+  draw = functools.partial(sample_task, pool=pool, ways=knowledge.ways, shots=knowledge.shots)
+  return jax.vmap(draw)(jax.random.split(key, count))
+
+
+def _observe(
+  key: jax.Array, knowledge: Knowledge, inner: Inner, task: Task, others: Task | None
+) -> Observation:
   """The message of a learner with that task, with the query set where it is known."""
-  defence = knowledge.defence
-  sent = send(key, knowledge.loss_fn, knowledge.params, task, inner, defence=defence)
+  options: Any = {'defence': knowledge.defence, 'others': others}
+  sent = send(key, knowledge.loss_fn, knowledge.params, task, inner, **options)
   gradient, rates = read_message(sent.gradient, inner)
   is_shown = knowledge.target == 'support' and 'query_set' not in knowledge.withheld
   return Observation(

@@ -23,6 +23,7 @@ from mamljax.audit.game import Trial, show_required
 from mamljax.audit.likelihood_ratio import Bound
 from mamljax.audit.placement import AXIS, gather, own_copy, own_rows, spread, trials_mesh
 from mamljax.audit.trials import Health, Played, Rules, Setting, TrialStream
+from mamljax.defences import Defence, learners_of
 from mamljax.errors import Diverged
 from mamljax.types import Pool
 
@@ -150,11 +151,13 @@ def draw_block(
   mesh: Mesh,
   *,
   rules: Rules,
+  defence: Defence,
   earlier: int = 0,
 ) -> tuple[jax.Array, Trial]:
   """Draws the trials of these indices, shared out over the mesh; see `prepare_block`."""
   split = NamedSharding(mesh, P(AXIS))
-  keys, drawn = trials.draw(key, own_copy(pool), own_rows(indices, split), rules=rules)
+  options: Any = {'rules': rules, 'others': learners_of(defence.outgoing) - 1}
+  keys, drawn = trials.draw(key, own_copy(pool), own_rows(indices, split), **options)
   if earlier:  # the last is drawn as if it were alone
     fold = jax.random.fold_in
     keys = jax.vmap(lambda key: fold(fold(key, TrialStream.ROUND), earlier))(keys)
@@ -189,7 +192,9 @@ def prepare_block(
   Raises:
     Diverged: if an adaptation or a gradient is not finite.
   """
-  keys, drawn = draw_block(key, pool, indices, mesh, rules=setting.rules, earlier=earlier)
+  keys, drawn = draw_block(
+    key, pool, indices, mesh, rules=setting.rules, defence=setting.defence, earlier=earlier
+  )
   if isinstance(setting.attack, Bound):
     bound, seconds = compiled(trials.bound, keys, drawn, setting, mesh=mesh)
     return Ready(bound, (keys, drawn, setting), {'mesh': mesh}, 0.0, seconds)

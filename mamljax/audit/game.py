@@ -15,11 +15,13 @@ import jax.numpy as jnp
 from mamljax import checks
 from mamljax.attacks.knowledge import Candidate, Observation
 from mamljax.defences import AnyDefence
+from mamljax.errors import InputError
 from mamljax.learner import Sent, read_message, send
 from mamljax.maml import Inner
 from mamljax.tasks import check_ways, make_task, sample_rows, take_images
 from mamljax.types import LossFn, Params, Pool, Task
 
+_OTHERS = 1  # a stream of randomness beside those of the learners' classes
 NON_MEMBERS = ('same_class', 'any_class', 'other_set')
 
 
@@ -37,6 +39,8 @@ class Trial(NamedTuple):
       non-member would stand if it were one; an integer.
     other: the image at `place` under the other hypothesis: the image that replaces a member,
       or that a non-member would replace.
+    others: the private data of further learners, whose messages are seen in one sum with that
+      of the only one that is attacked, with a leading axis; None where there are none.
   """
 
   tasks: Task
@@ -46,6 +50,7 @@ class Trial(NamedTuple):
   classes: jax.Array
   place: jax.Array
   other: jax.Array
+  others: Task | None = None
 
 
 class Places(NamedTuple):
@@ -60,6 +65,8 @@ class Places(NamedTuple):
     classes: the class of each slot [learners, ways].
     place: the index in the targeted set.
     other: the row of the image at `place` under the other hypothesis.
+    others: rows of the images of further learners in the same sum, as in `tasks`; there may be
+      none of them.
   """
 
   tasks: jax.Array
@@ -70,6 +77,7 @@ class Places(NamedTuple):
   classes: jax.Array
   place: jax.Array
   other: jax.Array
+  others: jax.Array
 
 
 def draw_trial(
@@ -82,6 +90,7 @@ def draw_trial(
   target: str,
   learners: int = 1,
   non_members: str = 'same_class',
+  others: int = 0,
 ) -> Trial:
   """Draws a trial: the learners' tasks and a candidate.
 
@@ -90,7 +99,7 @@ def draw_trial(
 
   Args:
     key: a random key.
-    pool: the victims' images, at least 2 * shots * learners + 1 of each class.
+    pool: the victims' images, at least 2 * shots * (learners + others) + 1 of each class.
     member: the truth b, a boolean.
     ways: number of classes of a task.
     shots: number of images of each class in each set of a task.
@@ -99,6 +108,8 @@ def draw_trial(
     non_members: a non-member: of 'same_class', that of its slot, or of 'any_class', drawn from
       all classes, which makes the game easier; or a member of the 'other_set' of learner a, of
       the same slot, which makes it harder.
+    others: further learners, of any classes, whose messages are summed up with that of the only
+      one; for the local game.
 
   Returns:
     The trial. The slot of the candidate, and the place of a member in it, are uniform.
@@ -107,18 +118,21 @@ def draw_trial(
     InputError: if the pool has too few classes or, where its counts are not traced, too few
       images of a class, or if an argument is not among the values above.
   """
-  check_rules(pool, ways=ways, shots=shots, learners=learners)
+  check_rules(pool, ways=ways, shots=shots, learners=learners, others=others)
   options: Any = {'target': target, 'learners': learners, 'non_members': non_members}
+  options |= {'others': others}
   places = draw_places(key, pool, member, ways=ways, shots=shots, **options)
   return take_trial(pool, places, shots=shots)
 
 
-def check_rules(pool: Pool, *, ways: int, shots: int, learners: int) -> None:
-  """Refuses a pool with too few classes, or too few images of a class; see `draw_trial`."""
+def check_rules(pool: Pool, *, ways: int, shots: int, learners: int, others: int = 0) -> None:
+  """Refuses a pool that is too small, and a sum in the global game; see `draw_trial`."""
   checks.whole('shots', shots, least=1)
   checks.whole('learners', learners, least=1)
   check_ways(pool, ways)
-  checks.pool(pool, per_class=2 * shots * learners + 1)
+  if others and learners > 1:
+    raise InputError(f'the sum of {others + 1} learners is for the local game, learners=1')
+  checks.pool(pool, per_class=2 * shots * (learners + others) + 1)
 
 
 def draw_places(
@@ -131,6 +145,7 @@ def draw_places(
   target: str,
   learners: int = 1,
   non_members: str = 'same_class',
+  others: int = 0,
 ) -> Places:
   """Draws where the images of a trial are: arguments as in `draw_trial`.
 
@@ -141,8 +156,8 @@ def draw_places(
   key_rows, key_classes, key_learner, key_place, key_foreign = jax.random.split(key, 5)
   total = pool.counts.shape[0]
   classes, slots = _draw_classes(key_classes, total, ways=ways, learners=learners)
-  task_rows, spare_rows = _draw_rows(key_rows, pool, classes, shots=shots)
-
+  drawn = _beside_others(key_classes, classes, total, count=others)
+  task_rows, spare_rows = _draw_rows(key_rows, pool, drawn, shots=shots)
   learner = jax.random.randint(key_learner, (), 0, learners)
   shot = jax.random.randint(key_place, (), 0, shots)
   column = shot + (shots if target == 'query' else 0)
@@ -154,7 +169,8 @@ def draw_places(
   pair = jnp.stack([of_slot[column], non_member])
   row, other_row = jnp.where(member, pair, pair[::-1])
   place = slots[learner] * shots + shot
-  return Places(task_rows, row, slots, member, learner, classes, place, other_row)
+  own, beside = task_rows[:learners], task_rows[learners:]
+  return Places(own, row, slots, member, learner, classes, place, other_row, beside)
 
 
 def take_trial(pool: Pool, places: Places, *, shots: int) -> Trial:
@@ -169,6 +185,7 @@ def take_trial(pool: Pool, places: Places, *, shots: int) -> Trial:
     classes=places.classes,
     place=places.place,
     other=take_images(pool, places.other),
+    others=tasks(places.others) if len(places.others) else None,
   )
 
 
@@ -185,6 +202,15 @@ def _draw_classes(
   # A learner without the shared class has it in the slot that was drawn.
   slots = jnp.where(is_shared.any(axis=1), is_shared.argmax(axis=1), slots)
   return classes.at[jnp.arange(learners), slots].set(shared), slots
+
+
+def _beside_others(key: jax.Array, classes: jax.Array, total: int, *, count: int) -> jax.Array:
+  """The classes of all learners' slots, others appended: they need not have the candidate's."""
+  if not count:
+    return classes
+  keys = jax.random.split(jax.random.fold_in(key, _OTHERS), count)
+  beside = jax.vmap(lambda key: jax.random.permutation(key, total))(keys)
+  return jnp.concatenate([classes, beside[:, : classes.shape[1]]])
 
 
 def _draw_rows(
@@ -206,6 +232,7 @@ def observe(
   inner: Inner,
   *,
   defence: AnyDefence | None = None,
+  others: Task | None = None,
   classes: jax.Array | None = None,
   requires: frozenset[str] = frozenset(),
 ) -> Observation:
@@ -218,11 +245,12 @@ def observe(
     task: the private data.
     inner: the inner loop, or the learner.
     defence: the learner's defence, one of its own by default.
+    others: the tasks of the other learners of a sum, see `send_gradient`.
     classes: integers [ways], the class of each slot.
     requires: the optional fields of the observation that the attack requires: 'query_set',
       'classes'.
   """
-  sent = send(key, loss_fn, params, task, inner, defence=defence)
+  sent = send(key, loss_fn, params, task, inner, defence=defence, others=others)
   return show(sent, task, inner=inner, classes=classes, requires=requires)
 
 

@@ -24,7 +24,8 @@ candidate and the gradient that is sent gives such a bound, and the tightest cou
 
 Other noise does not lie between them, and protects only against an adversary that does not
 know it. Without any noise the rounding of the gradient takes its place. A compression's random
-choices are given away, too, and what is done after noise cannot tell more. The bound is no
+choices are given away, too, and so are the tasks of other learners where a sum is received;
+what is done after noise cannot tell more. The bound is no
 attack: it needs the truth.
 """
 
@@ -40,6 +41,7 @@ import optax
 from mamljax import checks
 from mamljax.audit.game import Trial
 from mamljax.defences import (
+  Aggregation,
   Chain,
   Compression,
   Defence,
@@ -149,7 +151,7 @@ class LikelihoodRatio:
     bounds = [
       *_on_images(trial, getattr(defence, target)),
       *_on_adaptation(loss_fn, params, tasks, inner, defence, target),
-      _on_sent(key_defence, loss_fn, params, tasks, inner, defence),
+      _on_sent(key_defence, loss_fn, params, tasks, inner, defence, beside=trial.others),
     ]
     separation = jnp.min(jnp.stack(bounds))
     mean = jnp.where(trial.member, 0.5, -0.5) * separation**2
@@ -209,14 +211,18 @@ def _on_sent(
   tasks: tuple[Task, Task],
   inner: Inner,
   defence: Defence,
+  *,
+  beside: Task | None,
 ) -> jax.Array:
   """The separation by noise on the gradient that is sent or, without any, by its rounding.
 
-  Noise at other points is given to the adversary: it is the same in both gradients.
+  Noise at other points is given to the adversary: it is the same in both gradients. So are the
+  tasks of other learners in the same sum, but not the noise on their messages.
   """
   before, noise = _before_noise(defence.outgoing, examples=len(tasks[0].query.labels))
   others, learner = defence._replace(outgoing=before), as_learner(inner).undefended
-  sent = [send(key, loss_fn, params, task, learner, defence=others) for task in tasks]
+  options: Any = {'defence': others, 'others': beside}
+  sent = [send(key, loss_fn, params, task, learner, **options) for task in tasks]
   with_candidate, without = (each.gradient for each in sent)
   is_finite = jnp.stack([each.is_adapted & each.is_finite for each in sent]).all()
   size = sum(leaf.size for leaf in jax.tree.leaves(params))
@@ -231,13 +237,20 @@ def _on_sent(
 
 
 def _before_noise(hook: Hook | None, *, examples: int) -> tuple[Hook | None, Any]:
-  """The hook on a message before its first noise, clips included, and that noise or None."""
+  """The hook on a message before its first noise, clips included, and that noise or None.
+
+  Of noise on each message of a sum, the mean of all, if nothing is between.
+  """
   parts = parts_of(hook)
-  before = list(itertools.takewhile(lambda part: isinstance(part, Compression), parts))
-  noise: Any = parts[len(before)] if len(before) < len(parts) else None
+  before = [*itertools.takewhile(lambda x: isinstance(x, Compression | Aggregation), parts)]
+  noise, *after = (*parts[len(before) :], None, None)
   if isinstance(noise, DPGaussian | DPExamples):
     before.append(dataclasses.replace(noise, noise_multiplier=0.0))
     noise = noise.noise_of(examples)
+  following = after[0]
+  if isinstance(noise, Gaussian) and isinstance(following, Aggregation):
+    before.append(following)
+    noise = Gaussian(noise.scale / following.learners**0.5)
   return Chain(*before) if before else None, noise
 
 

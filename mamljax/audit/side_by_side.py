@@ -119,7 +119,8 @@ def play_side_by_side(
     left = [x for x in players if done[x.name] < start + here and not forget(x.name)]
     if not left:
       continue
-    keys, drawn = draw_block(key, pool, jnp.arange(start, start + size), mesh, rules=rules)
+    indices = jnp.arange(start, start + size)
+    keys, drawn = draw_block(key, pool, indices, mesh, rules=rules, defence=defence)
     seen, health = trials.observe(keys, drawn, witness, mesh=mesh)
     check_health(gather(health), here)
     for player in left:

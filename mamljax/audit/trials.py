@@ -155,9 +155,11 @@ def is_member(indices: Any) -> Any:
 
 
 def draw(
-  key: jax.Array, pool: Pool, indices: jax.Array, *, rules: Rules
+  key: jax.Array, pool: Pool, indices: jax.Array, *, rules: Rules, others: int = 0
 ) -> tuple[jax.Array, Trial]:
   """Draws some trials, and a key for each; trial t depends on `fold_in(key, t)` alone.
+
+  `others` are further learners in the sum that is received, see `game.draw_trial`.
 
   Jitted, and on a CPU compiled without optimisation: that takes a quarter of the time, and
   integers are the same however they are computed. Places are drawn by one program for pools
@@ -166,10 +168,11 @@ def draw(
   Raises:
     InputError: if the pool has too few classes, or too few images of a class.
   """
-  game.check_rules(pool, ways=rules.ways, shots=rules.shots, learners=rules.learners)
+  sizes: Any = {'ways': rules.ways, 'shots': rules.shots, 'learners': rules.learners}
+  game.check_rules(pool, **sizes, others=others)
   draw_places, take = _compiled_draw(jax.default_backend())
   without_images: Any = pool._replace(images=None)
-  keys, places = draw_places(key, without_images, indices, rules=rules)
+  keys, places = draw_places(key, without_images, indices, rules=rules, others=others)
   return keys, take(pool, places, shots=rules.shots)
 
 
@@ -177,16 +180,17 @@ def draw(
 def _compiled_draw(backend: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
   """The jitted `_draw_places` and `_take_trials` of a kind of device."""
   options = {'xla_backend_optimization_level': 0} if backend == 'cpu' else {}
-  drawn = jax.jit(_draw_places, static_argnames='rules', compiler_options=options)
+  drawn = jax.jit(_draw_places, static_argnames=('rules', 'others'), compiler_options=options)
   return drawn, jax.jit(_take_trials, static_argnames='shots', compiler_options=options)
 
 
 def _draw_places(
-  key: jax.Array, pool: Pool, indices: jax.Array, *, rules: Rules
+  key: jax.Array, pool: Pool, indices: jax.Array, *, rules: Rules, others: int
 ) -> tuple[jax.Array, game.Places]:
   def one(index: jax.Array) -> tuple[jax.Array, game.Places]:
     key_draw, key_play = jax.random.split(jax.random.fold_in(key, index))
-    return key_play, game.draw_places(key_draw, pool, is_member(index), **rules._asdict())
+    options: Any = rules._asdict() | {'others': others}
+    return key_play, game.draw_places(key_draw, pool, is_member(index), **options)
 
   return jax.vmap(one)(indices)
 
@@ -204,17 +208,18 @@ def observe(
   requires = required(attack, setting.knowledge)
 
   def see(
-    setting: Setting, key: jax.Array, task: Task, classes: jax.Array
+    setting: Setting, others: Task | None, key: jax.Array, task: Task, classes: jax.Array
   ) -> tuple[Observation, Sent]:
     known, defence = setting.knowledge, setting.defence
-    sent = send(key, known.loss_fn, known.params, task, setting.inner, defence=defence)
+    options: Any = {'defence': defence, 'others': others}
+    sent = send(key, known.loss_fn, known.params, task, setting.inner, **options)
     return game.show(sent, task, inner=setting.inner, classes=classes, requires=requires), sent
 
   def see_learners(
     setting: Setting, keyed: tuple[jax.Array, Trial]
   ) -> tuple[Observation, Health]:
     key, trial = keyed
-    see_all = jax.vmap(functools.partial(see, setting))
+    see_all = jax.vmap(functools.partial(see, setting, trial.others))
     keys = _learner_keys(key, TrialStream.SEND, trial)
     seen, sent = see_all(keys, trial.tasks, trial.classes)
     return seen, Health(sent.is_adapted.all(), sent.is_finite.all())

@@ -5,8 +5,10 @@ for single query examples, `DPExamples`.
 Coarser messages (`TopK`, `Sign`, `Quantised`), made to save bits, have none.
 """
 
+from mamljax.defences.aggregate import Aggregate, split_at_sum
 from mamljax.defences.chain import Chain
 from mamljax.defences.defence import (
+  Aggregation,
   AnyDefence,
   Composition,
   Compression,
@@ -16,6 +18,7 @@ from mamljax.defences.defence import (
   PerExample,
   as_defence,
   identity,
+  learners_of,
   parts_of,
   per_example,
 )
@@ -23,6 +26,7 @@ from mamljax.defences.dp_examples import DPExamples
 from mamljax.defences.dp_gaussian import DPGaussian
 from mamljax.defences.gaussian import Gaussian
 from mamljax.defences.named import (
+  AGGREGATE,
   COMPRESSIONS,
   DEFENCES,
   MECHANISM,
@@ -37,11 +41,14 @@ from mamljax.defences.sign import Sign
 from mamljax.defences.top_k import TopK
 
 __all__ = [
+  'AGGREGATE',
   'COMPRESSIONS',
   'DEFENCES',
   'MECHANISM',
   'MECHANISMS',
   'NOISES',
+  'Aggregate',
+  'Aggregation',
   'AnyDefence',
   'Chain',
   'Composition',
@@ -58,9 +65,11 @@ __all__ = [
   'TopK',
   'as_defence',
   'identity',
+  'learners_of',
   'make_defence',
   'parse_defence',
   'parts_of',
   'per_example',
+  'split_at_sum',
   'without_noise',
 ]

@@ -5,7 +5,14 @@ from typing import Any
 
 import jax
 
-from mamljax.defences.defence import Hook, Mechanism, PerExample, no_guarantee, parts_of
+from mamljax.defences.defence import (
+  Aggregation,
+  Hook,
+  Mechanism,
+  PerExample,
+  no_guarantee,
+  parts_of,
+)
 from mamljax.defences.numbers import register
 from mamljax.errors import InputError
 from mamljax.types import Params
@@ -23,7 +30,8 @@ class Chain:
     parts: the hooks, the first one first; chains among them are opened.
 
   Raises:
-    InputError: if there are none, or a mechanism on single examples does not come first.
+    InputError: if there are none, a mechanism on single examples does not come first, or two
+      are sums over learners.
   """
 
   parts: tuple[Hook, ...]
@@ -38,6 +46,8 @@ class Chain:
           f'{type(part).__name__} must come first in a Chain: what another hook leaves is no '
           f'mean over examples'
         )
+    if sum(isinstance(part, Aggregation) for part in parts) > 1:
+      raise InputError('a Chain has one Aggregate at the most: a sum cannot be summed again')
     object.__setattr__(self, 'parts', parts)
 
   def __call__(self, key: jax.Array, value: Params, /) -> Params:

@@ -114,6 +114,23 @@ class Compression(Protocol):
 
 
 @runtime_checkable
+class Aggregation(Protocol):
+  """Sum of several learners' messages, of which the adversary sees nothing else.
+
+  As a hook it takes the messages, a pytree with an axis of learners in front.
+  """
+
+  @property
+  def learners(self) -> int:
+    """The number of learners."""
+    ...
+
+  def __call__(self, key: jax.Array, messages: Params, /) -> Params:
+    """The mean of the messages."""
+    ...
+
+
+@runtime_checkable
 class Composition(Protocol):
   """Several hooks at one point, one after another."""
 
@@ -138,6 +155,11 @@ def per_example(hook: Hook | None) -> PerExample | None:
   """The hook that comes first, if it takes the terms of single examples; None otherwise."""
   parts = parts_of(hook)
   return parts[0] if parts and isinstance(parts[0], PerExample) else None
+
+
+def learners_of(hook: Hook | None) -> int:
+  """The number of learners whose messages are summed up before they are seen; 1 for no sum."""
+  return next((part.learners for part in parts_of(hook) if isinstance(part, Aggregation)), 1)
 
 
 def identity(key: jax.Array, value: Params, /) -> Params:

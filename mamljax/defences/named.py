@@ -11,6 +11,7 @@ from typing import Any, cast
 import jax
 
 from mamljax import checks
+from mamljax.defences.aggregate import Aggregate
 from mamljax.defences.chain import Chain
 from mamljax.defences.defence import Defence, Hook
 from mamljax.defences.dp_examples import DPExamples
@@ -39,14 +40,16 @@ _COMPRESSIONS: dict[str, tuple[str, str] | None] = {
   'quantised': ('its number of levels', '2*quantised'),
 }
 COMPRESSIONS = tuple(_COMPRESSIONS)
-DEFENCES = ('none', *NOISES, *MECHANISMS, *COMPRESSIONS)
+AGGREGATE = 'aggregate'
+_NUMBERED = _COMPRESSIONS | {AGGREGATE: ('its number of learners', '8*aggregate')}
+DEFENCES = ('none', *NOISES, *MECHANISMS, *COMPRESSIONS, AGGREGATE)
 
 
 def parse_defence(text: str) -> dict[str, float]:
   """The parts of a named defence in their order, each with the number before it.
 
-  That is the factor of a noise, the share of 'top_k' and the levels of 'quantised'; 1 where
-  there is none.
+  That is the factor of a noise, the share of 'top_k', the levels of 'quantised' and the
+  learners of 'aggregate'; 1 where there is none.
 
   Raises:
     InputError: if a part is unknown or named twice, or its number is not a positive one, is
@@ -73,7 +76,7 @@ def parse_defence(text: str) -> dict[str, float]:
     if reason := _misnumbered(name, is_numbered=bool(star)):
       raise InputError(f'defence {text!r}: {name!r} {reason}')
     factors[name] = _factor(text, factor) if star else 1.0
-    _compression(name, factors[name])
+    _unscaled(name, factors[name])
   _check_mechanisms(text, [*factors])
   return factors
 
@@ -81,7 +84,7 @@ def parse_defence(text: str) -> dict[str, float]:
 def _check_mechanisms(text: str, names: list[str]) -> None:
   """Refuses two noises on what is sent, and what a mechanism on examples cannot come after."""
   sent = [name for name in names if _POINTS.get(name, 'outgoing') == 'outgoing']
-  noisy = [name for name in sent if name not in COMPRESSIONS]
+  noisy = [name for name in sent if name not in _NUMBERED]
   mechanism = next((name for name in noisy if name in MECHANISMS), None)
   if mechanism and len(noisy) > 1:
     raise InputError(f'defence {text!r}: {mechanism!r} has noise of its own on what is sent')
@@ -93,17 +96,19 @@ def _misnumbered(name: str, *, is_numbered: bool) -> str | None:
   """The reason why a part may have no number before it, or must; None if all is well."""
   if name in MECHANISMS and is_numbered:
     return 'takes no factor: it has a clip'
-  if name not in COMPRESSIONS:
+  if name not in _NUMBERED:
     return None
-  needed = _COMPRESSIONS[name]
+  needed = _NUMBERED[name]
   if needed is None:
     return 'takes no number' if is_numbered else None
   meaning, example = needed
   return None if is_numbered else f'needs {meaning} before it, as in {example}'
 
 
-def _compression(name: str, number: float) -> Hook | None:
-  """The compression of a name; None of another name."""
+def _unscaled(name: str, number: float) -> Hook | None:
+  """The compression, or the sum over learners, of a name; None of another name."""
+  if name == AGGREGATE:
+    return Aggregate(int(number) if number == int(number) else cast(Any, number))
   if name == 'top_k':
     return TopK(number)
   if name == 'quantised':
@@ -163,7 +168,7 @@ def make_defence(
     if name in MECHANISMS:
       hook = _MECHANISMS[name](cast(Any, clip), noise_multiplier)
     else:
-      hook = _compression(name, number) or Gaussian(number * scale, number * mean, *limits)
+      hook = _unscaled(name, number) or Gaussian(number * scale, number * mean, *limits)
     hooks.setdefault(point, []).append(hook)
   return Defence(
     **{point: Chain(*parts) if len(parts) > 1 else parts[0] for point, parts in hooks.items()}

@@ -13,7 +13,7 @@ from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.audit.game import observe, show_required
 from mamljax.audit.playing import check_outputs
 from mamljax.audit.trials import EVERYTHING
-from mamljax.defences import Defence
+from mamljax.defences import Defence, learners_of
 from mamljax.reports.adversary import Adversary
 from mamljax.reports.averaging import is_mean_over_images
 from mamljax.tasks import slot_labels
@@ -90,7 +90,10 @@ def _send(
   task: Task,
   classes: jax.Array,
 ) -> Observation:
+  count = learners_of(defence.outgoing) - 1
+  others = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), task)
   options: Any = {'defence': defence, 'classes': classes, 'requires': EVERYTHING}
+  options |= {'others': others if count else None}
   return observe(key, loss_fn, params, task, inner, **options)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from mamljax import checks
 from mamljax.attacks.base import threshold_of
 from mamljax.audit.trials import Rules
-from mamljax.defences import DPGaussian, Gaussian
+from mamljax.defences import DPGaussian, Gaussian, learners_of
 from mamljax.errors import InputError
 from mamljax.learner import resolve_defence
 from mamljax.maml import as_learner, undefended
@@ -147,9 +147,10 @@ def _check(data: Any, learner: Any, *, ways: int, shots: int, target: str, trial
       f'data must come from mamljax.from_arrays(inputs, labels): {type(data).__name__} has no '
       f'{missing[0]}'
     )
+  learners = learners_of(resolve_defence(learner, None).outgoing)
   for name in _POOLS[1:]:
     check_ways(getattr(data, name), ways)
-    sizes.check(data, name, shots=shots)
+    sizes.check(data, name, shots=shots, learners=learners)
   checks.pool(data.references, per_class=1)
 
 

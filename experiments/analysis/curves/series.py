@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from experiments.config.sections import UNDEFENDED
 from experiments.store.cells import Summary
 from mamljax.audit.metrics import Rate
-from mamljax.defences import NOISES, parse_defence
+from mamljax.defences import AGGREGATE, NOISES, parse_defence
 from mamljax.errors import InputError, unknown
 
 NOISE = 'noise_scale'
@@ -47,16 +47,18 @@ def find_curves(results: Sequence[Summary], x: str) -> list[Curve]:
 
   Raises:
     InputError: if there is no cell, if `x` is 'noise_scale' and no cell has noise, or if `x` is
-      not a numeric field of cells.
+      neither a numeric field of cells nor 'aggregate', the learners of a sum.
   """
   if not results:
     raise InputError(f'no finished cell to draw against {x!r}')
   values = {name: value for cell in results for name, value in cell.columns.items()}
   numbers = [name for name, value in values.items() if type(value) in (int, float)]
-  if x not in numbers:
+  if x not in (*numbers, AGGREGATE):
     raise unknown('field to draw against', x, numbers)
   if x == NOISE:
     return _noise_curves(results)
+  if x == AGGREGATE:
+    return _sum_curves(results)
   points = [(cell.columns[x], cell) for cell in results if cell.columns.get(x) is not None]
   return [_curve('', label, group) for label, group in _split(points, (x,)).items()]
 
@@ -96,6 +98,20 @@ def _noise_curves(results: Sequence[Summary]) -> list[Curve]:
     _curve(noise, label, points, undefended.get(_key(points[0][1], _OF_NOISE)))
     for noise, panel in panels.items()
     for label, points in _split(panel, ('defence', NOISE)).items()
+  ]
+
+
+def _sum_curves(results: Sequence[Summary]) -> list[Curve]:
+  """The curves over the number of learners in a sum; 1 for a message that is seen alone."""
+  panels: dict[str, list[tuple[float, Summary]]] = {}
+  for cell in results:
+    named = parse_defence(cell.columns['defence'])
+    rest = [name for name in named if name != AGGREGATE or name != [*named][-1]]
+    panels.setdefault('+'.join(rest), []).append((named.get(AGGREGATE, 1), cell))
+  return [
+    _curve('', ', '.join(filter(None, (rest * (len(panels) > 1), label))), points)
+    for rest, panel in panels.items()
+    for label, points in _split(panel, ('defence',)).items()
   ]
 
 

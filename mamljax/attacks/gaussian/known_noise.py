@@ -23,6 +23,7 @@ from jax.flatten_util import ravel_pytree
 
 from mamljax.attacks.knowledge import Knowledge, known_defence
 from mamljax.defences.defence import (
+  Aggregation,
   Compression,
   Defence,
   Hook,
@@ -168,14 +169,49 @@ def is_readable_mean(defence: Defence) -> bool:
   return terms or is_readable(defence)
 
 
+def is_readable_sum(defence: Defence) -> bool:
+  """Tests whether a message is readable, or is a sum over learners with one noise at the most.
+
+  The noise has no clip: one number of each learner's message would be lost.
+  """
+  parts = parts_of(defence.outgoing)
+  rest = [part for part in parts if not isinstance(part, Aggregation)]
+  plain = all(isinstance(part, Noise) and not isinstance(part, Mechanism) for part in rest)
+  return (len(rest) < len(parts) and len(rest) <= 1 and plain) or is_readable_mean(defence)
+
+
+class _Published(NamedTuple):
+  """Noise of published size, of which nothing else is looked at."""
+
+  mean: Any
+  scale: Any
+
+
 def on_mean(knowledge: Knowledge, count: int) -> Knowledge:
-  """The knowledge of a mechanism on `count` terms as that of the noise on their mean."""
+  """The knowledge of what is done to the parts of a mean, in the form of noise on the mean.
+
+  Of a mean over m learners the noise has m times its own mean, that on their sum.
+
+  Args:
+    knowledge: that of the adversary, the defence included.
+    count: terms, those of single examples, of the message of a learner.
+  """
   defence = known_defence(knowledge)
-  mechanism = per_example(getattr(defence, 'outgoing', None))
-  if defence is None or mechanism is None:
+  if defence is None or is_readable(defence) or not is_readable_sum(defence):
     return knowledge
-  noise: Any = mechanism.noise_of(count)
+  mechanism = per_example(defence.outgoing)
+  noise: Any = mechanism.noise_of(count) if mechanism else _on_sum(parts_of(defence.outgoing))
   return dataclasses.replace(knowledge, defence=defence._replace(outgoing=noise))
+
+
+def _on_sum(parts: tuple[Hook, ...]) -> _Published | None:
+  """The noise on a mean over learners, that of each or of all together; None without any."""
+  learners = next(part.learners for part in parts if isinstance(part, Aggregation))
+  noise = next((part for part in parts if isinstance(part, Noise)), None)
+  if noise is None:
+    return None
+  shrunk = learners**0.5 if noise is parts[0] else 1.0  # what each adds, averages out
+  return _Published(learners * noise.mean, noise.scale / shrunk)
 
 
 def term_sent(knowledge: Knowledge, gradient: Params) -> Params:
