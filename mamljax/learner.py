@@ -19,6 +19,7 @@ from mamljax.defences import (
 from mamljax.errors import InputError
 from mamljax.maml import Inner, as_learner, gradient_and_adapted, terms_and_adapted
 from mamljax.numerics import is_finite
+from mamljax.protocol.adaptation import Perturbation
 from mamljax.protocol.messages import WithRates, as_gradient
 from mamljax.types import LossFn, Params, Task
 
@@ -129,7 +130,7 @@ def _send(
     params,
     noisy,
     inner,
-    perturb=lambda step, g: inner_gradient(jax.random.fold_in(key_inner, step), g),
+    perturb=Perturbation(key_inner, inner_gradient),
   )
   sent = outgoing(key_outgoing, gradient)
   return Sent(sent, is_finite(adapted), is_finite(sent))

@@ -51,7 +51,7 @@ from mamljax.attacks.gaussian.sketches import Sketch, make_sketch
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.checks import count, positive
-from mamljax.defences.defence import Defence
+from mamljax.defences.defence import Defence, Mechanism, PerExample
 from mamljax.linear_algebra import low_rank_plus_diagonal
 from mamljax.maml import adapt, as_learner
 from mamljax.numerics import like
@@ -89,8 +89,9 @@ class CurvatureFilter(BaseAttack):
   threshold: ClassVar[Threshold] = 0.0  # the likelihood ratio's
 
   def allows_for(self, defence: Defence, target: str) -> bool:
-    """All but a compression, of which no Hessian-vector product is known."""
-    return is_readable(defence) and compression_of(defence) is None
+    """All but a compression or a clip of the steps, whose derivatives are left out."""
+    clipped = isinstance(defence.inner, Mechanism | PerExample)
+    return is_readable(defence) and compression_of(defence) is None and not clipped
 
   @property
   def passes(self) -> int:
@@ -247,6 +248,8 @@ def _query_gradients(
 ) -> jax.Array:
   """The query gradient after adaptation on each of `count` shadows, [count, parameters]."""
   query, inner, noise = observation.query_set, known.inner, hooks(known)
+  if isinstance(noise.inner, PerExample):
+    raise TypeError('the curvature of steps whose terms are clipped one by one is not known')
   if query is None or inner is None:
     raise ValueError('shadows cannot adapt without the query set and the inner loop')
 

@@ -195,8 +195,27 @@ def _on_adaptation(
   """
   if defence.inner is None or target == 'query' or not _sends_one_gradient(as_learner(inner)):
     return
-  gradients = (jax.grad(loss_fn)(params, task.support) for task in tasks)
-  yield _separation(optax.tree.sub(*gradients), defence.inner)
+  noise = defence.inner
+  if isinstance(noise, DPGaussian | DPExamples):
+    count = len(tasks[0].support.labels)
+    gradients = [_clipped_step(loss_fn, params, task.support, noise) for task in tasks]
+    noise = noise.noise_of(count)
+  else:
+    gradients = [jax.grad(loss_fn)(params, task.support) for task in tasks]
+  yield _separation(optax.tree.sub(*gradients), noise)
+
+
+def _clipped_step(
+  loss_fn: LossFn, params: Params, support: Batch, mechanism: DPGaussian | DPExamples
+) -> Params:
+  """The gradient of a support set, clipped as a whole or term by term, without noise."""
+  if isinstance(mechanism, DPGaussian):
+    return mechanism.clipped(jax.grad(loss_fn)(params, support))
+
+  def one(image: jax.Array, label: jax.Array) -> Params:
+    return jax.grad(loss_fn)(params, Batch(image[None], label[None]))
+
+  return mechanism.mean_of(jax.vmap(one)(*support))
 
 
 def _sends_one_gradient(learner: Learner) -> bool:

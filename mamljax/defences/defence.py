@@ -176,7 +176,8 @@ class Defence(NamedTuple):
 
   Attributes:
     support: applied to the support images, before adaptation.
-    inner: applied to each gradient of the adaptation.
+    inner: applied to each gradient of the adaptation; a `PerExample` that comes first to the
+      gradients of single support examples.
     query: applied to the query images, before the loss.
     outgoing: applied to the meta-gradient, before it is sent; a `PerExample` that comes first
       to the meta-gradients of single query examples.

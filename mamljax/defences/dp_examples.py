@@ -16,6 +16,12 @@ one support image may move them all, by 2 n C together. Of it, and of the whole 
 is bounded than by the clip of any message to C, under noise n times smaller than that of a
 `DPGaussian`. Compressions after it take nothing away. The number, the labels and the slots are
 public.
+
+On the gradients of the adaptation the terms are those of single support examples (as in Abadi
+et al., 2016), and each step is a release. Where what is sent depends on the support set through
+the adapted parameters alone, as in first-order MAML, it protects single support examples; in
+second-order MAML, which differentiates through the raw support set, it protects nothing:
+`protocol.guarantees` knows which.
 """
 
 import dataclasses

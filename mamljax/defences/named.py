@@ -27,11 +27,12 @@ _POINTS = {
   'inner_gradient_noise': 'inner',
   'query_noise': 'query',
   'outgoing_gradient_noise': 'outgoing',
+  'dp_steps': 'inner',
 }
-NOISES = tuple(_POINTS)
+NOISES = ('support_noise', 'inner_gradient_noise', 'query_noise', 'outgoing_gradient_noise')
 MECHANISM = 'dp_gaussian'
 # With a clip and a multiplier of their own; where one acts, what comes before has no noise.
-_MECHANISMS = {MECHANISM: DPGaussian, 'dp_examples': DPExamples}
+_MECHANISMS = {MECHANISM: DPGaussian, 'dp_examples': DPExamples, 'dp_steps': DPExamples}
 MECHANISMS = tuple(_MECHANISMS)
 # The number before each, and how it is asked for; None of one that takes none.
 _COMPRESSIONS: dict[str, tuple[str, str] | None] = {
@@ -82,7 +83,9 @@ def parse_defence(text: str) -> dict[str, float]:
 
 
 def _check_mechanisms(text: str, names: list[str]) -> None:
-  """Refuses two noises on what is sent, and what a mechanism on examples cannot come after."""
+  """Refuses two noises at the point of a mechanism, and what one on examples cannot follow."""
+  if {'dp_steps', 'inner_gradient_noise'} <= {*names}:
+    raise InputError(f"defence {text!r}: 'dp_steps' has noise of its own on the adaptation")
   sent = [name for name in names if _POINTS.get(name, 'outgoing') == 'outgoing']
   noisy = [name for name in sent if name not in _NUMBERED]
   mechanism = next((name for name in noisy if name in MECHANISMS), None)
@@ -152,7 +155,8 @@ def make_defence(
     mean: the mean of the noise with factor 1.
     clip_images: clip noisy images to [0, 1]. (The paper does not say.)
     clip: of 'dp_gaussian', the norm that what is sent is clipped to; of 'dp_examples', the
-      norm that each query example's term of it is clipped to.
+      norm that each query example's term of it is clipped to; of 'dp_steps', that of each
+      support example's term of a gradient of the adaptation.
     noise_multiplier: of these, the standard deviation of the noise in clips.
 
   Raises:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mamljax.defences.defence import Hook, per_example
 from mamljax.errors import InputError
 from mamljax.numerics import like
 from mamljax.protocol import optimizer
@@ -17,6 +18,28 @@ from mamljax.protocol.trainable import Restrict, merge, restriction
 from mamljax.types import Batch, LossFn, Params
 
 Perturb = Callable[[jax.Array, Params], Params]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Perturbation:
+  """Hook of a defence on the gradients of an adaptation, as a function of the step.
+
+  Attributes:
+    key: a random key, from which each step has its own.
+    hook: applied to each gradient or, of a `PerExample`, to its terms of single examples.
+  """
+
+  key: jax.Array
+  hook: Hook
+
+  @property
+  def takes_terms(self) -> bool:
+    """True if the terms of single support examples are given, not their mean."""
+    return per_example(self.hook) is not None
+
+  def __call__(self, step: int | jax.Array, gradient: Params) -> Params:
+    """The gradient of a step as it is followed."""
+    return self.hook(jax.random.fold_in(self.key, step), gradient)
 
 
 class Carry(NamedTuple):
@@ -83,7 +106,14 @@ class _Step:
   def gradient(self, theta: Params, index: jax.Array) -> Params:
     """The perturbed gradient of the support loss, and that of a pull towards w."""
     whole = merge if self.learner.trainable is not None else lambda part, _: part
-    gradient = jax.grad(lambda part: self.loss_fn(whole(part, self.start), self.support))(theta)
+
+    def of_batch(batch: Batch) -> Params:
+      return jax.grad(lambda part: self.loss_fn(whole(part, self.start), batch))(theta)
+
+    if getattr(self.perturb, 'takes_terms', False):
+      gradient = jax.vmap(lambda *one: of_batch(Batch(*(x[None] for x in one))))(*self.support)
+    else:
+      gradient = of_batch(self.support)
     if self.perturb is not None:
       gradient = self.perturb(index, gradient)
     kind = self.learner.kind

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from mamljax import checks
 from mamljax.defences import Defence
 from mamljax.errors import InputError
-from mamljax.protocol.guarantees import PROTECTED, guarantees
-from mamljax.reports import wording
+from mamljax.protocol.guarantees import PROTECTED
+from mamljax.reports import declared, wording
 from mamljax.reports.defended import DefenceRow, Floor
 
 
@@ -169,9 +169,9 @@ def failures(row: DefenceRow, bounds: Bounds) -> Iterator[str]:
 
 def _unguaranteed(row: DefenceRow, bounds: Bounds, most: float) -> Iterator[str]:
   """The reason why a guarantee is too weak, or none."""
-  epsilon = _epsilons(row, bounds).get('task')
+  epsilon = _epsilon(row, bounds)
   if epsilon is None:
-    yield f'{_unprotected(row, bounds)}, and epsilon={most:g} was asked'
+    yield f'{_unprotected(row)}, and epsilon={most:g} was asked'
   elif epsilon > most:
     yield (
       f'it guarantees epsilon {wording.at_most(epsilon)} at {bounds.over}, '
@@ -179,16 +179,16 @@ def _unguaranteed(row: DefenceRow, bounds: Bounds, most: float) -> Iterator[str]
     )
 
 
-def _epsilons(row: DefenceRow, bounds: Bounds) -> dict[str, float]:
-  """The epsilons that a defence guarantees over the rounds that are asked for."""
+def _epsilon(row: DefenceRow, bounds: Bounds) -> float | None:
+  """The epsilon that a defence guarantees to a task over the rounds that are asked for."""
   if row.defence is None:
-    return {}
-  return guarantees(row.defence, delta=bounds.delta, rounds=bounds.rounds)
+    return None
+  return declared.guaranteed(row.defence, delta=bounds.delta, rounds=bounds.rounds)
 
 
-def _unprotected(row: DefenceRow, bounds: Bounds) -> str:
+def _unprotected(row: DefenceRow) -> str:
   """The want of a guarantee for a whole task, in words."""
-  parts = [PROTECTED[name] for name in _epsilons(row, bounds)]
+  parts = [PROTECTED[name] for name in row.narrower]
   if not parts:
     return 'it guarantees nothing'
   return f'it guarantees nothing for a whole task, only for {" or ".join(parts)}'
@@ -233,9 +233,9 @@ def _cost(row: DefenceRow) -> tuple[float, float, float]:
 
 def _held(row: DefenceRow, bounds: Bounds) -> Iterator[str]:
   """Guarantee, worst attack and cost of the chosen defence, in words."""
-  epsilon = _epsilons(row, bounds).get('task')
+  epsilon = _epsilon(row, bounds)
   if epsilon is None:
-    yield _unprotected(row, bounds)
+    yield _unprotected(row)
   else:
     yield (
       f'it guarantees epsilon {wording.at_most(epsilon)} at {bounds.over}, where a task is '

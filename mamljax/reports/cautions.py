@@ -19,7 +19,7 @@ def assumptions(plan: Plan, data: Any, learner: Any) -> list[str]:
   return [
     f'A task is {rules.ways}-way {rules.shots}-shot: so many classes, and images of each in '
     f'its support set and in its query set. A learner takes {declared.describe(learner)}. Its '
-    f'defence: {declared.describe_defence(setup.defence)}.',
+    f'defence: {declared.describe_defence(setup.defence, setup.inner)}.',
     f'The adversary receives one update, and asks of one image whether it is in the '
     f'{rules.target} set. Half of the images are; the others are of the same class.',
     *setup.adversary.describe(rules.target),

@@ -12,6 +12,7 @@ from mamljax.defences.accounting import check_delta
 from mamljax.errors import Diverged, InputError
 from mamljax.maml import as_learner
 from mamljax.protocol.guarantees import guarantees
+from mamljax.protocol.learner import Learner
 from mamljax.reports import declared
 from mamljax.reports.choice import Attacks
 from mamljax.reports.defended import DefenceRow, accuracy_of, loss_of, worst_of
@@ -97,7 +98,8 @@ def compare_defences(
       reports[name] = found
     learning = None if accuracy is None else _learning(name, accuracy(defence))
     base = rows[0].learning if rows else learning
-    rows.append(_row(name, defence, found, learning, base, delta=delta, rounds=rounds))
+    told: Any = {'learner': plain, 'delta': delta, 'rounds': rounds}
+    rows.append(_row(name, defence, found, learning, base, **told))
   asked = sizes | {'seed': seed, 'rounds': rounds, 'delta': delta, 'adjacency': 'replace_one'}
   asked |= {'learner': declared.describe(plain)}
   untrained = getattr(accuracy, 'untrained', lambda: None)()
@@ -126,12 +128,14 @@ def _row(
   learning: Rate | None,
   base: Rate | None,
   *,
+  learner: Learner,
   delta: float,
   rounds: int,
 ) -> DefenceRow:
   """The measures of a defence."""
   is_played = isinstance(found, Report)
-  epsilons = guarantees(defence, delta=delta, rounds=rounds) if defence else {}
+  options: Any = {'delta': delta, 'rounds': rounds}
+  epsilons = guarantees(defence, learner, **options) if defence else {}
   return DefenceRow(
     name=name,
     defence=defence,

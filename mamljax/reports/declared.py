@@ -1,5 +1,6 @@
 """Learners of an audit, an `InnerLoop` or a `Learner`: checked, and put in words."""
 
+import math
 from typing import Any, cast
 
 import jax.numpy as jnp
@@ -55,10 +56,10 @@ def _optimizer(learner: Learner) -> str:
   return optimizers.describe(cast(optax.GradientTransformation, learner.optimizer))
 
 
-def describe_defence(defence: Defence) -> str:
-  """A defence in words, its hook at each point and what they guarantee, or none."""
+def describe_defence(defence: Defence, inner: Inner) -> str:
+  """A defence in words: its hook at each point and what they guarantee to a learner."""
   hooks = describe_hooks(defence)
-  return f'{hooks} ({_guarantee(defence)})' if hooks else 'none'
+  return f'{hooks} ({_guarantee(defence, as_learner(inner))})' if hooks else 'none'
 
 
 def describe_hooks(defence: Defence) -> str:
@@ -69,9 +70,24 @@ def describe_hooks(defence: Defence) -> str:
   )
 
 
-def _guarantee(defence: Defence) -> str:
+def guaranteed(defence: Defence, *, delta: float, rounds: int = 1) -> float | None:
+  """The epsilon that a defence guarantees where a task is replaced; None if it does not.
+
+  Args:
+    defence: the defence.
+    delta: above 0 and below 1.
+    rounds: the number of messages that a learner sends of the same task.
+  """
+  try:
+    epsilon = defence.epsilon(delta, rounds=rounds)
+  except InputError:
+    return None
+  return epsilon if math.isfinite(epsilon) else None
+
+
+def _guarantee(defence: Defence, learner: Learner) -> str:
   """The guarantees of a defence in words."""
-  found = guarantees(defence, delta=_DELTA)
+  found = guarantees(defence, learner, delta=_DELTA)
   if not found:
     return 'no guarantee'
   alone = '' if 'task' in found else ' and of nothing else'
@@ -103,7 +119,7 @@ def _part(hook: Any) -> str:
   if isinstance(hook, Compression):
     return type(hook).__name__ + f' of {_numbers(hook)}' * bool(vars(hook))
   if isinstance(hook, PerExample):
-    return f'{type(hook).__name__} of {_numbers(hook)}, on the term of each query example,'
+    return f'{type(hook).__name__} of {_numbers(hook)}, on the term of each example,'
   scale, clip = (getattr(hook, name, None) for name in ('scale', 'clip'))
   clipped = '' if clip is None else f', after a clip to norm {_number(clip)},'
   noise = '' if scale is None else f' noise of scale {_number(scale)}'

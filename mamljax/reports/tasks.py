@@ -192,5 +192,5 @@ def _asked(plan: Plan, clock: Budget, learner: Any) -> dict[str, Any]:
     'seed': plan.seed,
     'references': sizes.references(plan.setup),
     'learner': declared.describe(learner),
-    'defence': declared.describe_defence(plan.setup.defence),
+    'defence': declared.describe_defence(plan.setup.defence, plan.setup.inner),
   }

@@ -71,7 +71,7 @@ def _assumptions(question: Question, sight: Sight, said: Said) -> list[str]:
   return [
     f'{said.rounds} update{"s" * (said.rounds > 1)} of a {rules.ways}-way {rules.shots}-shot '
     f'task{guessed}. The learner takes {declared.describe(said.learner)}. Its defence: '
-    f'{declared.describe_defence(setup.defence)}.{many}',
+    f'{declared.describe_defence(setup.defence, setup.inner)}.{many}',
     f'Candidates are ranked among public images of their classes that are not in the task, and '
     f'like them in all but membership: if public images are of another source, p-values mean '
     f'nothing. {_public(question)}',

@@ -178,12 +178,16 @@ def test_it_guarantees_nothing_for_a_whole_task():
     with pytest.raises(InputError, match='DPExamples has no guarantee for a whole task'):
       defence.epsilon(DELTA)
     expected = DPGaussian(7.0, 2.0).epsilon(DELTA, rounds=3)
-    assert guarantees(defence, delta=DELTA, rounds=3) == {'query example': expected}
-  assert guarantees(Defence(outgoing=DPExamples(CLIP, 0.0)), delta=DELTA) == {}
+    assert guarantees(defence, LEARNERS['fomaml'], delta=DELTA, rounds=3) == {
+      'query example': expected
+    }
+  assert (
+    guarantees(Defence(outgoing=DPExamples(CLIP, 0.0)), LEARNERS['fomaml'], delta=DELTA) == {}
+  )
   both = Defence(outgoing=Chain(mechanism, DPGaussian(CLIP, 1.0)))
-  assert [*guarantees(both, delta=DELTA)] == ['task', 'query example']
+  assert [*guarantees(both, LEARNERS['fomaml'], delta=DELTA)] == ['task', 'query example']
   both = Defence(outgoing=Chain(mechanism, DPGaussian(CLIP, 3.0)))
-  assert [*guarantees(both, delta=DELTA)] == ['task']
+  assert [*guarantees(both, LEARNERS['fomaml'], delta=DELTA)] == ['task']
 
 
 @pytest.mark.parametrize('sends', ['reptile', 'delta', Custom(lambda *arguments: 0.0)])

@@ -14,6 +14,7 @@ from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.defences.defence import per_example
 from mamljax.images import total_variation
 from mamljax.maml import as_learner, meta_gradient, terms_and_adapted
+from mamljax.protocol.adaptation import Perturbation
 from mamljax.protocol.learner import Learner
 from mamljax.protocol.messages import WithRates, as_gradient
 from mamljax.types import Batch, Params, Task
@@ -95,10 +96,7 @@ def _simulate_noisy(key: jax.Array, known: Knowledge, task: Task, learner: Learn
   support: Any = noise.support(keys[0], task.support.images)
   query: Any = noise.query(keys[1], task.query.images)
   noisy = Task(task.support._replace(images=support), task.query._replace(images=query))
-
-  def perturb(step: int | jax.Array, gradient: Params) -> Params:
-    return noise.inner(jax.random.fold_in(keys[2], step), gradient)
-
+  perturb = Perturbation(keys[2], noise.inner)
   arguments = known.loss_fn, known.params, noisy, learner
   mechanism = per_example(noise.outgoing)
   if mechanism is None:
