@@ -148,9 +148,10 @@ def _one_learner(params: Params, pool: Pool, training: Training, key: jax.Array)
     raise InputError(f'training moves w against mean gradients, and learners send {also}')
   key_task, key_send = jax.random.split(key)
   draw = functools.partial(sample_task, pool=pool, ways=training.ways, shots=training.shots)
-  beside = jax.random.split(jax.random.fold_in(key, _OTHERS), _summed(training) - 1)
-  options: Any = {'others': jax.vmap(draw)(beside) if len(beside) else None}
-  options |= {'defence': training.defence}
+  options: Any = {'defence': training.defence}
+  if (summed := _summed(training)) > 1:
+    beside = jax.random.split(jax.random.fold_in(key, _OTHERS), summed - 1)
+    options['others'] = jax.vmap(draw)(beside)
   sent = send(key_send, training.loss_fn, params, draw(key_task), learner, **options)
   return sent._replace(gradient=as_gradient(learner, sent.gradient))
 

@@ -44,16 +44,19 @@ def _define_defence(group: dict[str, Any], title: str) -> None:
   """Defines the flags of a learner's defence."""
   defence = (
     'noise that the learner adds: none, or one or several of support_noise, '
-    'inner_gradient_noise, query_noise and outgoing_gradient_noise, dp_gaussian or '
-    'dp_examples, joined by +, with compressions of what is sent, 0.1*top_k, sign or '
-    '2*quantised'
+    'inner_gradient_noise, query_noise and outgoing_gradient_noise, dp_gaussian, dp_examples '
+    'or dp_steps, joined by +, with compressions of what is sent, 0.1*top_k, sign or '
+    '2*quantised, or with 8*aggregate, the sum of eight learners'
   )
   flags.DEFINE_string('defence', 'none', defence, **group)
   scale = 'standard deviation of the noise of --defence'
   bounds.real('noise_scale', 0.0, bounds.POSITIVE, scale, group=cli.group(title))
-  clip = "norm that dp_gaussian clips what is sent to, or dp_examples each query example's term"
+  clip = (
+    'norm that dp_gaussian clips what is sent to, or dp_examples and dp_steps the term of each '
+    'example'
+  )
   bounds.real('clip', 0.0, bounds.POSITIVE, clip, group=cli.group(title))
-  multiplier = 'standard deviation of the noise of dp_gaussian or dp_examples, in --clip'
+  multiplier = 'standard deviation of the noise of these mechanisms, in units of --clip'
   bounds.real('noise_multiplier', 0.0, bounds.POSITIVE, multiplier, group=cli.group(title))
 
 

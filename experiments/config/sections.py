@@ -135,15 +135,16 @@ class Defence(Section):
       outgoing_gradient_noise; several at once, and relative scales, as in
       query_noise+0.1*outgoing_gradient_noise; dp_gaussian, with a clip and a multiplier of its
       own, clips what is sent and adds noise that has a guarantee; dp_examples, with the same,
-      clips the term of each query example instead, for a guarantee of single ones; 0.1*top_k
+      clips the term of each query example instead, for a guarantee of single ones, and
+      dp_steps that of each support example in each step of the adaptation; 0.1*top_k
       sends the largest tenth of the numbers alone, sign their signs, 2*quantised their rounding
       to two levels, and of 8*aggregate the sum of eight learners is seen alone.
     scale: standard deviation of the noise at a point without a factor; 0 for no defence.
     mean: mean of the noise at a point without a factor.
     clip_images: true if noisy images are clipped to [0, 1].
-    clip: norm that dp_gaussian clips what is sent to, or dp_examples the term of each query
-      example; 0 without those defences.
-    noise_multiplier: standard deviation of the noise of dp_gaussian, or of dp_examples on the
+    clip: norm that dp_gaussian clips what is sent to, or dp_examples and dp_steps the term of
+      each example; 0 without those defences.
+    noise_multiplier: standard deviation of the noise of dp_gaussian, or of the others on the
       sum of the terms, in clips; 0 clips alone.
   """
 

@@ -196,9 +196,10 @@ class NoiseFilter(GradientReader):
     known, model = on_mean(prepared.knowledge, n), Model(prepared.scale, prepared.covariance)
     is_compressed = compression_of(known_defence(known)) is not None
     weigh = weigh_compressed if is_compressed else weigh_noisy
-    learners, mean = learners_known(prepared.knowledge), shares @ means
-    received = jax.tree.map(lambda leaf: learners * leaf, observation.gradient)
-    mean += (learners - 1) * shares @ prepared.means.mean(axis=0)
+    received, mean = observation.gradient, shares @ means
+    if (learners := learners_known(prepared.knowledge)) > 1:
+      received = jax.tree.map(lambda leaf: learners * leaf, received)
+      mean += (learners - 1) * shares @ prepared.means.mean(axis=0)
     ratio = weigh(known, model, received, signal, mean, jnp.asarray(n))
     coefficient = ratio.response / jnp.maximum(ratio.energy, 1e-30)
     return ratio.value, Info(coefficient=coefficient, energy=ratio.energy)

@@ -49,6 +49,7 @@ from mamljax.defences import (
   DPGaussian,
   Gaussian,
   Hook,
+  learners_of,
   parts_of,
 )
 from mamljax.learner import send
@@ -240,7 +241,7 @@ def _on_sent(
   """
   before, noise = _before_noise(defence.outgoing, examples=len(tasks[0].query.labels))
   others, learner = defence._replace(outgoing=before), as_learner(inner).undefended
-  options: Any = {'defence': others, 'others': beside}
+  options: Any = {'defence': others, 'others': beside if learners_of(before) > 1 else None}
   sent = [send(key, loss_fn, params, task, learner, **options) for task in tasks]
   with_candidate, without = (each.gradient for each in sent)
   is_finite = jnp.stack([each.is_adapted & each.is_finite for each in sent]).all()

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from mamljax.attacks import ATTACKS
 from mamljax.audit.trials import Rules
+from mamljax.defences import learners_of
+from mamljax.errors import InputError
 from mamljax.learner import resolve_defence
 from mamljax.maml import undefended
 from mamljax.reports import choice
@@ -69,6 +71,11 @@ def make_question(
     seed: of all randomness.
   """
   inner, defence = undefended(learner), resolve_defence(learner, None)
+  if (summed := learners_of(defence.outgoing)) > 1:
+    raise InputError(
+      f'an update that is the mean of {summed} learners is asked about by learners={summed}, '
+      f'without an Aggregate'
+    )
   adversary = Adversary(query_set=query_set is not None)
   knowledge = adversary.knowledge(
     loss_fn,
