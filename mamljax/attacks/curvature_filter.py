@@ -158,7 +158,6 @@ class CurvatureFilter(BaseAttack):
     direction = _query_gradient(known, observation, images[:, :_SCALED_BY], query, noise)
     term = _Term(known, direction, len(labels))
     shorten = _sketch(key_sketch, query, term, images, noise, self.sketch)
-
     model = _model(query, images, labels, lambda *image: shorten(term(*image)), shorten)
     own = over_draws(
       key_own, known, 'support', lambda image: term(image, candidate.label), candidate.image
@@ -257,13 +256,11 @@ def _query_gradients(
     keys = jax.random.split(jax.random.fold_in(key, _NOISE), 3)
     images: Any = noise.support(keys[0], draw_shadow(key, known, observation))
     support = Batch(images, observation.support_labels)
-    theta = adapt(
-      known.loss_fn,
-      known.params,
-      support,
-      inner,
-      perturb=lambda _, gradient: noise.inner(keys[1], gradient),  # of the only step
-    )
+
+    def of_step(_: Any, gradient: Params) -> Params:  # the only one
+      return noise.inner(keys[1], gradient)
+
+    theta = adapt(known.loss_fn, known.params, support, inner, perturb=of_step)
     noisy: Any = noise.query(keys[2], query.images)
     return ravel_pytree(jax.grad(known.loss_fn)(theta, query._replace(images=noisy)))[0]
 
