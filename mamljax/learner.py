@@ -105,7 +105,7 @@ def send(
 
 def _check_others(others: Task | None, learners: int) -> None:
   """Refuses the tasks of other learners than those that a sum is over."""
-  count = 0 if others is None else len(others.query.labels)
+  count = 0 if others is None else len(others.query.images)
   if count != learners - 1:
     raise InputError(
       f'the message is that of {learners} learner{"s" * (learners > 1)}: others= must hold the '
