@@ -2,9 +2,9 @@
 
 Compares no defence with the Gaussian mechanism at several strengths and with others of yours
 by the guarantee of each, the worst attack that knows it, and the accuracy of learning that it
-costs. Prints the table, and which defence holds the bounds, or none of these; writes a page
-with a picture, and the rows. The same command on the same --output_dir takes what is measured
-from there.
+costs. Prints the table, and which defence holds the bounds, or none of these; writes a page,
+its picture, and the rows. The same command on the same --output_dir takes what is measured from
+there.
 """
 
 import json
@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
+from matplotlib.figure import Figure
 
 import mamljax
+from experiments.analysis import figures
 from experiments.analysis.text import csv_text
 from experiments.auditing import attacks, defences, game, learner, learning, model
 from experiments.process import bounds, cli
@@ -124,14 +126,18 @@ def _open(accuracy: learning.InTime | None, problem: str) -> list[str]:
 
 
 def _write(study: mamljax.Study, advice: mamljax.Recommendation, folder: Path) -> None:
-  """Writes the page, the rows as a table, and all of the study, each whole or not at all."""
-  shared = {name: study.asked[name] for name in _SHARED}
+  """Writes page, picture, rows and all of the study, each file whole or not at all."""
+  shared = {name: flags.FLAGS[name].value for name in ('model', 'data')}
+  shared |= {name: study.asked[name] for name in _SHARED}
   rows = [row.flat | shared for row in study.rows]
   atomic.write_text(folder / 'defend.html', study.to_html(advice=advice))
   atomic.write_text(folder / 'defences.csv', csv_text([*rows[0]], rows))
   told = {'chosen': advice.name, 'answer': advice.answer, 'reasons': advice.reasons}
   content = {'advice': told, **study.to_dict()}
   atomic.write_text(folder / 'defend.json', json.dumps(content, indent=1))
+  picture = Figure(figsize=(6.4, 4.8), layout='constrained')
+  study.plot(advice=advice, axes=picture.subplots())
+  figures.save(picture, folder / 'pareto.png')
 
 
 def define() -> None:

@@ -27,6 +27,10 @@ class InTime:
     """The accuracy at the parameters that training begins with."""
     return self._measure.untrained()
 
+  def check(self, defence: Defence | None) -> None:
+    """Refuses a defence that nothing can be trained under."""
+    self._measure.check(defence)
+
   def __call__(self, defence: Defence | None) -> Rate | None:
     """The accuracy under a defence; None if there is no time for it."""
     self._asked += 1

@@ -13,7 +13,7 @@ WAYS, IMAGE = 3, (28, 28, 1)
 
 
 def conv4() -> Model:
-  """Four convolutions, as the paper's figures are drawn for."""
+  """Four convolutions."""
   return _untrained('conv4')
 
 

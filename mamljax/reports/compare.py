@@ -72,7 +72,8 @@ def compare_defences(
     accuracy: `defence -> (value, low, high)`, the accuracy of learning under a defence with its
       interval, each in [0, 1], or None where that is not measured; None is given to it for no
       defence. `TrainedAccuracy` trains a model under each. Its method `untrained`, where it has
-      one, is the accuracy before any training, which learning must then exceed.
+      one, is the accuracy before any training, which learning must then exceed; its method
+      `check` refuses a defence that nothing can be trained under, before anything is played.
     budget: seconds that attacks may take together on each defence, as of `audit_tasks`.
     store: a folder for scores, as of `audit_tasks`.
     progress: show a bar for each defence; by default on a terminal only.
@@ -85,7 +86,7 @@ def compare_defences(
     Diverged: if learners diverge without any defence.
   """
   named, plain = _named(defences), _undefended(learner)
-  _check(rounds, delta, accuracy)
+  _check(rounds, delta, accuracy, named)
   sizes: dict[str, Any] = {'ways': ways, 'shots': shots, 'target': target, 'trials': trials}
   options = sizes | {'attacks': attacks, 'budget': budget, 'seed': seed}
   options |= {'store': store, 'progress': progress}
@@ -150,12 +151,20 @@ def _row(
   )
 
 
-def _check(rounds: int, delta: float, accuracy: Any) -> None:
+def _check(
+  rounds: int, delta: float, accuracy: Any, named: Mapping[str, Defence | None]
+) -> None:
   """Refuses what no guarantee and no cost can be made of, before anything is played."""
   check_delta(delta)
   checks.whole('rounds', rounds, least=1)
   if accuracy is not None and not callable(accuracy):
     raise InputError(f'accuracy must be a function of a defence, not {accuracy!r}')
+  check = getattr(accuracy, 'check', lambda _: None)
+  for name, defence in named.items():
+    try:
+      check(defence)
+    except InputError as error:
+      raise InputError(f'defence {name!r}: {error}') from None
 
 
 def _undefended(learner: Any) -> Any:

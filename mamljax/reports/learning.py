@@ -70,7 +70,7 @@ class TrainedAccuracy(Checked):
       raise InputError('training must come without a defence: it takes those it is compared by')
     checks.whole('seed', self.seed, least=0)
     self._check_loss()
-    jax.eval_shape(self._learn, *self._given(None))  # raises what training would, beforehand
+    self.check(None)
 
   def __call__(self, defence: AnyDefence | None) -> Rate:
     """The mean accuracy under a defence, with its interval."""
@@ -80,6 +80,14 @@ class TrainedAccuracy(Checked):
     found = np.asarray(self._run(*self._given(defence)))
     Store(self.store).add(self._name(defence), 0, found, time.perf_counter() - start)
     return _mean(found)
+
+  def check(self, defence: AnyDefence | None) -> None:
+    """Refuses a defence that nothing can be trained under, before anything is computed.
+
+    Raises:
+      InputError: as training does, such as for learners who make up no whole sums.
+    """
+    jax.eval_shape(self._learn, *self._given(defence))
 
   def untrained(self) -> Rate:
     """The mean accuracy at the parameters that training begins with, with its interval."""

@@ -51,7 +51,7 @@ def trials(seed: int, mechanism: DPGaussian, members: np.ndarray):
   return np.asarray(found, np.float64), members
 
 
-@pytest.mark.parametrize('epsilon', [1, 2, 4, 8])
+@pytest.mark.parametrize('epsilon', [1, 2, 4, 8, 16])
 def test_the_bracket_closes_on_the_worst_neighbours(epsilon):
   """Above the account the noise would be wrong; far below it, the trials would show nothing."""
   mechanism = DPGaussian.calibrated(CLIP, epsilon=epsilon, delta=DELTA)
