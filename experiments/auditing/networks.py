@@ -1,8 +1,10 @@
-"""Networks of the paper's tasks as models of an audit: functions for `--model`.
+"""Small networks as models of an audit: functions for `--model`.
 
 Untrained, of 3 ways, for grey images of 28 x 28 pixels, as MNIST and Fashion-MNIST have them;
-weights begin as PyTorch's do.
+weights begin as PyTorch's do, from a fixed key.
 """
+
+from typing import Any
 
 import jax
 
@@ -13,8 +15,8 @@ WAYS, IMAGE = 3, (28, 28, 1)
 
 
 def conv4() -> Model:
-  """Four convolutions."""
-  return _untrained('conv4')
+  """Four convolutions of 8 channels."""
+  return _untrained('conv4', filters=8)
 
 
 def mlp() -> Model:
@@ -22,8 +24,8 @@ def mlp() -> Model:
   return _untrained('mlp')
 
 
-def _untrained(name: str) -> Model:
-  """A network with its first weights, by a key that is fixed."""
-  network = mamljax.make_network(name, ways=WAYS, initialization='pytorch')
+def _untrained(name: str, **options: Any) -> Model:
+  """A network with its first weights."""
+  network = mamljax.make_network(name, ways=WAYS, initialization='pytorch', **options)
   params = mamljax.init_params(jax.random.key(0), network, IMAGE)
   return Model(mamljax.CrossEntropy(network), params)

@@ -7,6 +7,7 @@ from matplotlib.colors import same_color
 
 from experiments.analysis import curves, figures
 from experiments.analysis.curves.drawing import AREA, ATTACK, LEARNING
+from experiments.analysis.curves.series import find_curves
 from experiments.config.columns import configuration
 from experiments.store.cells import CellResult, Trials
 from mamljax.audit.metrics import Metrics, proportion
@@ -119,6 +120,26 @@ def test_printed_accuracies_stand_where_the_paper_prints_them():
   assert points(axes, marker='D') == [[(1, 0.92)]]  # the paper names no epoch: said once
   (axes,) = curves.curves(make_line([0.9, 0.8], attack='loss'), 'shots').axes
   assert points(axes, marker='D') == []
+
+
+def test_sums_are_drawn_over_their_learners():
+  """A curve for each defence beside the sum, from a message that is seen alone."""
+  noise = 'outgoing_gradient_noise'
+  cells = [
+    make_result(accuracy, defence=defence, noise_scale=0.1 * (noise in defence))
+    for defence, accuracy in {
+      'none': 1.0,
+      '4*aggregate': 0.9,
+      '0.1*top_k': 0.85,
+      noise: 0.8,
+      f'{noise}+4*aggregate': 0.7,
+      f'4*aggregate+{noise}': 0.6,
+    }.items()
+  ]
+  found = {curve.label: curve.xs for curve in find_curves(cells, 'aggregate')}
+  alone = {'0.1*top_k': (1,), f'aggregate+{noise}': (4,)}
+  assert found == {'': (1, 4), noise: (1, 4), **alone}
+  assert len(points(curves.curves(cells, 'aggregate').axes[0])) > 0
 
 
 @pytest.mark.parametrize(('learners', 'drawn'), [(1, True), (4, False)])

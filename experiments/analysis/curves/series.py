@@ -105,14 +105,21 @@ def _sum_curves(results: Sequence[Summary]) -> list[Curve]:
   """The curves over the number of learners in a sum; 1 for a message that is seen alone."""
   panels: dict[str, list[tuple[float, Summary]]] = {}
   for cell in results:
-    named = parse_defence(cell.columns['defence'])
-    rest = [name for name in named if name != AGGREGATE or name != [*named][-1]]
-    panels.setdefault('+'.join(rest), []).append((named.get(AGGREGATE, 1), cell))
+    defence = cell.columns['defence']
+    learners = parse_defence(defence).get(AGGREGATE, 1)
+    panels.setdefault(_beside_sum(defence), []).append((learners, cell))
   return [
     _curve('', ', '.join(filter(None, (rest * (len(panels) > 1), label))), points)
     for rest, panel in panels.items()
     for label, points in _split(panel, ('defence',)).items()
   ]
+
+
+def _beside_sum(defence: str) -> str:
+  """The other parts of a defence with a sum, which is named if something is done to it."""
+  each, _, joint = defence.partition(f'*{AGGREGATE}')
+  before = each.rpartition('+')[0] if AGGREGATE in defence else each.removeprefix(UNDEFENDED)
+  return '+'.join(filter(None, (before, f'{AGGREGATE}{joint}' if joint else '')))
 
 
 def _added(configuration: dict[str, Any]) -> tuple[str, float]:
