@@ -14,6 +14,8 @@ The greatest epsilon at which that is less than a risk is refuted. One message i
 more than p = risk^(1 / r): 3.47 of a hundred, at 95 %.
 """
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -67,17 +69,19 @@ def one_run_epsilon(
 
   if excess(0.0) >= 0:
     return 0.0
-  return float(brentq(excess, 0.0, _GREATEST)) if excess(_GREATEST) > 0 else _GREATEST
+  if excess(_GREATEST) <= 0:
+    return _GREATEST
+  return cast(float, brentq(excess, 0.0, _GREATEST))
 
 
 def _probability(
   right: int, guesses: int, canaries: int, epsilon: float, delta: float
 ) -> float:
   """The most probable that so many right guesses, or more, are under privacy."""
-  correct = stats.binom(guesses, 1 / (1 + np.exp(-epsilon)))
-  whole = correct.sf(right - 1)
+  p = 1 / (1 + np.exp(-epsilon))
+  whole = stats.binom.sf(right - 1, guesses, p)
   if not right or not delta:
     return float(whole)
-  below = np.cumsum(correct.pmf(right - np.arange(1, right + 1)))
+  below = np.cumsum(stats.binom.pmf(right - np.arange(1, right + 1), guesses, p))
   steepest = np.max(below / np.arange(1, right + 1))
   return float(min(1.0, whole + 2 * canaries * delta * steepest))

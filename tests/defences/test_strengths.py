@@ -56,8 +56,8 @@ def noises(**strength: float) -> Defence:
   """Noise at all points and a mechanism, each of no strength where none is given."""
   numbers = {'support': 0.0, 'inner': 0.0, 'query': 0.0, 'clip': FAR, 'noise': 0.0} | strength
   told: Any = {name: jnp.float32(number) for name, number in numbers.items()}
-  plain = (Gaussian(told[name]) for name in ('support', 'inner', 'query'))
-  return Defence(*plain, DPGaussian(told['clip'], told['noise']))
+  plain: Any = {name: Gaussian(told[name]) for name in ('support', 'inner', 'query')}
+  return Defence(**plain, outgoing=DPGaussian(told['clip'], told['noise']))
 
 
 def mechanisms(**strength: float) -> Defence:
