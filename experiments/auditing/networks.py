@@ -9,23 +9,23 @@ from typing import Any
 import jax
 
 import mamljax
-from experiments.auditing.model import Model
+from mamljax.types import LossFn, Params
 
 WAYS, IMAGE = 3, (28, 28, 1)
 
 
-def conv4() -> Model:
+def conv4() -> tuple[LossFn, Params]:
   """Four convolutions of 8 channels."""
   return _untrained('conv4', filters=8)
 
 
-def mlp() -> Model:
+def mlp() -> tuple[LossFn, Params]:
   """Fully connected layers."""
   return _untrained('mlp')
 
 
-def _untrained(name: str, **options: Any) -> Model:
+def _untrained(name: str, **options: Any) -> tuple[LossFn, Params]:
   """A network with its first weights."""
   network = mamljax.make_network(name, ways=WAYS, initialization='pytorch', **options)
   params = mamljax.init_params(jax.random.key(0), network, IMAGE)
-  return Model(mamljax.CrossEntropy(network), params)
+  return mamljax.CrossEntropy(network), params
