@@ -118,14 +118,14 @@ def draw_trial(
     InputError: if the pool has too few classes or, where its counts are not traced, too few
       images of a class, or if an argument is not among the values above.
   """
-  check_rules(pool, ways=ways, shots=shots, learners=learners, others=others)
+  check_rules(pool, ways, shots, learners=learners, others=others)
   options: Any = {'target': target, 'learners': learners, 'non_members': non_members}
   options |= {'others': others}
   places = draw_places(key, pool, member, ways=ways, shots=shots, **options)
   return take_trial(pool, places, shots=shots)
 
 
-def check_rules(pool: Pool, *, ways: int, shots: int, learners: int, others: int = 0) -> None:
+def check_rules(pool: Pool, ways: int, shots: int, *, learners: int, others: int = 0) -> None:
   """Refuses a pool that is too small, and a sum in the global game; see `draw_trial`."""
   checks.whole('shots', shots, least=1)
   checks.whole('learners', learners, least=1)

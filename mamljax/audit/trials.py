@@ -8,7 +8,7 @@ import dataclasses
 import enum
 import functools
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -159,17 +159,15 @@ def draw(
 ) -> tuple[jax.Array, Trial]:
   """Draws some trials, and a key for each; trial t depends on `fold_in(key, t)` alone.
 
-  `others` are further learners in the sum that is received, see `game.draw_trial`.
-
-  Jitted, and on a CPU compiled without optimisation: that takes a quarter of the time, and
-  integers are the same however they are computed. Places are drawn by one program for pools
-  of any size, whose images are taken by another, which compiles in no time.
+  `others` are further learners in the sum that is received, see `game.draw_trial`. Jitted, and
+  on a CPU compiled without optimisation: that takes a quarter of the time, and integers are the
+  same however they are computed. Places are drawn by one program for pools of any size, whose
+  images are taken by another, which compiles in no time.
 
   Raises:
     InputError: if the pool has too few classes, or too few images of a class.
   """
-  sizes: Any = {'ways': rules.ways, 'shots': rules.shots, 'learners': rules.learners}
-  game.check_rules(pool, **sizes, others=others)
+  game.check_rules(pool, *rules[:2], learners=rules.learners, others=others)
   draw_places, take = _compiled_draw(jax.default_backend())
   without_images: Any = pool._replace(images=None)
   keys, places = draw_places(key, without_images, indices, rules=rules, others=others)
@@ -204,15 +202,13 @@ def observe(
   keys: jax.Array, trials: Trial, setting: Setting, *, mesh: Mesh
 ) -> tuple[Observation, Health]:
   """Lets all learners send, for the observations [trials, learners] and the trials' health."""
-  attack: Any = setting.attack
-  requires = required(attack, setting.knowledge)
+  requires = required(cast(Any, setting.attack), setting.knowledge)
 
   def see(
     setting: Setting, others: Task | None, key: jax.Array, task: Task, classes: jax.Array
   ) -> tuple[Observation, Sent]:
-    known, defence = setting.knowledge, setting.defence
-    options: Any = {'defence': defence, 'others': others}
-    sent = send(key, known.loss_fn, known.params, task, setting.inner, **options)
+    known, told = setting.knowledge, cast(Any, {'defence': setting.defence, 'others': others})
+    sent = send(key, known.loss_fn, known.params, task, setting.inner, **told)
     return game.show(sent, task, inner=setting.inner, classes=classes, requires=requires), sent
 
   def see_learners(

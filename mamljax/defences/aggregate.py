@@ -51,7 +51,7 @@ class Aggregate(Unguaranteed):
 
 
 def split_at_sum(hook: Hook | None) -> tuple[Hook | None, Hook | None]:
-  """What is done to each learner's message, and what to all together, from the sum on."""
+  """The hooks on each learner's message, and those on all together, from the sum on."""
   parts = parts_of(hook)
   place = next((i for i, x in enumerate(parts) if isinstance(x, Aggregation)), len(parts))
   each, joint = parts[:place], parts[place:]
