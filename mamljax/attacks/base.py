@@ -249,8 +249,7 @@ def threshold_of(attack: Any, target: str) -> float | None:
 def tell(attack: Attack, knowledge: Knowledge) -> Knowledge:
   """The part of some knowledge that an attack requires.
 
-  Who requires the defence is told the learner as well if that sends steps: noise on these is
-  in their units.
+  Who requires the defence is told a learner that sends steps, too: noise is in their units.
 
   Raises:
     InputError: as `required` does.

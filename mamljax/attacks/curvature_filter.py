@@ -50,6 +50,7 @@ from mamljax.attacks.gaussian.shadows import (
 from mamljax.attacks.gaussian.sketches import Sketch, make_sketch
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
+from mamljax.attacks.readable import check_readable
 from mamljax.checks import count, positive
 from mamljax.defences.defence import Defence, Mechanism, PerExample
 from mamljax.linear_algebra import low_rank_plus_diagonal
@@ -122,6 +123,7 @@ class CurvatureFilter(BaseAttack):
     """Learns how classes are told apart, if withheld; the rest depends on each trial."""
     del key
     required(self, knowledge)
+    check_readable(self, knowledge, is_readable, terms=False)
     return learn_classes(knowledge)
 
   @guarded
@@ -247,8 +249,6 @@ def _query_gradients(
 ) -> jax.Array:
   """The query gradient after adaptation on each of `count` shadows, [count, parameters]."""
   query, inner, noise = observation.query_set, known.inner, hooks(known)
-  if isinstance(noise.inner, PerExample):
-    raise TypeError('the curvature of steps whose terms are clipped one by one is not known')
   if query is None or inner is None:
     raise ValueError('shadows cannot adapt without the query set and the inner loop')
 

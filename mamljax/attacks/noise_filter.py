@@ -62,7 +62,7 @@ from mamljax.attacks.gaussian.references import labelled
 from mamljax.attacks.gaussian.sketches import label_gradients
 from mamljax.attacks.gaussian.sums import learners_known, of_sum
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
-from mamljax.attacks.readable import SUPPORT_ELSEWHERE, GradientReader
+from mamljax.attacks.readable import SUPPORT_ELSEWHERE, GradientReader, check_readable
 from mamljax.checks import count
 from mamljax.defences.defence import Defence
 from mamljax.images import as_floats
@@ -136,9 +136,10 @@ class NoiseFilter(GradientReader):
     Raises:
       ValueError: if there are no references, or not equally many of each class, or the size of
         the query set is not known.
-      TypeError: if the strength of the noise on what is sent is not published.
+      InputError: if the strength of the noise on what is sent is not published.
     """
     required(self, knowledge)
+    check_readable(self, knowledge, is_readable_sum)
     if knowledge.ways < 1 or knowledge.shots < 1:
       raise ValueError('noise cannot be weighed without the ways and shots of the query set')
     if knowledge.references is None:

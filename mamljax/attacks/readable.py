@@ -1,6 +1,12 @@
 """Messages that an attack on a gradient can read, and reasons why it cannot read others."""
 
-from mamljax.attacks.base import BaseAttack
+from collections.abc import Callable
+
+from mamljax.attacks.base import BaseAttack, name_of
+from mamljax.attacks.gaussian.known_noise import unread
+from mamljax.attacks.knowledge import Knowledge, known_defence
+from mamljax.defences.defence import Defence, per_example
+from mamljax.errors import InputError
 from mamljax.protocol.learner import Learner
 
 # Of the filters that weigh the gradients of single query images at w.
@@ -34,6 +40,36 @@ def reads_span(learner: Learner) -> str | None:
       f'{learner.deviation}'
     )
   return reads_gradient(learner)
+
+
+def check_readable(
+  attack: BaseAttack,
+  knowledge: Knowledge,
+  reads: Callable[[Defence], bool],
+  *,
+  terms: bool = True,
+) -> None:
+  """Refuses a defence of which an attack does not know what it makes of a message.
+
+  Args:
+    attack: the attack.
+    knowledge: what it is told.
+    reads: whether what is sent can be read.
+    terms: whether steps whose terms are clipped one by one can be simulated.
+
+  Raises:
+    InputError: with what is not known.
+  """
+  defence = known_defence(knowledge)
+  if defence is None:
+    return
+  if not reads(defence):
+    raise InputError(f'attack {name_of(attack)!r}: {unread(defence)}')
+  if not terms and per_example(defence.inner) is not None:
+    raise InputError(
+      f'attack {name_of(attack)!r}: steps of clipped terms are not known, of which '
+      f"'shadow_matched_filter' simulates any"
+    )
 
 
 class GradientReader(BaseAttack):

@@ -50,6 +50,7 @@ from mamljax.attacks.gaussian.shadows import (
 from mamljax.attacks.gaussian.slot_classes import Prepared, find_classes, learn_classes
 from mamljax.attacks.gradients.objectives import simulate
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
+from mamljax.attacks.readable import check_readable
 from mamljax.checks import count, positive
 from mamljax.defences.defence import Defence
 from mamljax.linear_algebra import LowRankPlusDiagonal, low_rank_plus_diagonal
@@ -99,6 +100,7 @@ class ShadowMatchedFilter(BaseAttack):
     """Learns how classes are told apart, if withheld; shadows depend on each trial."""
     del key
     required(self, knowledge)
+    check_readable(self, knowledge, is_readable_mean)
     return learn_classes(knowledge)
 
   @guarded

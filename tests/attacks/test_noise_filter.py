@@ -12,6 +12,7 @@ from jax.flatten_util import ravel_pytree
 from mamljax.attacks import Candidate, NoiseFilter
 from mamljax.audit.metrics import auc
 from mamljax.defences import Defence, Gaussian
+from mamljax.errors import InputError
 from mamljax.types import Batch
 from tests.attacks import linear
 from tests.attacks.closed_form import (
@@ -139,7 +140,7 @@ def test_noise_of_unknown_size_is_refused():
     return value
 
   known = dataclasses.replace(noise_task()[0], defence=Defence(outgoing=hook))
-  with pytest.raises(TypeError, match='the strength of function noise is not known'):
+  with pytest.raises(InputError, match='the strength of function noise is not known'):
     NoiseFilter(directions=4).prepare(jax.random.key(0), known)
 
 

@@ -275,18 +275,25 @@ def _unit(knowledge: Knowledge) -> float | jax.Array:
   return unit if isinstance(unit, float) and unit else jnp.where(unit == 0, 1, unit)
 
 
+def unread(defence: Defence | None) -> str | None:
+  """The reason why the noise on what is sent is not known, before it is compressed, or None."""
+  parts = _before_compression(defence)
+  for part in parts:
+    if isinstance(part, Compression):
+      return f'what {type(part).__name__} leaves is not known after another hook'
+    if not isinstance(part, Noise):
+      return f'the strength of {type(part).__name__} noise is not known'
+  return f'{len(parts)} noises on what is sent are not known as one' if len(parts) > 1 else None
+
+
 def _noise_of(knowledge: Knowledge) -> Noise | None:
   """The noise on what is sent, before it is compressed.
 
   Raises:
     TypeError: if something else is done to it.
   """
-  parts = _before_compression(known_defence(knowledge))
-  for part in parts:
-    if isinstance(part, Compression):
-      raise TypeError(f'what {type(part).__name__} leaves is not known after another hook')
-    if not isinstance(part, Noise):
-      raise TypeError(f'the strength of {type(part).__name__} noise is not known')
-  if len(parts) > 1:
-    raise TypeError(f'{len(parts)} noises on what is sent are not known as one')
+  defence = known_defence(knowledge)
+  if (reason := unread(defence)) is not None:
+    raise TypeError(reason)
+  parts = _before_compression(defence)
   return cast(Noise, parts[0]) if parts else None
