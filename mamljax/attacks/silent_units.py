@@ -24,6 +24,9 @@ missing from their sum, but what is small beside w is rounded away in w - theta.
 Known noise on what is sent leaves no exact zeros. An entry then counts by the likelihood that
 it is noise alone, relative to that of 0: the score fades as noise outgrows the gradient.
 
+A sum over learners is 0 where all of their messages are. The rule is exact of it, too, but the
+footprints of all their images hide more and more.
+
 Signs keep zeros. Pruning and rounding to levels make others, so that a 0 there does not say
 that a unit was silent; neither does what is left say who was there, since others share it. The
 score is then no more than a count, and a published pruning is not allowed for.
@@ -44,6 +47,7 @@ import numpy as np
 from mamljax.attacks import base
 from mamljax.attacks.base import Requirements, Threshold, guarded
 from mamljax.attacks.gaussian import known_noise
+from mamljax.attacks.gaussian.sums import learners_known
 from mamljax.attacks.gradients.finding import find_layers
 from mamljax.attacks.gradients.footprints import footprints
 from mamljax.attacks.gradients.layers import Layers, check_seen, layer_gradient
@@ -133,8 +137,11 @@ class SilentUnits(SpanReader):
     """
     layers = find_layers(prepared.loss_fn, prepared.params, candidate.image)
     expected = _expected(key, layers, prepared, candidate)
-    received = known_noise.without_mean(prepared, observation.gradient)
-    noise = jnp.sqrt(known_noise.variance_sent(prepared))
+    known = known_noise.on_mean(prepared, len(observation.query_labels))
+    learners = learners_known(prepared)
+    whole = jax.tree.map(lambda g: learners * g, observation.gradient)
+    received = known_noise.without_mean(known, whole)
+    noise = learners * jnp.sqrt(known_noise.variance_sent(known))
     shares = [
       self._shares(footprint, layer_gradient(layers, layer, received), noise)
       for layer, footprint in zip(layers.seen, expected, strict=True)

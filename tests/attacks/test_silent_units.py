@@ -19,7 +19,7 @@ from mamljax.attacks.gradients.footprints import footprints
 from mamljax.attacks.gradients.layers import layer_gradient
 from mamljax.audit.game import observe
 from mamljax.audit.metrics import auc
-from mamljax.defences import Defence, Gaussian
+from mamljax.defences import Aggregate, Defence, Gaussian
 from mamljax.maml import InnerLoop
 from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.types import Batch, Params, Task
@@ -205,6 +205,19 @@ def test_noise_on_what_is_not_zero_hides_nothing():
   sparse = jax.tree.map(lambda g, n: jnp.where(g == 0, 0, n), told.gradient, loud)
   sent = told._replace(gradient=sparse)
   np.testing.assert_array_equal(scored('conv4', told=sent), scored('conv4'))
+
+
+def test_no_member_misses_a_trace_in_a_sum_over_learners():
+  """It is 0 where all messages are: were a sum refused, or misread, it would pass for safe."""
+  told = observed('conv4')
+  others = jax.tree.map(lambda leaf: (leaf + jnp.roll(leaf, 1, axis=0)) / 2, told.gradient)
+  sent, defence = told._replace(gradient=others), Defence(outgoing=Aggregate(2))
+  found = scored('conv4', told=sent, defence=defence)
+  assert (found[MEMBERS] == 0).all()
+  assert (
+    0.6 <= np.mean((found > RULE) == MEMBERS) < np.mean((scored('conv4') > RULE) == MEMBERS)
+  )
+  assert SilentUnits().allows_for(defence, 'support')
 
 
 def test_noise_on_the_adaptation_hides_no_zero():

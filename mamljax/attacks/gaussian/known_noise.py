@@ -227,7 +227,7 @@ def keeps_zeros(defence: Defence) -> bool:
   """
   compression = compression_of(defence)
   if compression is None:
-    return is_readable(defence)
+    return is_readable_sum(defence)
   return len(parts_of(defence.outgoing)) == 1 and not compression.makes_zeros
 
 
