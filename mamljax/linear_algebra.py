@@ -21,6 +21,18 @@ def solve_positive(system: jax.Array, vectors: jax.Array) -> jax.Array:
   return jax.scipy.linalg.solve(system, vectors, assume_a='pos')
 
 
+@jax.custom_batching.sequential_vmap
+def _cholesky(system: jax.Array) -> jax.Array:
+  """The lower factor of a symmetric positive definite matrix; one after another, as above."""
+  return jax.lax.linalg.cholesky(system, symmetrize_input=False)
+
+
+@jax.custom_batching.sequential_vmap
+def _solve_factored(factor: jax.Array, vectors: jax.Array) -> jax.Array:
+  """The solution of a system by its lower factor, [rows] or [rows, ...]."""
+  return jax.scipy.linalg.cho_solve((factor, True), vectors)
+
+
 def make_whitener(
   covariance: jax.Array, ridge: float | jax.Array, *, freedom: int
 ) -> jax.Array:
@@ -50,22 +62,23 @@ class LowRankPlusDiagonal(NamedTuple):
 
   Attributes:
     weighed: A diag(r)^-1, [rows, size].
-    system: I + A diag(r)^-1 A', [rows, rows].
+    factor: the lower factor of I + A diag(r)^-1 A', by which any number of vectors are solved,
+      [rows, rows].
     diagonal: r, one for all numbers or [size].
     silent: the numbers that say nothing, booleans [size].
   """
 
   weighed: jax.Array
-  system: jax.Array
+  factor: jax.Array
   diagonal: jax.Array
   silent: jax.Array
 
   def solve(self, vectors: jax.Array) -> jax.Array:
     """C^-1 v of one vector [size], or of several [..., size]."""
     plain = jnp.where(self.silent, 0, vectors / self.diagonal)
-    if not len(self.system):
+    if not len(self.factor):
       return plain
-    along = solve_positive(self.system, product(self.weighed, vectors.T))
+    along = _solve_factored(self.factor, product(self.weighed, vectors.T))
     return plain - product(along.T, self.weighed)
 
 
@@ -84,7 +97,8 @@ def low_rank_plus_diagonal(rows: jax.Array, diagonal: float | jax.Array) -> LowR
   silent = (diagonal == 0) & (rows == 0).all(axis=0)
   weighed = jnp.where(silent, 0, rows / diagonal)
   system = product(weighed, rows.T) + jnp.eye(len(rows), dtype=rows.dtype)
-  return LowRankPlusDiagonal(weighed, system, diagonal, silent)
+  factor = _cholesky(system) if len(rows) else system
+  return LowRankPlusDiagonal(weighed, factor, diagonal, silent)
 
 
 def uncorrelated(whitened: jax.Array) -> LowRankPlusDiagonal:

@@ -261,6 +261,6 @@ def _send(keys: jax.Array, shadow: _Shadow, errors: jax.Array, shorten: Sketch) 
   """Sketched K' e of every shadow without the candidate and with it, [shadows, 2, size]."""
 
   def both(key: jax.Array) -> jax.Array:
-    return jnp.stack([shorten(shadow(key, holds)(errors)) for holds in (False, True)])
+    return jax.vmap(lambda holds: shorten(shadow(key, holds)(errors)))(jnp.arange(2) == 1)
 
   return jax.lax.map(both, keys, batch_size=max(1, AT_ONCE // (2 * len(errors))))
