@@ -21,3 +21,16 @@ def room_for_compilations():
 
   yield
   compilation.forget_if_full()
+
+
+@pytest.fixture(scope='module')
+def compiled_unoptimised():
+  """Machine code as LLVM first writes it, for modules of many programs that take no time.
+
+  It is made in two thirds of the time, and a program that computes for a second takes six.
+  """
+  import jax
+
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)

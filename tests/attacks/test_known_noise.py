@@ -34,7 +34,7 @@ from tests.attacks.closed_form import (
 )
 
 LOUD = {
-  'outgoing': Defence(outgoing=Gaussian(jnp.float32(3e-5), jnp.float32(0))),
+  'outgoing': Defence(outgoing=Gaussian(jnp.float32(1e-4), jnp.float32(0))),
   'everywhere': Defence(*(Gaussian(jnp.float32(scale)) for scale in (0.1, 0.03, 0.03, 1e-5))),
 }
 QUIET = Defence(query=Gaussian(jnp.float32(0.1)))

@@ -27,8 +27,8 @@ from tests.attacks.closed_form import (
 )
 
 LOUD = {
-  'outgoing': Defence(outgoing=Gaussian(jnp.float32(0.003))),
-  'query': Defence(query=Gaussian(jnp.float32(0.2))),
+  'outgoing': Defence(outgoing=Gaussian(jnp.float32(0.006))),
+  'query': Defence(query=Gaussian(jnp.float32(0.35))),
 }
 EACH = 30  # references of each class, of noise
 
