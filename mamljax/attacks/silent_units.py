@@ -29,8 +29,8 @@ footprints of all their images hide more and more.
 
 Signs keep zeros. Pruning and rounding to levels make others, so that a 0 there does not say
 that a unit was silent; neither does what is left say who was there, since others share it. The
-score is then no more than a count, next to chance if a tenth of the numbers is sent; a published
-pruning is not allowed for.
+score is then no more than a count, next to chance if a tenth of the numbers is sent; what is
+published of a pruning is not allowed for.
 
 Zeros of gradients tell labels and images elsewhere: R-GAP (Zhu and Blaschko, 2021) and R-CONV
 (Eltaras et al., 2024) solve layer by layer for one image, SPEAR (Dimitrov et al., 2024) finds
