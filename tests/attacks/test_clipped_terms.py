@@ -103,7 +103,7 @@ def test_the_support_set_is_found_behind_clipped_query_terms():
 @pytest.mark.parametrize(
   ('hook', 'knowing'),
   [
-    (DPExamples(0.1, 1.0), {'noise_filter', 'shadow_matched_filter'}),
+    (DPExamples(0.1, 1.0), {'noise_filter', 'shadow_matched_filter', 'silent_units'}),
     (Chain(DPExamples(0.1, 1.0), TopK(0.1)), set()),
   ],
 )
