@@ -1,7 +1,11 @@
 """An audit of one update ends in time, names what it left out, and goes on where it stopped."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,22 @@ TASKS, FEWEST = 64, 64 + 12
 def still(monkeypatch):
   """A clock of audits that stands still: the machine's other work is not the attacks'."""
   monkeypatch.setattr(Budget, 'spent', 0.0)
+
+
+TWO: dict[str, Any] = {'attack': ['gradient_cosine', 'gradient_cosine_z']}
+
+
+def die(folder: str) -> None:
+  """An audit whose process is killed when it has begun with the candidates."""
+  scores = desk._scores
+
+  def stop(player, images, rows):
+    if images.purpose != 'simulated':
+      os.kill(os.getpid(), signal.SIGKILL)
+    return scores(player, images, rows)
+
+  desk._scores = stop
+  audit(store=folder, **TWO)
 
 
 @pytest.mark.usefixtures('still')
@@ -69,8 +89,7 @@ def test_no_attack_is_begun_without_time(monkeypatch):
 
 def test_an_interrupted_audit_goes_on_with_the_same_numbers(tmp_path, monkeypatch):
   """Else minutes are lost, or the answer depends on when it was stopped."""
-  options: dict[str, Any] = {'attack': ['gradient_cosine', 'gradient_cosine_z']}
-  wanted, scores, asked = audit(**options), desk._scores, []
+  wanted, scores, asked = audit(**TWO), desk._scores, []
 
   def stop(player, images, rows):
     if images.purpose != 'simulated' and rows[0] >= 16:
@@ -79,29 +98,49 @@ def test_an_interrupted_audit_goes_on_with_the_same_numbers(tmp_path, monkeypatc
 
   monkeypatch.setattr(desk, '_scores', stop)
   with pytest.raises(KeyboardInterrupt):
-    audit(store=tmp_path, **options)
+    audit(store=tmp_path, **TWO)
 
   def note(player, images, rows):
     asked.append((player.name, images.purpose, rows[0]))
     return scores(player, images, rows)
 
   monkeypatch.setattr(desk, '_scores', note)
-  found = audit(store=tmp_path, **options)
+  found = audit(store=tmp_path, **TWO)
   assert {purpose for _, purpose, _ in asked} == {'update-1'}
   np.testing.assert_array_equal(found.scores, wanted.scores)
   np.testing.assert_array_equal(found.p_values, wanted.p_values)
   assert found.power == wanted.power
 
   asked.clear()
-  again = audit(store=tmp_path, **options)
+  again = audit(store=tmp_path, **TWO)
   assert not asked
   np.testing.assert_array_equal(again.scores, wanted.scores)
 
-  audit(1, store=tmp_path, **options)  # of another update only the candidates are new
+  audit(1, store=tmp_path, **TWO)  # of another update only the candidates are new
   assert {purpose for _, purpose, _ in asked} == {'update-1'}
   asked.clear()
-  audit(store=tmp_path, seed=1, **options)
+  audit(store=tmp_path, seed=1, **TWO)
   assert {purpose for _, purpose, _ in asked} == {'simulated', 'update-1'}
+
+
+@pytest.mark.slow
+def test_a_killed_audit_goes_on_with_the_same_numbers(tmp_path, monkeypatch):
+  """No handler of an interruption ran: what was scored must be in files by then."""
+  line = f'from tests.reports.test_update_in_time import die; die({str(tmp_path)!r})'
+  ended = subprocess.run([sys.executable, '-c', line], check=False)
+  assert ended.returncode == -signal.SIGKILL
+  scores, asked = desk._scores, []
+
+  def note(player, images, rows):
+    asked.append(images.purpose)
+    return scores(player, images, rows)
+
+  wanted = audit(**TWO)
+  monkeypatch.setattr(desk, '_scores', note)
+  found = audit(store=tmp_path, **TWO)
+  assert set(asked) == {'update-1'}
+  np.testing.assert_array_equal(found.scores, wanted.scores)
+  assert found.power == wanted.power
 
 
 def test_the_bar_counts_every_image(capsys):
