@@ -1,6 +1,7 @@
 """Settings that must be in place before JAX starts, here and in the commands under test."""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ _CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(_CACHE / 'mamljax' / 'xla'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
 # Tests compile much and run each program once or twice: XLA's quicker way to machine code.
-os.environ.setdefault(
-  'XLA_FLAGS', '--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1'
-)
+_QUICK = '--xla_backend_optimization_level=1'
+# XLA ends a process over a flag that it does not know: that of jaxlib 0.12 knows this no more.
+if version('jaxlib').startswith('0.10.'):
+  _QUICK += ' --xla_cpu_use_fusion_emitters=false'
+os.environ.setdefault('XLA_FLAGS', _QUICK)
 
 
 @pytest.fixture(autouse=True, scope='module')
