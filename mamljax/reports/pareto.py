@@ -60,10 +60,13 @@ def title(rows: Sequence[DefenceRow], *, floor: Floor) -> str:
   A defence protects here if its worst attack, one that models it among them, keeps at most half
   of what attacks gain over guessing without a defence; it learns if its accuracy is above
   guessing, and above that of no training. Both are held by the unfavourable ends of intervals.
+  Where too little was trained to learn even without a defence, nothing is told of costs.
   """
   base = rows[0].worst
   if not drawable(rows[1:]):
     return 'Learning was not measured: what defences cost is open'
+  if rows[0].learning is not None and not rows[0].learns(floor):
+    return 'Not shown to learn even without a defence: costs are open'
   if base is None or base.accuracy.low <= _GUESS:
     return 'No attack finds anything without a defence: nothing is told of defences'
   most = _GUESS + (base.accuracy.low - _GUESS) / 2

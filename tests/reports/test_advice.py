@@ -130,6 +130,7 @@ def test_a_model_that_gains_nothing_by_training_holds_nothing():
     ({'informed': ()}, 'No defence here protects and learns'),
     ({'learning': None}, 'Learning was not measured'),
     ({'base': Rate(0.55, 0.49, 0.6)}, 'nothing is told of defences'),
+    ({'bare_learning': Rate(0.36, 0.3, 0.4)}, 'costs are open'),
   ],
 )
 def test_the_picture_says_whether_anything_protects_and_learns(defended, title):
@@ -138,7 +139,8 @@ def test_the_picture_says_whether_anything_protects_and_learns(defended, title):
   learning = given.get('learning', Rate(0.8, 0.7, 0.9))
   bare = worst(1.0)._replace(accuracy=given.get('base', Rate(1, 0.9, 1)))
   attacked = worst(0.2)._replace(accuracy=given['accuracy'], informed=given['informed'])
-  rows = row('none', None, worst=bare), row(worst=attacked, learning=learning)
+  options = {'learning': given['bare_learning']} if 'bare_learning' in given else {}
+  rows = row('none', None, worst=bare, **options), row(worst=attacked, learning=learning)
   found = Study(rows=rows, reports={}, asked=ASKED)
   assert title in found.plot().get_title()
 
