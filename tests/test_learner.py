@@ -10,7 +10,15 @@ import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from mamljax.defences import MECHANISM, NOISES, Defence, Gaussian, make_defence
+from mamljax.defences import (
+  MECHANISM,
+  NOISES,
+  Defence,
+  DPGaussian,
+  Gaussian,
+  Quantised,
+  make_defence,
+)
 from mamljax.learner import send, send_gradient
 from mamljax.maml import InnerLoop, meta_gradient
 from mamljax.types import Batch, Params, Task
@@ -135,6 +143,17 @@ def test_outgoing_noise_is_added_to_the_meta_gradient_leaf_by_leaf():
   added = jax.tree.map(jnp.subtract, received, exact)
   assert jax.tree.map(jnp.shape, added) == jax.tree.map(jnp.shape, make_params())
   assert all(np.std(leaf) > 0.1 for leaf in jax.tree.leaves(added))
+
+
+@pytest.mark.parametrize('hook', [Gaussian(0.1), DPGaussian(0.1, 2.0), Quantised(4.0)])
+def test_what_is_drawn_on_the_message_is_what_published_results_were_made_with(hook):
+  """A chain around a single hook drew other noise, and no defended number could be remade."""
+  outgoing = jax.random.split(KEY, 4)[3]
+  expected = hook(outgoing, meta_gradient(loss_fn, make_params(), make_task(), INNER))
+  found = sent(Defence(outgoing=hook))
+  jax.tree.map(
+    lambda *two: np.testing.assert_allclose(*two, rtol=1e-4, atol=1e-6), found, expected
+  )
 
 
 def test_inner_noise_acts_only_through_the_steps():

@@ -15,6 +15,7 @@ aggregator's, who then must be trusted.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 
@@ -53,6 +54,14 @@ class Aggregate(Unguaranteed):
 def split_at_sum(hook: Hook | None) -> tuple[Hook | None, Hook | None]:
   """The hooks on each learner's message, and those on all together, from the sum on."""
   parts = parts_of(hook)
-  place = next((i for i, x in enumerate(parts) if isinstance(x, Aggregation)), len(parts))
-  each, joint = parts[:place], parts[place:]
-  return (Chain(*each) if each else None), (Chain(*joint) if joint else None)
+  place = next((i for i, x in enumerate(parts) if isinstance(x, Aggregation)), None)
+  if place is None:
+    return hook, None
+  return _joined(parts[:place]), _joined(parts[place:])
+
+
+def _joined(parts: Sequence[Hook]) -> Hook | None:
+  """The hooks as one; a single one is itself, since a chain of one draws other noise."""
+  if len(parts) < 2:
+    return next(iter(parts), None)
+  return Chain(*parts)
