@@ -87,7 +87,7 @@ def test_a_named_defence_puts_noise_at_its_point_alone(name, point):
 
 def test_every_name_is_that_of_a_defence():
   """A name in the list that makes none would be offered in help, and refused."""
-  numbers = {'top_k': '0.1*', 'quantised': '2*'}
+  numbers = {'top_k': '0.1*', 'quantised': '2*', 'aggregate': '8*'}
   named = [{}, *({name: float(numbers.get(name, '1*')[:-1])} for name in DEFENCES[1:])]
   assert [parse_defence(numbers.get(name, '') + name) for name in DEFENCES] == named
   assert {*POINTS} < {*DEFENCES}
