@@ -9,6 +9,8 @@ import pytest
 import mamljax
 from tests import frameworks
 
+pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
+
 FRAMEWORKS = tuple(frameworks.FRAMEWORKS)
 
 
