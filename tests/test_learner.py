@@ -1,4 +1,4 @@
-"""What a task-learner sends, defended or not, against the protocol written out by hand."""
+"""Messages of a task-learner, defended or not, against the protocol written out by hand."""
 
 import itertools
 from typing import NamedTuple
@@ -64,13 +64,13 @@ def sent(defence: Defence, *, key: jax.Array = KEY, inner: InnerLoop = INNER) ->
 
 @jax.jit
 def sent_shifted(amounts: jax.Array) -> jax.Array:
-  """What is sent with `Shift` at all four points, flat."""
+  """The message with `Shift` at all four points, flat."""
   return ravel_pytree(sent(Defence(*map(Shift, amounts))))[0]
 
 
 @jax.jit
 def sent_noisy(key: jax.Array, scales: jax.Array) -> jax.Array:
-  """What is sent with Gaussian noise at all four points, flat."""
+  """The message with Gaussian noise at all four points, flat."""
   return ravel_pytree(sent(Defence(*map(Gaussian, scales)), key=key))[0]
 
 

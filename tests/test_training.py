@@ -70,7 +70,7 @@ def train(
 def after(
   rounds: int, described: Training = TRAINING, *, calls: int = 1
 ) -> tuple[State, np.ndarray]:
-  """Where a training stands after so many calls of so many rounds, and the norms on the way."""
+  """The state of a training after so many calls of so many rounds, and the norms on the way."""
   state, norms = start(), []
   for _ in range(calls):
     state, found = train(state, pool(0), described, rounds=rounds)

@@ -44,10 +44,8 @@ def run_cell(
     The result, on trials that are apart from those that chose the threshold, unless it is
     known beforehand; and the first reconstructions, if the attack makes any.
   """
-  revision, splits = (
-    _revision(),
-    models.splits_of(cell, data_dir, learners=models.learners_of(cell)),
-  )
+  revision = _revision()
+  splits = models.splits_of(cell, data_dir, learners=models.learners_of(cell))
   kept: dict[str, Any] = {'store_dir': store_dir, 'save_seconds': save_seconds}
   learned = max(cell.game.epoch, cell.game.learning_epoch)
   epochs = [*(part.game.epoch for part in cell.alone), learned]

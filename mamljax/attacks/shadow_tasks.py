@@ -11,14 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mamljax.attacks.knowledge import (
-  Candidate,
-  Knowledge,
-  Observation,
-  known_defence,
-  known_ways,
-)
-from mamljax.defences.defence import learners_of
+from mamljax.attacks.gaussian.sums import learners_known
+from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
 from mamljax.errors import InputError
 from mamljax.learner import read_message, send
 from mamljax.maml import Inner
@@ -71,7 +65,7 @@ def draw_shadow_task(key: jax.Array, knowledge: Knowledge, pool: Pool, *, pairs:
 
 def _draw_others(key: jax.Array, knowledge: Knowledge, pool: Pool) -> Task | None:
   """The tasks of the others in a sum of learners; None where each message is seen alone."""
-  count = learners_of(getattr(known_defence(knowledge), 'outgoing', None)) - 1
+  count = learners_known(knowledge) - 1
   if not count:
     return None
   draw = functools.partial(sample_task, pool=pool, ways=knowledge.ways, shots=knowledge.shots)

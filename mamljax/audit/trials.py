@@ -167,7 +167,7 @@ def draw(
   Raises:
     InputError: if the pool has too few classes, or too few images of a class.
   """
-  game.check_rules(pool, *rules[:2], learners=rules.learners, others=others)
+  game.check_rules(pool, rules.ways, rules.shots, learners=rules.learners, others=others)
   draw_places, take = _compiled_draw(jax.default_backend())
   without_images: Any = pool._replace(images=None)
   keys, places = draw_places(key, without_images, indices, rules=rules, others=others)

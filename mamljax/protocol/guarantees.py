@@ -45,9 +45,14 @@ def guarantees(
     'support example': (terms, rounds * learner.steps),
     'query example': (per_example(defence.outgoing), rounds),
   }
-  found = {name: _finite(one, delta, count) for name, (one, count) in mechanisms.items()}
-  whole = found['task']
-  return {name: e for name, e in found.items() if e < (math.inf if name == 'task' else whole)}
+  found = {
+    name: guaranteed(one, delta=delta, rounds=count)
+    for name, (one, count) in mechanisms.items()
+  }
+  whole = math.inf if found['task'] is None else found['task']
+  return {
+    name: e for name, e in found.items() if e is not None and (name == 'task' or e < whole)
+  }
 
 
 def _adapting(hook: Hook | None, learner: Learner) -> tuple[Any, Any]:
@@ -59,11 +64,18 @@ def _adapting(hook: Hook | None, learner: Learner) -> tuple[Any, Any]:
   return per_example(hook), whole
 
 
-def _finite(mechanism: Any, delta: float, rounds: int) -> float:
-  """The epsilon of a mechanism; infinite if it guarantees none."""
+def guaranteed(mechanism: Any, *, delta: float, rounds: int = 1) -> float | None:
+  """The finite epsilon of a defence, or of a mechanism of it; None if it guarantees none.
+
+  Args:
+    mechanism: the defence, whose epsilon is that of the whole task, or the mechanism, or None.
+    delta: above 0 and below 1.
+    rounds: the number of its releases.
+  """
   if mechanism is None:
-    return math.inf
+    return None
   try:
-    return mechanism.epsilon(delta, rounds=rounds)
+    epsilon = mechanism.epsilon(delta, rounds=rounds)
   except InputError:
-    return math.inf
+    return None
+  return epsilon if math.isfinite(epsilon) else None

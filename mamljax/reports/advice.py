@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from mamljax import checks
 from mamljax.defences import Defence
 from mamljax.errors import InputError
-from mamljax.protocol.guarantees import PROTECTED
-from mamljax.reports import declared, wording
+from mamljax.protocol.guarantees import PROTECTED, guaranteed
+from mamljax.reports import wording
 from mamljax.reports.defended import DefenceRow, Floor
 
 
@@ -181,9 +181,7 @@ def _unguaranteed(row: DefenceRow, bounds: Bounds, most: float) -> Iterator[str]
 
 def _epsilon(row: DefenceRow, bounds: Bounds) -> float | None:
   """The epsilon that a defence guarantees to a task over the rounds that are asked for."""
-  if row.defence is None:
-    return None
-  return declared.guaranteed(row.defence, delta=bounds.delta, rounds=bounds.rounds)
+  return guaranteed(row.defence, delta=bounds.delta, rounds=bounds.rounds)
 
 
 def _unprotected(row: DefenceRow) -> str:

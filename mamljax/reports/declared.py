@@ -1,6 +1,5 @@
 """Learners of an audit, an `InnerLoop` or a `Learner`: checked, and put in words."""
 
-import math
 from typing import Any, cast
 
 import jax.numpy as jnp
@@ -68,21 +67,6 @@ def describe_hooks(defence: Defence) -> str:
   return ' and '.join(
     f'{_hook(hook)} on {_POINTS[name]}' for name, hook in hooks.items() if hook
   )
-
-
-def guaranteed(defence: Defence, *, delta: float, rounds: int = 1) -> float | None:
-  """The epsilon that a defence guarantees where a task is replaced; None if it does not.
-
-  Args:
-    defence: the defence.
-    delta: above 0 and below 1.
-    rounds: the number of messages that a learner sends of the same task.
-  """
-  try:
-    epsilon = defence.epsilon(delta, rounds=rounds)
-  except InputError:
-    return None
-  return epsilon if math.isfinite(epsilon) else None
 
 
 def _guarantee(defence: Defence, learner: Learner) -> str:

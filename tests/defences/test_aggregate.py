@@ -116,7 +116,7 @@ def test_no_search_finds_sums_further_apart_than_two_clips_of_one():
 
 
 def test_a_guarantee_is_that_of_each_message():
-  """Which holds whoever talks to the server; a sum by itself has none."""
+  """The guarantee holds whoever talks to the server; a sum by itself has none."""
   mechanism = DPGaussian(0.1, 2.0)
   for hook in (Chain(mechanism, Aggregate(8)), Chain(Aggregate(8), mechanism)):
     assert Defence(outgoing=hook).epsilon(1e-5) == mechanism.epsilon(1e-5)

@@ -32,7 +32,7 @@ FAR = 1e6  # a clip that nothing reaches
 
 
 def message(key: jax.Array, images: jax.Array, defence: Defence) -> jax.Array:
-  """What a first-order learner sends of images [2, n, features]."""
+  """The message of a first-order learner on images [2, n, features]."""
   task = Task(*(Batch(each, LABELS) for each in images))
   learner = Learner(1, 0.3, sends='fomaml', defence=defence)
   return send_gradient(key, squares, PARAMS, task, learner)

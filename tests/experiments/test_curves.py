@@ -144,7 +144,7 @@ def test_sums_are_drawn_over_their_learners():
 
 @pytest.mark.parametrize(('learners', 'drawn'), [(1, True), (4, False)])
 def test_chance_is_a_half_in_the_local_game_only(learners, drawn):
-  """Whoever must also name the learner guesses right less often."""
+  """A guess that must also name the learner is right less often."""
   figure = curves.curves(make_line([0.9, 0.8], learners=learners), 'shots')
   assert ('chance' in names(figure)) == drawn
 

@@ -152,7 +152,7 @@ def test_as_many_inputs_as_are_asked_for_are_enough(shots, has_public):
 
 
 def test_tables_of_an_update_are_in_its_text():
-  """What was tried is as much of an answer as what was chosen."""
+  """The attacks that were tried are as much of an answer as the one that was chosen."""
   tried = audit_update(attack=['gradient_cosine', 'loss'], public=public(5, 80))
   assert f'{"Attacks tried on simulated tasks"}:\n\nattack' in str(tried)
   assert all(f'{name}  ' in str(tried) for name in tried.power)
