@@ -20,11 +20,11 @@ from mamljax.attacks import (
 )
 from mamljax.attacks.base import name_of
 from mamljax.audit.game import observe
-from mamljax.data import load_dataset
 from mamljax.defences import Defence
 from mamljax.maml import InnerLoop
 from mamljax.networks import CrossEntropy, Network, init_params
 from mamljax.types import Batch, Params, Pool, Task
+from tests.attacks.digits import PIXELS, SHAPE, digits
 from tests.attacks.plays import HIDDEN, WAYS, Play, loss_fn
 
 SHOTS, TRIALS, REFERENCES = 1, 64, 160
@@ -37,7 +37,7 @@ def params() -> Params:
   """Initial weights of a network like that of `plays`, all but sure of no class."""
   first, second = jax.random.split(jax.random.key(0))
   return {
-    'first': jax.random.normal(first, (784, HIDDEN)) * (2 / 784) ** 0.5,
+    'first': jax.random.normal(first, (PIXELS, HIDDEN)) * (2 / PIXELS) ** 0.5,
     'second': jax.random.normal(second, (HIDDEN, WAYS)) * 0.1 * (2 / HIDDEN) ** 0.5,
   }
 
@@ -45,10 +45,9 @@ def params() -> Params:
 @functools.cache
 def references() -> Pool:
   """The first 160 samples of each digit, which no task holds."""
-  digits = load_dataset('mnist_sample')
-  images = jnp.asarray(digits.images.reshape(10, 200, 28, 28, 1)[:, :REFERENCES])
+  images = jnp.asarray(digits()[:, :REFERENCES])
   starts = jnp.arange(10) * REFERENCES
-  return Pool(images.reshape(-1, 28, 28, 1), starts, jnp.full(10, REFERENCES))
+  return Pool(images.reshape(-1, *SHAPE), starts, jnp.full(10, REFERENCES))
 
 
 def game_on(target: str) -> dict[str, Any]:
@@ -77,7 +76,7 @@ class TwoConvolutions(Network):
 def convolutional(target: str = 'query') -> Knowledge:
   """The same of a small convolutional network: fewer parameters than images."""
   network = TwoConvolutions(ways=WAYS, initialization='pytorch')
-  weights = init_params(jax.random.key(0), network, (28, 28, 1))
+  weights = init_params(jax.random.key(0), network, SHAPE)
   inner, game = InnerLoop(1, 0.1), game_on(target)
   return Knowledge(CrossEntropy(network), weights, inner, references(), **game)
 
@@ -85,14 +84,14 @@ def convolutional(target: str = 'query') -> Knowledge:
 @functools.cache
 def trials(target: str) -> tuple[Play, jax.Array]:
   """Every other trial has a member; and the classes of the slots [trials, ways]."""
-  random, digits = np.random.default_rng(5), load_dataset('mnist_sample')
+  random = np.random.default_rng(5)
   classes = random.permuted(np.tile(np.arange(10), (TRIALS, 1)), axis=1)[:, :WAYS]
   others = np.arange(REFERENCES, 200)
   rows = random.permuted(np.tile(others, (TRIALS, WAYS, 1)), axis=2)[..., : 2 * SHOTS + 1]
-  images = jnp.asarray(digits.images[200 * classes[..., None] + rows] / 255, jnp.float32)
+  images = jnp.asarray(digits()[classes[..., None], rows] / 255, jnp.float32)
   labels = jnp.tile(jnp.repeat(jnp.arange(WAYS), SHOTS), (TRIALS, 1))
   support, query = (
-    Batch(part.reshape(TRIALS, WAYS * SHOTS, 28, 28, 1), labels)
+    Batch(part.reshape(TRIALS, WAYS * SHOTS, *SHAPE), labels)
     for part in (images[:, :, :SHOTS], images[:, :, SHOTS : 2 * SHOTS])
   )
   label = random.integers(WAYS, size=TRIALS)

@@ -10,10 +10,10 @@ import optax
 
 from mamljax.attacks import Candidate, Info, Knowledge, Observation, Reconstruction
 from mamljax.audit.game import observe
-from mamljax.data import load_dataset
 from mamljax.defences import Defence
 from mamljax.maml import InnerLoop
 from mamljax.types import Batch, Params, Task
+from tests.attacks.digits import PIXELS, digits
 
 WAYS, HIDDEN, TRIALS = 2, 64, 64
 MEMBERS = np.arange(TRIALS) % 2 == 0
@@ -43,7 +43,7 @@ def knowledge(target: str = 'query') -> Knowledge:
   """A network with He's initial weights, and one inner step."""
   first, second = jax.random.split(jax.random.key(0))
   params = {
-    'first': jax.random.normal(first, (784, HIDDEN)) * (2 / 784) ** 0.5,
+    'first': jax.random.normal(first, (PIXELS, HIDDEN)) * (2 / PIXELS) ** 0.5,
     'second': jax.random.normal(second, (HIDDEN, WAYS)) * (2 / HIDDEN) ** 0.5,
   }
   return Knowledge(loss_fn, params, InnerLoop(1, 0.1), target=target, ways=WAYS)
@@ -51,12 +51,12 @@ def knowledge(target: str = 'query') -> Knowledge:
 
 def draw(seed: int, members: np.ndarray, *, target: str) -> Play:
   """A trial for each truth in `members`, on real images of digits, drawn by NumPy."""
-  random, digits = np.random.default_rng(seed), load_dataset('mnist_sample')
+  random = np.random.default_rng(seed)
   count, slots = len(members), np.tile(np.arange(WAYS), (len(members), 1))
   classes = random.permuted(np.tile(np.arange(10), (count, 1)), axis=1)[:, :WAYS]
   rows = random.permuted(np.tile(np.arange(200), (count, WAYS, 1)), axis=2)[..., :3]
   # Of each class [support, query, another]; the samples hold 200 images of each.
-  images = jnp.asarray(digits.images[200 * classes[..., None] + rows] / 255, jnp.float32)
+  images = jnp.asarray(digits()[classes[..., None], rows] / 255, jnp.float32)
   labels, label = jnp.asarray(slots), jnp.asarray(random.integers(WAYS, size=count))
   task = Task(Batch(images[:, :, 0], labels), Batch(images[:, :, 1], labels))
   place = np.where(members, ['support', 'query'].index(target), 2)

@@ -18,6 +18,7 @@ from mamljax.attacks.reconstruction import LABELS
 from mamljax.maml import InnerLoop
 from mamljax.types import Batch
 from tests.attacks import plays
+from tests.attacks.digits import SHAPE
 from tests.attacks.linear import SIZE, WAYS, knowledge, noise, observed
 
 pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
@@ -102,8 +103,8 @@ def test_a_network_without_biases_is_refused():
   said = "needs biases of the output layer: it finds none that is added to what 'second'"
   with pytest.raises(ValueError, match=said):
     chosen.score(KEY, known, *first)
-  assert re.search(said, inapplicable(chosen, known, (28, 28, 1)) or '')
-  assert inapplicable(plays.ATTACK, known, (28, 28, 1)) is None
+  assert re.search(said, inapplicable(chosen, known, SHAPE) or '')
+  assert inapplicable(plays.ATTACK, known, SHAPE) is None
 
 
 @functools.partial(jax.jit, static_argnames='target')

@@ -21,6 +21,7 @@ from mamljax.maml import InnerLoop
 from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.types import Batch
 from tests.attacks.closed_form import MEMBERS, TRIALS, references, seen, trials
+from tests.attacks.digits import SHAPE
 from tests.attacks.plays import WAYS
 
 CHANCE = 3 * ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5  # three deviations of the AUC
@@ -33,7 +34,7 @@ def known(
   """A small convolutional network, whose layers have more columns than two images patches."""
   options = {'filters': 24, 'initialization': 'pytorch', 'activation': activation}
   network = make_network('conv4', ways=WAYS, **options)
-  params = init_params(jax.random.key(0), network, (28, 28, 1))
+  params = init_params(jax.random.key(0), network, SHAPE)
   return Knowledge(CrossEntropy(network), params, InnerLoop(steps, rate, order), references())
 
 
@@ -148,7 +149,7 @@ def test_what_is_outside_against_numpy():
     own = inputs(trials('query')[0].candidate.image[at][None])[0] @ whiten.T
     # The share that least squares leave, first of the means, then of them and the columns.
     mine, free = (
-      np.linalg.lstsq(basis, own.T, rcond=1e-7)[1].sum()
+      np.sum((own.T - basis @ np.linalg.lstsq(basis, own.T, rcond=1e-5)[0]) ** 2)
       for basis in (means.T, np.concatenate([means.T, whiten @ columns], axis=1))
     )
     assert info.outside[at] == pytest.approx(free / mine, rel=0.02, abs=1e-3)

@@ -12,6 +12,7 @@ import pytest
 from mamljax.attacks import Observation
 from mamljax.audit.metrics import auc
 from mamljax.images import ssim
+from tests.attacks.digits import SHAPE
 from tests.attacks.plays import (
   ATTACK,
   MEMBERS,
@@ -70,7 +71,7 @@ def test_the_objective_falls_and_the_images_stay_images(target):
   first, last = info.losses[:, 0], info.losses[:, -1]
   assert np.mean(last < first) > 0.9  # a signed step may also overshoot
   assert last.mean() < first.mean() / 2
-  assert info.images.shape == (TRIALS, WAYS, 28, 28, 1)
+  assert info.images.shape == (TRIALS, WAYS, *SHAPE)
   assert info.images.min() >= 0
   assert info.images.max() <= 1
 

@@ -23,7 +23,10 @@ from mamljax.maml import InnerLoop, meta_gradient
 from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.types import Batch, Params, Pool, Task
 from tests.attacks.closed_form import MEMBERS, TRIALS, references, seen, trials
+from tests.attacks.digits import SHAPE
 from tests.attacks.plays import WAYS
+
+pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
 
 CHANCE = 3 * ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5  # three deviations of the AUC
 KEY, INNER = jax.random.key(0), InnerLoop(1, 0.1)
@@ -37,7 +40,7 @@ OPEN, HIDING = (Defence(outgoing=Gaussian(jnp.float32(scale))) for scale in (0, 
 def known(target: str = 'query') -> Knowledge:
   """The adversary's knowledge of learners with a small network, the query set withheld."""
   net = make_network('conv4', ways=WAYS, filters=12, initialization='pytorch')
-  loss_fn, params = CrossEntropy(net), init_params(KEY, net, (28, 28, 1))
+  loss_fn, params = CrossEntropy(net), init_params(KEY, net, SHAPE)
   told = {'references': references(), 'ways': WAYS, 'shots': 1, 'defence': OPEN}
   return Knowledge(
     loss_fn, params, INNER, target=target, withheld=frozenset({'query_set'}), **told
@@ -123,7 +126,7 @@ def test_a_defence_that_no_part_can_read_is_sent_through_all_the_same():
   doubled = Defence(outgoing=Doubled())
   assert ATTACK.allows_for(doubled, 'query')
   told = dataclasses.replace(known(), defence=doubled)
-  assert inapplicable(ATTACK, told, (28, 28, 1)) is None
+  assert inapplicable(ATTACK, told, SHAPE) is None
 
 
 def test_the_scale_of_the_gradient_does_not_matter():
@@ -193,4 +196,4 @@ def test_a_network_that_no_telling_part_can_read_is_refused():
 
   knowledge = Knowledge(loss_fn, jnp.ones(()), INNER, ways=WAYS, shots=1)
   with pytest.raises(InputError, match="'shadow_classifier'"):
-    ATTACK.check_model(knowledge, jax.ShapeDtypeStruct((28, 28, 1), jnp.float32))
+    ATTACK.check_model(knowledge, jax.ShapeDtypeStruct(SHAPE, jnp.float32))
