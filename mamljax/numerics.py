@@ -48,14 +48,20 @@ def clip_norm(tree: Any, most: float | jax.Array) -> Any:
 
 
 def _apart(tree: Any) -> tuple[jax.Array, jax.Array, Any]:
-  """The largest size of a number; the norm and the tree of all numbers divided by it."""
+  """The largest size of a number; the norm and the tree of all numbers divided by it.
+
+  The largest cancels out, so no derivative is taken of it. That of the norm of zeros is 0: NaN
+  would be that of a clip, too, which keeps them as they are. They count as one unit long.
+  """
   kind = jnp.result_type(jnp.float32, *jax.tree.leaves(tree))
   wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, kind), tree)
   sizes = [jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(wide)]
-  largest = jnp.max(jnp.stack(sizes))
-  units = jax.tree.map(lambda leaf: leaf / jnp.where(largest > 0, largest, 1), wide)
+  largest = jax.lax.stop_gradient(jnp.max(jnp.stack(sizes)))
+  is_zero = largest < jnp.finfo(kind).tiny  # or so small that its inverse is infinite
+  units = jax.tree.map(lambda leaf: leaf / jnp.where(is_zero, 1, largest), wide)
   squares = [jnp.sum(unit**2) for unit in jax.tree.leaves(units)]
-  return largest, jnp.sqrt(jnp.sum(jnp.stack(squares))), units
+  total = jnp.where(is_zero, 1, jnp.sum(jnp.stack(squares)))
+  return largest, jnp.sqrt(total), units
 
 
 all_finite = jax.jit(is_finite)  # for arrays at hand: one program instead of one for each leaf

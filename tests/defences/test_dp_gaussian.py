@@ -80,6 +80,13 @@ def test_zeros_stay_zeros():
   assert not any(leaf.any() for leaf in jax.tree.leaves(found))
 
 
+@pytest.mark.parametrize('largest', [0.0, 1e-42, 1e-30, 0.05])
+def test_the_derivative_of_what_is_kept_was_nan_where_all_is_zero(largest):
+  """A step of zeros, as of images that are learned by heart, made the whole message NaN."""
+  slope = jax.jacobian(DPGaussian(0.1, 0.0).clipped)(jnp.array([largest, 0.0, 0.0]))
+  np.testing.assert_array_equal(slope, np.eye(3))
+
+
 @pytest.mark.parametrize('kind', [jnp.bfloat16, jnp.float16, jnp.float32])
 @pytest.mark.parametrize('number', [float, np.float64, jnp.float32])
 def test_each_leaf_keeps_its_type(kind, number):

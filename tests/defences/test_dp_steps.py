@@ -51,6 +51,17 @@ def sent(hook: Any, support: jax.Array, *, sends: str, steps: int = 1) -> jax.Ar
   return send_gradient(KEY, squares, PARAMS, task_of(support), learner)
 
 
+@pytest.mark.parametrize('hook', [DPGaussian(CLIP, 0.0), DPExamples(CLIP, 0.0)])
+def test_a_step_of_zeros_made_the_message_nan(hook):
+  """Of images that are learned by heart the gradient is 0, where a norm has no derivative."""
+  start = jnp.zeros(6).at[0].set(1)
+  known = jnp.zeros((COUNT, 6)).at[:, 0].set(1)
+  learner = Learner(1, RATE, defence=Defence(inner=hook))
+  exact = meta_gradient(squares, start, task_of(known), Learner(1, RATE))
+  found = send_gradient(KEY, squares, start, task_of(known), learner)
+  np.testing.assert_allclose(found, exact, rtol=1e-6)
+
+
 def test_each_support_example_is_clipped_in_each_step():
   """By hand, in NumPy: two steps of means of clipped gradients, which a delta sends."""
   theta = start = np.asarray(PARAMS, np.float64)
