@@ -58,8 +58,7 @@ def test_in_the_local_game_there_is_nobody_to_confuse(finished):
 
 def test_each_judge_has_a_row_of_its_own(npz, tmp_path):
   """The same trials, each with a threshold on the scale of its scores."""
-  options = {'judge': 'ssim,mse,residual', 'defences': 'none', 'noise_scales': 0}
-  lines, found = finish(npz, tmp_path / 'out', **options)
+  lines, found = finish(npz, tmp_path / 'out', judge='ssim,mse,residual')
   assert [line['reconstruction.judge'] for line in lines] == ['ssim', 'mse', 'residual']
   signs = [np.sign(cell['trials']['scores']) for cell in found]
   assert (np.array(signs[1:]) == -1).all()
@@ -70,9 +69,9 @@ def test_each_judge_has_a_row_of_its_own(npz, tmp_path):
 
 ATTACKED = {
   'query': 'row_space,silent_units,shadow_classifier,matched_filter,noise_filter,'
-  'gradient_cosine,gradient_cosine_z,loss,matched_filter+gradient_cosine_z',
-  'support': 'patch_space,shadow_matched_filter,curvature_filter,residual_filter,'
-  'likelihood_ratio',
+  'residual_filter,gradient_cosine,gradient_cosine_z,loss,likelihood_ratio,'
+  'matched_filter+gradient_cosine_z',
+  'support': 'patch_space,shadow_matched_filter,curvature_filter',
 }
 
 
@@ -102,9 +101,8 @@ def test_attacks_in_closed_form(npz, tmp_path, target):
 
 def test_a_filter_that_is_not_told_the_classes(npz, tmp_path):
   """A cell as told and one as not, on the same trials: else they could not be compared."""
-  asked = {'attacks': 'curvature_filter', 'withheld': 'none,classes', 'targets': 'support'}
-  small = {'defences': 'none', 'noise_scales': 0, 'sketch': 16, 'shadows': 5}
-  lines, found = finish(npz, tmp_path / 'out', **asked, **small)
+  asked = {'attacks': 'shadow_matched_filter', 'withheld': 'none,classes', 'targets': 'support'}
+  lines, found = finish(npz, tmp_path / 'out', **ON_RECORD | asked)
   assert [line['withheld'] for line in lines] == ['none', 'classes']
   told, untold = (cell['trials'] for cell in found)
   assert told['members'] == untold['members']

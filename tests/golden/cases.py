@@ -87,6 +87,20 @@ OPTIONS: dict[str, dict[str, Any]] = _BESIDES | {
 }
 
 
+# Of these each set is a large program of its own.
+TWO_PROGRAMS = {'reconstruction', 'shadow_classifier', 'residual_filter', 'likelihood_ratio'}
+
+
+def is_quick(label: str) -> bool:
+  """Whether a case is played by `make test`; each other one compiles a program of its own.
+
+  Every attack is, plain, on every set that it seeks, but for the support set where that takes
+  a second large program. The rest waits for `make slow`.
+  """
+  attack, target, *special = label.split()
+  return not special and (target == 'query' or attack not in TWO_PROGRAMS)
+
+
 def make_cell(label: str) -> Cell:
   """The cell of a label, whose first words are the attack and the set that it seeks."""
   attack, target = label.split()[:2]

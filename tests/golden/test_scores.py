@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from experiments.config.attacks import PLAYED
 from tests.golden import cases, recording
 
 CONTENT = json.loads(recording.FILE.read_bytes())
@@ -17,13 +18,19 @@ def test_every_attack_is_on_record():
   assert CONTENT['scores'].keys() == cases.OPTIONS.keys()
 
 
-def _marks(label: str) -> list[pytest.MarkDecorator]:
-  """All but the plain cases wait for `make slow`: each compiles a program of its own."""
-  return [pytest.mark.slow] if len(label.split()) > 2 else []
+def test_every_attack_and_every_set_are_played_each_time():
+  """Else what breaks one is seen by nobody before `make slow`."""
+  quick = [label.split() for label in cases.OPTIONS if cases.is_quick(label)]
+  assert {attack for attack, _ in quick} == {*PLAYED, 'combined'}
+  assert {target for _, target in quick} == {'query', 'support'}
+
+
+SLOW = [pytest.mark.slow]
 
 
 @pytest.mark.parametrize(
-  'label', [pytest.param(label, marks=_marks(label)) for label in cases.OPTIONS]
+  'label',
+  [pytest.param(x, marks=[] if cases.is_quick(x) else SLOW) for x in cases.OPTIONS],
 )
 def test_scores_are_those_on_record(label):
   recorded, played = CONTENT['scores'][label], recording.play(cases.make_cell(label))
