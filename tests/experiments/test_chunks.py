@@ -23,7 +23,9 @@ def both(folder, **changes):
   return [run_cell(changed(cell, chunk=chunk), **kept)[0] for chunk in (4, 6)]
 
 
-@pytest.mark.parametrize('attack', ['row_space', 'gradient_cosine'])
+@pytest.mark.parametrize(
+  'attack', ['row_space', pytest.param('gradient_cosine', marks=pytest.mark.slow)]
+)
 def test_closed_forms_agree_within_rounding(tmp_path, attack):
   """A score of one pass has no steps that could amplify a last bit."""
   first, second = both(tmp_path, network='mlp', attack=attack)

@@ -18,7 +18,7 @@ from mamljax.audit import blocks
 from mamljax.audit.trials import Played
 from tests.experiments.configurations import changed
 from tests.experiments.test_runner import CELL
-from tests.experiments.tiny import arguments, finish, start, write_npz
+from tests.experiments.tiny import arguments, finish, run, start, write_npz
 
 
 @pytest.fixture(scope='module')
@@ -185,23 +185,49 @@ def assert_same(one, other):
 
 
 STATUSES = {signal.SIGTERM: 75, signal.SIGUSR1: 75, signal.SIGINT: -2, signal.SIGHUP: 129}
+ENDLESS = {'trials': 40_000, 'chunk': 2}
 
 
-@pytest.mark.parametrize('number', preemption.SIGNALS)
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_sweep_that_is_asked_to_stop_saves_and_says_run_me_again(tmp_path, number):
   """SLURM's pre-emption: the requeued job must find what this one did, by the status. Ctrl-C
   lost the trials since the last saving, and printed 52 lines of traceback.
   """
   npz = write_npz(tmp_path / 'tiny.npz')
-  options = {'trials': 40_000, 'chunk': 2}
-  process = start([*arguments(npz, tmp_path / 'out', **options), '--save_seconds=0'])
+  process = start([*arguments(npz, tmp_path / 'out', **ENDLESS), '--save_seconds=0'])
   while not list(tmp_path.glob('out/progress/*.npz')) and process.poll() is None:
     time.sleep(0.01)
   os.kill(process.pid, number)
-  ended = finish(process)
+  saved(finish(process), tmp_path / 'out', number)
+
+
+@pytest.mark.parametrize('number', [signal.SIGUSR1, signal.SIGHUP])
+def test_any_signal_to_stop_saves(tmp_path, monkeypatch, number):
+  """The others, in this process: that a process ends by them, two of them show."""
+  npz, real = write_npz(tmp_path / 'tiny.npz'), Keeper.keep
+  left = iter([number])
+
+  def keep(self, *blocks):
+    found = real(self, *blocks)
+    for once in left:
+      signal.raise_signal(once)
+    return found
+
+  monkeypatch.setattr(Keeper, 'keep', keep)
+  ended = run([*arguments(npz, tmp_path / 'out', **ENDLESS), '--save_seconds=0'])
+  saved(ended, tmp_path / 'out', number)
+
+
+def saved(ended, folder, number):
+  """The sweep stopped in its first cell, whose trials so far are whole."""
   assert ended.status == STATUSES[number], ended.err
   assert 'Traceback' not in ended.err
   assert ended.err.splitlines()[-1].startswith('sweep: asked to stop')
-  assert not list(tmp_path.glob('out/cells/*'))
-  (kept,) = tmp_path.glob('out/progress/*.npz')
+  assert not list(folder.glob('cells/*'))
+  (kept,) = folder.glob('progress/*.npz')
   atomic.read_sealed(kept)
+
+
+def test_every_signal_to_stop_is_tried():
+  """A signal that nobody has seen stop a sweep may lose its trials."""
+  assert {*STATUSES} == {*preemption.SIGNALS}

@@ -33,6 +33,13 @@ GRID = {
   'noise_scales': '0.01,0.1',
   'tv_weight': '0.001,0.01',
 }
+# As many of an attack that is traced in no time, for processes of their own.
+LIGHT = {
+  'attacks': 'loss',
+  'targets': 'query,support',
+  'inner_learning_rates': '0.1,0.2',
+  'noise_scales': '0.01,0.1',
+}
 OPTIONS = {
   'networks': 'mlp',
   'ways': 2,
