@@ -1,5 +1,7 @@
 """The PyTorch peers compute what mamljax computes: else their seconds are of something else."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,11 +57,9 @@ def assert_same(found, expected):
   np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize('style', work.STYLES)
-@pytest.mark.parametrize('target', ['query', 'support'])
-@pytest.mark.parametrize(('name', 'side', 'activation'), NETWORKS)
-def test_objective_and_slope(style, target, name, side, activation):
-  """Of every candidate, in its own image layout and back."""
+@functools.cache
+def expected_slopes(target, name, side, activation):
+  """A received gradient for each candidate, and what objective and slope are there."""
   network, params, (images, queries) = draw(name, side, activation)
   rng = np.random.default_rng(1)
   received = [
@@ -76,6 +76,17 @@ def test_objective_and_slope(style, target, name, side, activation):
     batch, options = Batch(guess, labels), {'target': target, 'tv_weight': TV_WEIGHT}
     return ours.objective(knowledge, seen, batch, **options)
 
+  each = zip(map(jnp.asarray, images), received, map(jnp.asarray, queries), strict=True)
+  return received, [[*map(np.asarray, expect(*one))] for one in each]
+
+
+@pytest.mark.parametrize('style', work.STYLES)
+@pytest.mark.parametrize('target', ['query', 'support'])
+@pytest.mark.parametrize(('name', 'side', 'activation'), NETWORKS)
+def test_objective_and_slope(style, target, name, side, activation):
+  """Of every candidate, in its own image layout and back."""
+  _, params, (images, queries) = draw(name, side, activation)
+  received, expected = expected_slopes(target, name, side, activation)
   there, weights = in_torch(name, activation, params)
   attack = Attack(there, weights, torch.from_numpy(LABELS), TV_WEIGHT, 2, RATE)
   values, slopes = work.STYLES[style].slopes(
@@ -85,29 +96,35 @@ def test_objective_and_slope(style, target, name, side, activation):
     networks.images_from_jax(queries) if target == 'support' else None,
   )
   slopes = slopes.detach().movedim(-3, -1).flip((-3, -2)).numpy()  # NHWC, not mirrored
-  for index in range(CANDIDATES):
-    arguments = jnp.asarray(images[index]), received[index], jnp.asarray(queries[index])
-    value, slope = expect(*arguments)
-    assert_same(values[index].numpy(), np.asarray(value))
-    assert_same(slopes[index], np.asarray(slope))
+  for index, (value, slope) in enumerate(expected):
+    assert_same(values[index].numpy(), value)
+    assert_same(slopes[index], slope)
+
+
+@functools.cache
+def expected_meta_gradient(name, side, activation):
+  """The mean over two tasks, layer by layer, after three inner steps."""
+  network, params, sets = draw(name, side, activation)
+  tasks = Task(*(Batch(jnp.asarray(x), jnp.stack([LABELS] * 2)) for x in sets))
+  one = jax.jit(
+    jax.vmap(
+      lambda task: meta_gradient(CrossEntropy(network), params, task, InnerLoop(3, RATE))
+    )
+  )
+  mean = jax.tree.map(lambda g: g.mean(axis=0), one(tasks))
+  return networks.from_jax(layers_of(mean), 2)
 
 
 @pytest.mark.parametrize('style', work.STYLES)
 @pytest.mark.parametrize(('name', 'side', 'activation'), NETWORKS)
 def test_meta_gradient(style, name, side, activation):
   """Three inner steps, differentiated through, the mean over tasks."""
-  network, params, (supports, queries) = draw(name, side, activation)
-  tasks = Task(*(Batch(jnp.asarray(x), jnp.stack([LABELS] * 2)) for x in (supports, queries)))
-  one = jax.jit(
-    jax.vmap(
-      lambda task: meta_gradient(CrossEntropy(network), params, task, InnerLoop(3, RATE))
-    )
-  )
-  expected = jax.tree.map(lambda g: g.mean(axis=0), one(tasks))
+  _, params, (supports, queries) = draw(name, side, activation)
   there, weights = in_torch(name, activation, params)
   sets = ((networks.images_from_jax(x), torch.from_numpy(LABELS)) for x in (supports, queries))
   found = work.STYLES[style].meta_gradient(there, weights, *sets, 3, RATE)
-  for leaf, layer in zip(found, networks.from_jax(layers_of(expected), 2), strict=True):
+  expected = expected_meta_gradient(name, side, activation)
+  for leaf, layer in zip(found, expected, strict=True):
     assert_same(leaf.detach().numpy(), layer.numpy())
 
 
