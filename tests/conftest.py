@@ -1,5 +1,6 @@
 """Settings that must be in place before JAX starts, here and in the commands under test."""
 
+import gc
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,12 @@ _QUICK = '--xla_backend_optimization_level=1'
 if version('jaxlib').startswith('0.10.'):
   _QUICK += ' --xla_cpu_use_fusion_emitters=false'
 os.environ.setdefault('XLA_FLAGS', _QUICK)
+
+
+def pytest_collection_finish():
+  """Spares the garbage collector what lives to the end, and most of its searches."""
+  gc.freeze()
+  gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True, scope='module')
