@@ -15,7 +15,8 @@ from experiments.config.streams import Stream, stream_key
 from experiments.engine import models
 from experiments.engine.setting import make_setting
 from mamljax.audit import trials
-from mamljax.audit.blocks import Compile, Ready, as_needed, prepare_block
+from mamljax.audit.blocks import Ready, prepare_block
+from mamljax.audit.compiling import Compile, as_needed
 from mamljax.audit.placement import trials_mesh
 
 

@@ -28,7 +28,7 @@ class Program(NamedTuple):
 
 
 class Compiler:
-  """A `mamljax.audit.blocks.Compile` that keeps what it compiled.
+  """A `mamljax.audit.compiling.Compile` that keeps what it compiled.
 
   Attributes:
     programs: the last program of each function.

@@ -5,7 +5,6 @@ The shapes of the arithmetic, and with them every bit of a score, depend on the 
 on how many devices share the blocks out.
 """
 
-import functools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from jax.sharding import PartitionSpec as P
 from mamljax import checks
 from mamljax.attacks.base import required
 from mamljax.audit import trials
+from mamljax.audit.compiling import Compile, as_needed
 from mamljax.audit.game import Trial, show_required
 from mamljax.audit.likelihood_ratio import Bound
 from mamljax.audit.placement import AXIS, gather, own_copy, own_rows, spread, trials_mesh
@@ -28,9 +28,6 @@ from mamljax.errors import Diverged
 from mamljax.types import Pool
 
 CHUNKS_PER_BLOCK = 4  # per device: long enough to hide dispatch, short enough to show progress
-
-# Makes the executable of a jitted function for its arguments, and says the seconds it took.
-Compile = Callable[..., tuple[Callable[..., Any], float]]
 
 
 class Ready(NamedTuple):
@@ -67,12 +64,6 @@ class Block(NamedTuple):
   seconds: float
   compile_seconds: float
   attack: Callable[..., Played]
-
-
-def as_needed(function: Callable, *arguments: Any, **static: Any) -> tuple[Callable, float]:
-  """A jitted function itself, which compiles when it is called."""
-  del arguments
-  return functools.partial(function, **static), 0.0
 
 
 def play_blocks(

@@ -1,13 +1,73 @@
-"""Seconds that this process has spent on compiling, tracing included, as JAX reports them.
+"""Compilation: quicker, for programs that run a few hundred times, and the time that it takes.
 
 JAX reports each trace, lowering and compilation when it ends, with its length. A function that
 is traced within another is reported twice, so that lengths do not add up: the spans are joined.
 """
 
+import functools
+import inspect
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+
+# Makes the executable of a jitted function for its arguments, and says the seconds it took.
+Compile = Callable[..., tuple[Callable[..., Any], float]]
+
+_LEVEL, _FUSED = 'xla_backend_optimization_level', 'xla_cpu_use_fusion_emitters'  # of XLA
+
+
+def as_needed(
+  function: Callable[..., Any], *arguments: Any, **static: Any
+) -> tuple[Callable[..., Any], float]:
+  """A jitted function itself, which compiles when it is called."""
+  del arguments
+  return functools.partial(function, **static), 0.0
+
+
+def quickly(
+  function: Callable[..., Any], *arguments: Any, **static: Any
+) -> tuple[Callable[..., Any], float]:
+  """A jitted function that compiles when it is called, on a CPU in half of the time.
+
+  What it computes is the same to rounding. Closed-form attacks run as fast; what takes long,
+  such as a reconstruction, up to half as long again.
+  """
+  del arguments
+  return _quick(function, tuple(sorted(static.items())), jax.default_backend()), 0.0
+
+
+@functools.cache
+def _quick(
+  function: Callable[..., Any], static: tuple[tuple[str, Any], ...], backend: str
+) -> Callable[..., Any]:
+  """The function under a `jax.jit`, with its static arguments, jitted once more."""
+  under: Any = inspect.unwrap(function)
+  inner = functools.update_wrapper(functools.partial(under, **dict(static)), under)
+  return jax.jit(inner, compiler_options=quick_options(backend))
+
+
+@functools.cache
+def quick_options(backend: str, *, level: int = 1) -> dict[str, Any]:
+  """Options of a quick compilation for a kind of device: none but for a CPU.
+
+  Machine code is made at a low level of optimisation, without a kernel for each group of
+  operations. A later XLA may know an option no more, so that each is tried.
+  """
+  wanted = ((_LEVEL, level), (_FUSED, False)) if backend == 'cpu' else ()
+  return {name: value for name, value in wanted if _knows(name, value)}
+
+
+def _knows(name: str, value: Any) -> bool:
+  """Tests whether XLA knows an option, by a program that compiles in no time."""
+  try:
+    jax.jit(jnp.negative).lower(0.0).compile({name: value})
+  except jax.errors.JaxRuntimeError:
+    return False
+  return True
+
 
 _STAGES = ('jaxpr_trace_duration', 'jaxpr_to_mlir_module_duration', 'backend_compile_duration')
 

@@ -18,6 +18,7 @@ from mamljax.attacks.base import Attack, required, tell
 from mamljax.attacks.knowledge import Knowledge
 from mamljax.audit import compiling, trials
 from mamljax.audit.blocks import check_health, draw_block
+from mamljax.audit.compiling import Compile, as_needed
 from mamljax.audit.game import show_required
 from mamljax.audit.placement import gather, spread, trials_mesh
 from mamljax.audit.playing import prepare_attack
@@ -34,12 +35,14 @@ class Player(NamedTuple):
     attack: the attack.
     knowledge: the part of the adversary's knowledge that it is told.
     prepared: what it prepared from that.
+    compiled: makes the executable by which it scores.
   """
 
   name: str
   attack: Attack
   knowledge: Knowledge
   prepared: Any
+  compiled: Compile = as_needed
 
 
 class Scored(NamedTuple):
@@ -60,15 +63,30 @@ class Scored(NamedTuple):
   compile_seconds: float
 
 
-def make_player(key: jax.Array, name: str, attack: Attack, knowledge: Knowledge) -> Player:
+def make_player(
+  key: jax.Array,
+  name: str,
+  attack: Attack,
+  knowledge: Knowledge,
+  *,
+  compiled: Compile = as_needed,
+) -> Player:
   """Prepares an attack from the part of some knowledge that it requires.
+
+  Args:
+    key: a random key.
+    name: a name among the players.
+    attack: the attack.
+    knowledge: what the adversary knows.
+    compiled: makes the executables by which it prepares and scores.
 
   Raises:
     InputError: if the attack does not apply.
   """
   told = tell(attack, knowledge)
-  prepared = prepare_attack(key, attack, told, kind=type(attack))
-  return Player(name, attack, told, jax.block_until_ready(prepared))
+  prepare, _ = compiled(prepare_attack, key, attack, told, kind=type(attack))
+  prepared = jax.block_until_ready(prepare(key, attack, told))
+  return Player(name, attack, told, prepared, compiled)
 
 
 def play_side_by_side(
@@ -84,6 +102,7 @@ def play_side_by_side(
   chunk: int,
   done: Mapping[str, int],
   forget: Callable[[str], bool],
+  compiled: Compile = as_needed,
 ) -> Iterator[Scored]:
   """Plays trials 0..count-1 with every player, in blocks of a chunk for each device.
 
@@ -101,6 +120,7 @@ def play_side_by_side(
     chunk: trials computed together on a device.
     done: for each player how many of the first trials need not be played again.
     forget: tells by its name whether a player is to be played no more.
+    compiled: makes the executable by which learners send.
 
   Yields:
     The scores of each player on each block; they may be other than finite.
@@ -121,14 +141,17 @@ def play_side_by_side(
       continue
     indices = jnp.arange(start, start + size)
     keys, drawn = draw_block(key, pool, indices, mesh, rules=rules, defence=defence)
-    seen, health = trials.observe(keys, drawn, witness, mesh=mesh)
+    observe, _ = compiled(trials.observe, keys, drawn, witness, mesh=mesh)
+    seen, health = observe(keys, drawn, witness)
     check_health(gather(health), here)
     for player in left:
-      begin, compiled = time.perf_counter(), compiling.seconds()
+      begin, before = time.perf_counter(), compiling.seconds()
       setting = spread(_setting(player, common), everywhere)
       shown = show_required(seen, required(player.attack, player.knowledge))
-      scores = gather(trials.attack(keys, drawn, shown, setting, mesh=mesh).scores)
-      seconds, compile_seconds = time.perf_counter() - begin, compiling.seconds() - compiled
+      arguments = keys, drawn, shown, setting
+      attack, _ = player.compiled(trials.attack, *arguments, mesh=mesh)
+      scores = gather(attack(*arguments).scores)
+      seconds, compile_seconds = time.perf_counter() - begin, compiling.seconds() - before
       yield Scored(player.name, start, scores[:here], seconds, compile_seconds)
 
 

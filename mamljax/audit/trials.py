@@ -19,6 +19,7 @@ from jax.sharding import PartitionSpec as P
 from mamljax.attacks.base import Attack, BaseAttack, Needs, Requirements, required
 from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.audit import game
+from mamljax.audit.compiling import quick_options
 from mamljax.audit.game import Trial
 from mamljax.audit.likelihood_ratio import Bound
 from mamljax.audit.placement import AXIS
@@ -159,10 +160,9 @@ def draw(
 ) -> tuple[jax.Array, Trial]:
   """Draws some trials, and a key for each; trial t depends on `fold_in(key, t)` alone.
 
-  `others` are further learners in the sum that is received, see `game.draw_trial`. Jitted, and
-  on a CPU compiled without optimisation: that takes a quarter of the time, and integers are the
-  same however they are computed. Places are drawn by one program for pools of any size, whose
-  images are taken by another, which compiles in no time.
+  `others` are further learners in the sum that is received, see `game.draw_trial`. Jitted, on a
+  CPU without optimisation: integers are the same however they are computed. Places are drawn by
+  one program for pools of any size, whose images are taken by another, compiled in no time.
 
   Raises:
     InputError: if the pool has too few classes, or too few images of a class.
@@ -177,7 +177,7 @@ def draw(
 @functools.cache
 def _compiled_draw(backend: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
   """The jitted `_draw_places` and `_take_trials` of a kind of device."""
-  options = {'xla_backend_optimization_level': 0} if backend == 'cpu' else {}
+  options = quick_options(backend, level=0)
   drawn = jax.jit(_draw_places, static_argnames=('rules', 'others'), compiler_options=options)
   return drawn, jax.jit(_take_trials, static_argnames='shots', compiler_options=options)
 

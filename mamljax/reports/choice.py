@@ -6,16 +6,18 @@ from typing import Any, NamedTuple
 import jax
 
 from mamljax.attacks import ATTACKS
-from mamljax.attacks.applicability import inapplicable, unfit
+from mamljax.attacks.applicability import unfit
 from mamljax.attacks.base import Attack, check_learner, name_of, needs_of, tell
 from mamljax.attacks.baselines import Loss
 from mamljax.attacks.curvature_filter import CurvatureFilter
 from mamljax.attacks.knowledge import Knowledge
 from mamljax.attacks.matched_filter import MatchedFilter
 from mamljax.attacks.noise_filter import NoiseFilter
+from mamljax.attacks.reconstruction import Reconstruction
 from mamljax.attacks.residual_filter import ResidualFilter
 from mamljax.attacks.shadow_classifier import ShadowClassifier
 from mamljax.attacks.shadow_matched_filter import ShadowMatchedFilter
+from mamljax.audit.compiling import Compile, as_needed, quickly
 from mamljax.errors import InputError, unknown
 from mamljax.maml import as_learner
 from mamljax.reports.setup import Setup, abstract, scoring
@@ -59,6 +61,10 @@ class Choice(NamedTuple):
   is_auto: bool
   skipped: dict[str, str]
   unasked: tuple[str, ...]
+
+  def compiled(self, name: str) -> Compile:
+    """The way in which an attack is compiled: quickly, but for hundreds of steps a score."""
+    return as_needed if isinstance(self.attacks[name], Reconstruction) else quickly
 
 
 def choose(attacks: Attacks, setup: Setup, *, argument: str = 'attacks') -> Choice:
@@ -149,8 +155,7 @@ def reason_against(attack: Attack, setup: Setup) -> str | None:
   """The reason why an attack cannot be played, found without computing it; None if it can."""
 
   def traced() -> str | None:
-    told = tell(attack, setup.knowledge)
-    return inapplicable(attack, abstract(told), setup.shape) or _unscorable(attack, told, setup)
+    return _unscorable(attack, tell(attack, setup.knowledge), setup)
 
   return refusal(attack, setup) or _said(traced, attack, setup)
 
@@ -192,7 +197,7 @@ def _said(reason: Callable[[], str | None], attack: Attack, setup: Setup) -> str
 
 
 def _unscorable(attack: Attack, told: Knowledge, setup: Setup) -> str | None:
-  """The reason why the score of an attack cannot be computed; None if it can."""
+  """The reason why an attack cannot be prepared or its score computed; None if it can."""
   try:
     score, arguments = scoring(attack, told, setup)
     jax.eval_shape(score, *arguments)

@@ -128,7 +128,8 @@ class Desk(NamedTuple):
     if at not in self.players:
       known: Knowledge = dataclasses.replace(self.question.setup.knowledge, params=params)
       attack, key = self.chosen.attacks[name], self.question.stream(PREPARE)
-      self.players[at] = make_player(key, name, attack, known)
+      compiled = self.chosen.compiled(name)
+      self.players[at] = make_player(key, name, attack, known, compiled=compiled)
     return self.players[at]
 
   def _file(self, name: str, asked: Asked) -> str:
@@ -184,13 +185,9 @@ def _scores(player: Player, asked: Asked, rows: np.ndarray) -> np.ndarray:
 
   keys = some(jax.random.split(asked.key, asked.size))
   seen = show_required(asked.seen, required(player.attack, player.knowledge))
-  found = simulation.score_images(
-    keys,
-    player.attack,
-    player.prepared,
-    seen if asked.is_shared else some(seen),
-    some(asked.candidates),
-    kind=type(player.attack),
-    is_shared=asked.is_shared,
-  )
+  given = seen if asked.is_shared else some(seen), some(asked.candidates)
+  arguments = keys, player.attack, player.prepared, *given
+  static: Any = {'kind': type(player.attack), 'is_shared': asked.is_shared}
+  score, _ = player.compiled(simulation.score_images, *arguments, **static)
+  found = score(*arguments)
   return np.asarray(found)[: np.count_nonzero(rows < asked.size)]

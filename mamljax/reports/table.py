@@ -1,11 +1,12 @@
 """Table of the attacks that play an audit: each is prepared, and watched, or left out."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mamljax.attacks.base import threshold_of
+from mamljax.audit.compiling import quickly
 from mamljax.audit.side_by_side import Player, Scored, make_player, play_side_by_side
 from mamljax.errors import InputError
 from mamljax.reports.budget import Budget, Pace
@@ -64,6 +65,7 @@ class Table(NamedTuple):
       chunk=plan.chunk(left[0]),
       done={name: self.done(phase, name) for name in left},
       forget=self.failed.__contains__,
+      compiled=quickly,
     )
     for scored in blocks:
       self.keep(phase, scored)
@@ -87,11 +89,12 @@ class Table(NamedTuple):
     """The attack, prepared; None if it failed."""
     if name in self.failed:
       return None
-    key, knowledge = self.plan.key(0), self.plan.setup.knowledge
+    plan = self.plan
+    given: Any = plan.key(0), name, plan.attacks[name], plan.setup.knowledge
     self.bar.say(f'{name}: is being prepared')
     try:
       if name not in self.players:
-        self.players[name] = make_player(key, name, self.plan.attacks[name], knowledge)
+        self.players[name] = make_player(*given, compiled=plan.chosen.compiled(name))
     except InputError as error:
       self.leave_out(name, str(error))
     return self.players.get(name)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mamljax.attacks.base import Attack
+from mamljax.audit.compiling import quickly
 from mamljax.errors import InputError
 from mamljax.reports import simulation
 from mamljax.reports.budget import GRACE, LATE
@@ -118,5 +119,6 @@ def simulated(question: Question) -> Asked:
   kinds = tuple(map(type, (setup.inner, *setup.defence)))
   pool = question.parts.simulated
   options: Any = {'rules': rules, 'kinds': kinds}
-  found = simulation.simulate(key, pool, learner, **options)
+  simulate, _ = quickly(simulation.simulate, key, pool, learner, **options)
+  found = simulate(key, pool, learner)
   return Asked('simulated', setup.knowledge.params, key, *found, is_shared=False, source=pool)

@@ -42,8 +42,7 @@ def test_two_shards_share_the_cells_and_the_last_completes_the_table(finished, t
   both = [start([*typed, '--num_shards=2', f'--shard={shard}']) for shard in (0, 1)]
   ended = [finish(process) for process in both]
   assert [e.status for e in ended] == [0, 0], ended
-  assert rows(folder) == rows(alone)
-  assert scores(folder) == scores(alone)
+  assert (rows(folder), scores(folder)) == (rows(alone), scores(alone))
   assert list((folder / 'claims').iterdir()) == []
 
 
