@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from experiments.process import starting
+
 _CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(_CACHE / 'mamljax' / 'xla'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
-# As every command does: LAPACK's threads would spin for as long as JAX's compute.
-os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+starting.prepare()  # as every command does, before anything imports SciPy
 # Tests compile much and run each program once or twice: XLA's quicker way to machine code.
 _QUICK = '--xla_backend_optimization_level=1'
 # XLA ends a process over a flag that it does not know: that of jaxlib 0.12 knows this no more.

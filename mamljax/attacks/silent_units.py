@@ -55,6 +55,7 @@ from mamljax.attacks.gradients.layers import Layers, check_seen, layer_gradient
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation
 from mamljax.attacks.readable import SpanReader
 from mamljax.checks import nonnegative
+from mamljax.compiler import quick_options
 from mamljax.defences.defence import Defence
 from mamljax.errors import InputError
 from mamljax.types import Params
@@ -191,6 +192,5 @@ def _has_zeros(layers: Layers, knowledge: Knowledge, image: jax.ShapeDtypeStruct
 
   drawn = jax.tree.map(draw, knowledge.params)
   sparse = jnp.asarray(np.maximum(normal(image.shape), 0), image.dtype)
-  # Compiled without optimisation, since it runs once.
-  options: Any = {'xla_backend_optimization_level': 0} if jax.default_backend() == 'cpu' else {}
+  options = quick_options(jax.default_backend(), level=0)  # it runs once
   return bool(jax.jit(found).lower(drawn, sparse).compile(options)(drawn, sparse))

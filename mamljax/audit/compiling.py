@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+
+from mamljax.compiler import quick_options
 
 # Makes the executable of a jitted function for its arguments, and says the seconds it took.
 Compile = Callable[..., tuple[Callable[..., Any], float]]
-
-_LEVEL, _FUSED = 'xla_backend_optimization_level', 'xla_cpu_use_fusion_emitters'  # of XLA
 
 
 def as_needed(
@@ -47,26 +46,6 @@ def _quick(
   under: Any = inspect.unwrap(function)
   inner = functools.update_wrapper(functools.partial(under, **dict(static)), under)
   return jax.jit(inner, compiler_options=quick_options(backend))
-
-
-@functools.cache
-def quick_options(backend: str, *, level: int = 1) -> dict[str, Any]:
-  """Options of a quick compilation for a kind of device: none but for a CPU.
-
-  Machine code is made at a low level of optimisation, without a kernel for each group of
-  operations. A later XLA may know an option no more, so that each is tried.
-  """
-  wanted = ((_LEVEL, level), (_FUSED, False)) if backend == 'cpu' else ()
-  return {name: value for name, value in wanted if _knows(name, value)}
-
-
-def _knows(name: str, value: Any) -> bool:
-  """Tests whether XLA knows an option, by a program that compiles in no time."""
-  try:
-    jax.jit(jnp.negative).lower(0.0).compile({name: value})
-  except jax.errors.JaxRuntimeError:
-    return False
-  return True
 
 
 _STAGES = ('jaxpr_trace_duration', 'jaxpr_to_mlir_module_duration', 'backend_compile_duration')

@@ -19,10 +19,10 @@ from jax.sharding import PartitionSpec as P
 from mamljax.attacks.base import Attack, BaseAttack, Needs, Requirements, required
 from mamljax.attacks.knowledge import Knowledge, Observation
 from mamljax.audit import game
-from mamljax.audit.compiling import quick_options
 from mamljax.audit.game import Trial
 from mamljax.audit.likelihood_ratio import Bound
 from mamljax.audit.placement import AXIS
+from mamljax.compiler import quick_options
 from mamljax.defences import Defence
 from mamljax.learner import Sent, send
 from mamljax.maml import Inner

@@ -1,7 +1,7 @@
 """Table of the attacks that play an audit: each is prepared, and watched, or left out."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -90,11 +90,16 @@ class Table(NamedTuple):
     if name in self.failed:
       return None
     plan = self.plan
-    given: Any = plan.key(0), name, plan.attacks[name], plan.setup.knowledge
     self.bar.say(f'{name}: is being prepared')
     try:
       if name not in self.players:
-        self.players[name] = make_player(*given, compiled=plan.chosen.compiled(name))
+        self.players[name] = make_player(
+          plan.key(0),
+          name,
+          plan.attacks[name],
+          plan.setup.knowledge,
+          compiled=plan.chosen.compiled(name),
+        )
     except InputError as error:
       self.leave_out(name, str(error))
     return self.players.get(name)

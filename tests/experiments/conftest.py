@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments.tiny import GRID, Finished, arguments, run, write_npz
+from tests.experiments.tiny import GRID, LOSS, Finished, arguments, run, write_npz
 
 
 @pytest.fixture(scope='session')
@@ -16,6 +16,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
   ended = run(arguments(npz, folder, **GRID))
   assert ended.status == 0, ended.err
   return Finished(npz, folder, ended)
+
+
+@pytest.fixture(scope='session')
+def light(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+  """A sweep of eight cells that takes no time, never interrupted; read only."""
+  folder = tmp_path_factory.mktemp('light') / 'out'
+  ended = run(arguments(finished.npz, folder, **LOSS))
+  assert ended.status == 0, ended.err
+  return Finished(finished.npz, folder, ended)
 
 
 @pytest.fixture

@@ -8,34 +8,14 @@ import time
 import pytest
 
 from experiments import status
-from tests.experiments.tiny import (
-  GRID,
-  LIGHT,
-  arguments,
-  cells,
-  finish,
-  rows,
-  run,
-  scores,
-  start,
-)
-
-OPTIONS = LIGHT | {'trials': 64}  # several blocks to a cell
-
-
-@pytest.fixture(scope='module')
-def whole(finished, tmp_path_factory):
-  """The folder of the same sweep, never interrupted; read only."""
-  folder = tmp_path_factory.mktemp('whole') / 'out'
-  assert run(arguments(finished.npz, folder, **OPTIONS)).status == 0
-  return folder
+from tests.experiments.tiny import GRID, LOSS, arguments, finish, rows, run, scores, start
 
 
 @pytest.mark.parametrize('kills', [2, pytest.param(50, marks=pytest.mark.slow)])
-def test_a_sweep_that_is_killed_again_and_again_ends_the_same(finished, whole, tmp_path, kills):
+def test_a_sweep_that_is_killed_again_and_again_ends_the_same(light, tmp_path, kills):
   """Power cuts, memory killers, pre-emption without a word: the table must not show them."""
   moments = random.Random(kills)
-  typed = [*arguments(finished.npz, tmp_path, **OPTIONS), '--save_seconds=0']
+  typed = [*arguments(light.npz, tmp_path, **LOSS), '--save_seconds=0']
   killed = 0
   for _ in range(kills):
     before, process = saved(tmp_path), start(typed)
@@ -47,9 +27,9 @@ def test_a_sweep_that_is_killed_again_and_again_ends_the_same(finished, whole, t
   assert killed >= min(kills, 2)
   ended = run(typed)
   assert ended.status == 0, ended.err
-  assert rows(tmp_path) == rows(whole)
-  assert scores(tmp_path) == scores(whole)
-  assert len(cells(tmp_path)) == 8
+  assert rows(tmp_path) == rows(light.folder)
+  assert scores(tmp_path) == scores(light.folder)
+  assert len(scores(tmp_path)) == 8
   assert not list(tmp_path.rglob('*.damaged'))
   for folder in ('claims', 'progress'):
     assert [path.name for path in (tmp_path / folder).glob('[!.]*')] == []
@@ -86,11 +66,11 @@ def test_a_full_disk_is_one_clear_line_and_costs_one_cell_at_most(
   assert status.report(tmp_path, lease=60)[0].startswith('8 of 8 cells done, 0 running')
 
 
-def test_two_sweeps_at_once_on_one_folder_end_alike(finished, whole, tmp_path):
+def test_two_sweeps_at_once_on_one_folder_end_alike(light, tmp_path):
   """Each must wait for what the other computes, and both end with the whole table."""
-  typed = arguments(finished.npz, tmp_path, **OPTIONS)
+  typed = arguments(light.npz, tmp_path, **LOSS)
   ended = [finish(process) for process in [start(typed), start(typed)]]
   assert [e.status for e in ended] == [0, 0], ended
-  assert rows(tmp_path) == rows(whole)
+  assert rows(tmp_path) == rows(light.folder)
   for e in ended:
     assert e.out.count('2-way 1-shot') == 8

@@ -63,7 +63,7 @@ def test_an_interrupted_cell_goes_on_and_ends_the_same(cell, tmp_path):
 
 
 def attempt(cell, folder):
-  """What comes of a cell that is asked to stop at its second block; None if it stops."""
+  """The result of a cell that is asked to stop at its second block; None if it stops."""
   try:
     with preemption.listening():
       return compute(cell, folder, stop_at(2))
@@ -205,12 +205,12 @@ def test_a_sweep_that_is_asked_to_stop_saves_and_says_run_me_again(tmp_path, num
 def test_any_signal_to_stop_saves(tmp_path, monkeypatch, number):
   """The others, in this process: that a process ends by them, two of them show."""
   npz, real = write_npz(tmp_path / 'tiny.npz'), Keeper.keep
-  left = iter([number])
+  left = [number]
 
   def keep(self, *blocks):
     found = real(self, *blocks)
-    for once in left:
-      signal.raise_signal(once)
+    if left:
+      signal.raise_signal(left.pop())
     return found
 
   monkeypatch.setattr(Keeper, 'keep', keep)

@@ -230,7 +230,7 @@ def test_an_inner_loop_that_diverges_is_told_in_how_many_trials(cell, tmp_path, 
 
 
 def test_trials_that_fill_up_a_block_do_not_count():
-  """Whether a cell has a result must not depend on the number of devices."""
+  """The number of devices must not decide whether a cell has a result."""
   health = trials.Health(np.array([True, True, False]), np.array([True, False, True]))
   check_health(health, 1)
   said = r'in 2 of 3 trials: adapted parameters are not finite in 1, gradients in 1$'

@@ -19,7 +19,7 @@ from mamljax.errors import InputError
 from tests.experiments.configurations import make
 from tests.experiments.tiny import (
   GRID,
-  LIGHT,
+  LOSS,
   arguments,
   cells,
   finish,
@@ -34,15 +34,15 @@ def work(sweep_run, folder, *typed, **options):
   return run([*arguments(sweep_run.npz, folder, **GRID | options), *typed])
 
 
-def test_two_shards_share_the_cells_and_the_last_completes_the_table(finished, tmp_path):
+def test_two_shards_share_the_cells_and_the_last_completes_the_table(light, tmp_path):
   """An array of tasks must make what one task makes, whoever comes last."""
-  folder, alone = tmp_path / 'out', tmp_path / 'alone'
-  assert run(arguments(finished.npz, alone, **LIGHT)).status == 0
-  typed = arguments(finished.npz, folder, **LIGHT)
+  folder = tmp_path / 'out'
+  typed = arguments(light.npz, folder, **LOSS)
   both = [start([*typed, '--num_shards=2', f'--shard={shard}']) for shard in (0, 1)]
   ended = [finish(process) for process in both]
   assert [e.status for e in ended] == [0, 0], ended
-  assert (rows(folder), scores(folder)) == (rows(alone), scores(alone))
+  assert rows(folder) == rows(light.folder)
+  assert scores(folder) == scores(light.folder)
   assert list((folder / 'claims').iterdir()) == []
 
 
@@ -87,7 +87,7 @@ def test_a_claim_without_a_sign_of_life_expires(tmp_path, monkeypatch, text):
 
 
 def test_the_claim_of_a_dead_process_of_this_machine_expires_at_once(finished, tmp_path):
-  """Who starts a killed sweep again must not wait for a lease."""
+  """A killed sweep that is started again must not wait for a lease."""
   process = start(arguments(finished.npz, tmp_path, trials=10**6))
   while not list(tmp_path.glob('claims/*.json')) and process.poll() is None:
     time.sleep(0.01)

@@ -33,9 +33,10 @@ GRID = {
   'noise_scales': '0.01,0.1',
   'tv_weight': '0.001,0.01',
 }
-# As many of an attack that is traced in no time, for processes of their own.
-LIGHT = {
+# As many, of several blocks each, by an attack that is traced in no time, for other processes.
+LOSS = {
   'attacks': 'loss',
+  'trials': 64,
   'targets': 'query,support',
   'inner_learning_rates': '0.1,0.2',
   'noise_scales': '0.01,0.1',

@@ -92,7 +92,7 @@ TWO_PROGRAMS = {'reconstruction', 'shadow_classifier', 'residual_filter', 'likel
 
 
 def is_quick(label: str) -> bool:
-  """Whether a case is played by `make test`; each other one compiles a program of its own.
+  """Tests whether `make test` plays a case; each other one compiles a program of its own.
 
   Every attack is, plain, on every set that it seeks, but for the support set where that takes
   a second large program. The rest waits for `make slow`.
