@@ -42,7 +42,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
   """The pages of the site, built as `make docs` does."""
   folder = tmp_path_factory.mktemp('site')
   command = [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--site-dir', str(folder)]
-  subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+  built = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+  assert built.returncode == 0, built.stderr
   # 404.html is for a server, with addresses from its root.
   paths = (path for path in folder.rglob('*.html') if path.name != '404.html')
   return {path: Page(path.read_text()) for path in paths}
