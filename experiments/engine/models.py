@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import scipy.stats
+import scipy
 from absl import logging
 
 from experiments.config.cell import Cell, Recipe

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
-from scipy.special import ndtri
 
 from mamljax.audit.decision import choose_threshold, finite, paired
 from mamljax.audit.metrics import Rate, tpr_at_fpr
@@ -37,14 +36,14 @@ class Threshold(NamedTuple):
 def lower_bound(successes: ArrayLike, total: ArrayLike, risk: float) -> np.ndarray:
   """Lower ends of one-sided Clopper-Pearson intervals, wrong with a probability <= `risk`."""
   successes, total = np.asarray(successes), np.asarray(total)
-  ends = stats.beta.ppf(risk, np.maximum(successes, 1), total - successes + 1)
+  ends = scipy.stats.beta.ppf(risk, np.maximum(successes, 1), total - successes + 1)
   return np.where(successes > 0, ends, 0.0)
 
 
 def upper_bound(successes: ArrayLike, total: ArrayLike, risk: float) -> np.ndarray:
   """Upper ends of one-sided Clopper-Pearson intervals, wrong with a probability <= `risk`."""
   successes, total = np.asarray(successes), np.asarray(total)
-  ends = stats.beta.ppf(1 - risk, successes + 1, np.maximum(total - successes, 1))
+  ends = scipy.stats.beta.ppf(1 - risk, successes + 1, np.maximum(total - successes, 1))
   return np.where(successes < total, ends, 1.0)
 
 
@@ -89,7 +88,7 @@ def tpr_rate(
   scores, members = paired(scores, members)
   own, others = scores[members], np.sort(scores[~members])[::-1]
   risk, order = (1 - confidence) / 4, np.arange(1, others.size + 1)
-  above = stats.beta(order, others.size + 1 - order)
+  above = scipy.stats.beta(order, others.size + 1 - order)
   strict, loose = above.cdf(fpr) >= 1 - risk, above.sf(fpr) >= 1 - risk
   low, high = 0.0, 1.0
   if strict.any():
@@ -191,7 +190,7 @@ def _shown(low: np.ndarray, high: np.ndarray, delta: float, is_gaussian: bool) -
     is_gaussian: as in `empirical_epsilon`.
   """
   if is_gaussian:
-    return ndtri(low) - ndtri(high)
+    return scipy.special.ndtri(low) - scipy.special.ndtri(high)
   return np.log(np.maximum(low - delta, np.finfo(float).tiny)) - np.log(high)
 
 
@@ -217,4 +216,4 @@ def _choose_event(
 def ranks_apart(scores: ArrayLike, members: ArrayLike) -> float:
   """The p-value of a two-sided Mann-Whitney test of members' and non-members' scores."""
   scores, members = finite(scores), np.asarray(members, bool)
-  return float(stats.mannwhitneyu(scores[members], scores[~members]).pvalue)
+  return float(scipy.stats.mannwhitneyu(scores[members], scores[~members]).pvalue)

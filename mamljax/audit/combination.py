@@ -9,8 +9,8 @@ as they are.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, special
 
 from mamljax.audit.decision import finite
 from mamljax.audit.metrics import auc
@@ -73,8 +73,8 @@ def _regress(features: np.ndarray, members: np.ndarray) -> np.ndarray:
   def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
     margins = signs * (design @ weights)
     penalised = np.append(weights[:-1], 0)  # the intercept has no prior
-    gradient = penalised - design.T @ (signs * special.expit(-margins))
+    gradient = penalised - design.T @ (signs * scipy.special.expit(-margins))
     return float(np.logaddexp(0, -margins).sum() + penalised @ penalised / 2), gradient
 
   start = np.zeros(design.shape[1])
-  return optimize.minimize(loss, start, jac=True, method='L-BFGS-B').x[:-1]
+  return scipy.optimize.minimize(loss, start, jac=True, method='L-BFGS-B').x[:-1]

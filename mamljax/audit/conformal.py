@@ -7,8 +7,8 @@ are alike in all but membership.
 """
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
 
 from mamljax.audit.decision import finite
 
@@ -38,8 +38,8 @@ def combined(rounds: ArrayLike) -> np.ndarray:
     rounds: scores [rounds, images], the candidate's among them.
   """
   rounds = finite(rounds)
-  ranks = stats.rankdata(rounds, axis=1)
-  return special.ndtri((ranks - 0.5) / rounds.shape[1]).sum(axis=0)
+  ranks = scipy.stats.rankdata(rounds, axis=1)
+  return scipy.special.ndtri((ranks - 0.5) / rounds.shape[1]).sum(axis=0)
 
 
 def benjamini_hochberg(p_values: ArrayLike, level: float) -> np.ndarray:

@@ -8,8 +8,8 @@ import math
 from typing import NamedTuple, cast
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from mamljax.audit.decision import decide, paired
 
@@ -99,7 +99,7 @@ def proportion(successes: int, total: int, *, confidence: float = 0.95) -> Rate 
   """
   if total == 0:
     return None
-  interval = stats.binomtest(successes, total).proportion_ci(confidence, method='exact')
+  interval = scipy.stats.binomtest(successes, total).proportion_ci(confidence, method='exact')
   return Rate(successes / total, float(interval.low), float(interval.high))
 
 

@@ -17,9 +17,8 @@ more than p = risk^(1 / r): 3.47 of a hundred, at 95 %.
 from typing import cast
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
-from scipy.optimize import brentq
 
 from mamljax.audit.certainty import CONFIDENCE
 from mamljax.audit.decision import paired
@@ -71,7 +70,7 @@ def one_run_epsilon(
     return 0.0
   if excess(_GREATEST) <= 0:
     return _GREATEST
-  return cast(float, brentq(excess, 0.0, _GREATEST))
+  return cast(float, scipy.optimize.brentq(excess, 0.0, _GREATEST))
 
 
 def _probability(
@@ -79,9 +78,9 @@ def _probability(
 ) -> float:
   """The most probable that so many right guesses, or more, are under privacy."""
   p = 1 / (1 + np.exp(-epsilon))
-  whole = stats.binom.sf(right - 1, guesses, p)
+  whole = scipy.stats.binom.sf(right - 1, guesses, p)
   if not right or not delta:
     return float(whole)
-  below = np.cumsum(stats.binom.pmf(right - np.arange(1, right + 1), guesses, p))
+  below = np.cumsum(scipy.stats.binom.pmf(right - np.arange(1, right + 1), guesses, p))
   steepest = np.max(below / np.arange(1, right + 1))
   return float(min(1.0, whole + 2 * canaries * delta * steepest))

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import cast
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 from scipy.special import erfcx, log_ndtr, ndtri
 
 from mamljax import checks
@@ -152,7 +152,7 @@ def mu_of(epsilon: float, *, delta: float) -> float:
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
   """The number between two others at which a function changes its sign."""
   precision = {'xtol': sys.float_info.min, 'rtol': np.float64(1e-13), 'maxiter': 5000}
-  return cast(float, brentq(function, low, high, **precision))
+  return cast(float, scipy.optimize.brentq(function, low, high, **precision))
 
 
 def _sampled(
