@@ -12,6 +12,8 @@ from experiments.process import starting
 _CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(_CACHE / 'mamljax' / 'xla'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
+# Where each operation was called from takes a twentieth of the time, and nobody reads it here.
+os.environ.setdefault('JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS', '0')
 starting.prepare()  # as every command does, before anything imports SciPy
 # Tests compile much and run each program once or twice: XLA's quicker way to machine code.
 _QUICK = '--xla_backend_optimization_level=1'
@@ -36,14 +38,15 @@ def room_for_compilations():
   compilation.forget_if_full()
 
 
-@pytest.fixture(scope='module')
-def compiled_unoptimised():
-  """Machine code as LLVM first writes it, for modules of many programs that take no time.
+@pytest.fixture(autouse=True, scope='module')
+def compilation(request: pytest.FixtureRequest):
+  """Machine code as LLVM first writes it, but in modules marked `optimised`.
 
   It is made in two thirds of the time, and a program that computes for a second takes six.
   """
   import jax
 
-  jax.config.update('jax_disable_most_optimizations', True)
+  first = request.node.get_closest_marker('optimised') is None
+  jax.config.update('jax_disable_most_optimizations', first)
   yield
   jax.config.update('jax_disable_most_optimizations', False)

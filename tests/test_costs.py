@@ -9,6 +9,8 @@ import pytest
 
 from tests import costs
 
+pytestmark = pytest.mark.optimised
+
 COMMITTED = json.loads(costs.PATH.read_text())
 # XLA may lay memory out a little otherwise on another processor.
 TOLERANCE = {'compiled_bytes': 0.15}

@@ -17,8 +17,6 @@ from mamljax.networks import CrossEntropy, init_params
 from mamljax.training import State, Training
 from mamljax.types import Pool
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 CLASSES, PER_CLASS, SHAPE, WAYS = 12, 20, (4, 3, 1), 2
 KEY = jax.random.key(2)
 

@@ -27,8 +27,6 @@ from mamljax.types import Batch, LossFn, Params, Pool, Task
 from tests import frameworks
 from tests.frameworks import FRAMEWORKS, SHAPE, WAYS
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 ATTACKS = {
   'mlp': [
     *(RowSpace(), SilentUnits(), PatchSpace(neighbours=20)),

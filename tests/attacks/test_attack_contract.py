@@ -37,6 +37,8 @@ from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.types import Batch, Pool, Task
 from tests.attacks.plays import ATTACK, MEMBERS, attack, knowledge, observed, played
 
+pytestmark = pytest.mark.optimised
+
 KEY = jax.random.key(3)
 KINDS: dict[str, typing.Any] = {**ATTACKS}
 

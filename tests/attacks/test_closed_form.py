@@ -36,6 +36,8 @@ from tests.attacks.closed_form import (
 )
 from tests.attacks.plays import HIDDEN, WAYS
 
+pytestmark = pytest.mark.optimised
+
 CHANCE = 3 * ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5  # three deviations of the AUC
 SEEKERS = [
   pytest.param(RowSpace, 'query', 1.0, id='row_space query'),

@@ -23,8 +23,6 @@ from tests.attacks.closed_form import (
   trials,
 )
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 PRUNED, SIGNED, ROUNDED = (Defence(outgoing=x) for x in (TopK(0.05), Sign(), Quantised(2.0)))
 CLIPPED = Defence(outgoing=Chain(DPGaussian(0.05, 0.0), TopK(0.1)))
 COVERED = Defence(outgoing=Chain(TopK(0.1), Gaussian(1e-3)))

@@ -26,8 +26,6 @@ from tests.attacks.closed_form import (
 )
 from tests.attacks.plays import WAYS
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 
 def first_trial() -> tuple[Knowledge, Task, Observation]:
   """The knowledge, the task and the observation of the first trial."""

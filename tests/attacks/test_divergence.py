@@ -43,8 +43,6 @@ from mamljax.networks import CrossEntropy, init_params
 from mamljax.recovery import recover_images
 from mamljax.types import Batch, Pool, Task
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 WAYS, CLASSES, EACH, SHAPE = 2, 3, 2, (11, 11, 1)
 SMALL = {'shadows': 2, 'swaps': 2, 'sketch': 16, 'neighbours': 2}
 BY_SHADOWS = [ShadowMatchedFilter, CurvatureFilter, ResidualFilter]

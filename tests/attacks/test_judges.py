@@ -23,6 +23,8 @@ from tests.attacks.plays import (
   played,
 )
 
+pytestmark = pytest.mark.optimised
+
 KEY = jax.random.key(11)
 TARGETS = ('query', 'support')
 LEAST = {'query': 0.9, 'support': 0.75}  # of the AUC, as for the paper's judge

@@ -21,8 +21,6 @@ from tests.attacks import plays
 from tests.attacks.digits import SHAPE
 from tests.attacks.linear import SIZE, WAYS, knowledge, noise, observed
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 KEY = jax.random.key(0)
 # All that a set can be made of, from balanced to all of one class.
 MADE_OF = np.array(list(itertools.combinations_with_replacement(range(WAYS), SIZE)))

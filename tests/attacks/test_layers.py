@@ -18,8 +18,6 @@ from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.types import Batch
 from tests import frameworks
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 SHAPE = (28, 28, 1)
 READER = "attack 'any'"
 FRAMES = [(name, kind) for name in frameworks.FRAMEWORKS for kind in ('mlp', 'conv')]

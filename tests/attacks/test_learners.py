@@ -31,8 +31,6 @@ from mamljax.audit.metrics import auc
 from mamljax.data import load_dataset, split_dataset
 from mamljax.types import Batch, Params, Pool, Task
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 LABELS = np.array([0, 1, 2, 2])
 SHAPES = {'first': (12, 5), 'second': (5, 3)}
 

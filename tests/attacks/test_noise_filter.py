@@ -26,8 +26,6 @@ from tests.attacks.closed_form import (
   trials,
 )
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 LOUD = {
   'outgoing': Defence(outgoing=Gaussian(jnp.float32(0.006))),
   'query': Defence(query=Gaussian(jnp.float32(0.25))),

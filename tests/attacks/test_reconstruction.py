@@ -24,6 +24,8 @@ from tests.attacks.plays import (
   traced,
 )
 
+pytestmark = pytest.mark.optimised
+
 KEY = jax.random.key(11)
 TARGETS = ('query', 'support')
 

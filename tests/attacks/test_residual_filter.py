@@ -26,6 +26,8 @@ from tests.attacks.closed_form import (
 )
 from tests.attacks.plays import WAYS
 
+pytestmark = pytest.mark.optimised
+
 
 def logits(params: Params, images: jax.Array) -> jax.Array:
   """Of the network of `plays`, written out."""

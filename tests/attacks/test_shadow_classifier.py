@@ -26,8 +26,6 @@ from tests.attacks.closed_form import MEMBERS, TRIALS, references, seen, trials
 from tests.attacks.digits import SHAPE
 from tests.attacks.plays import WAYS
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 CHANCE = 3 * ((TRIALS + 1) / (3 * TRIALS**2)) ** 0.5  # three deviations of the AUC
 KEY, INNER = jax.random.key(0), InnerLoop(1, 0.1)
 ATTACK = ShadowClassifier(shadows=60, pairs=2)

@@ -18,8 +18,6 @@ from mamljax.learner import send_gradient
 from mamljax.maml import InnerLoop, meta_gradient
 from mamljax.types import Batch, Params, Pool
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 WAYS, SHOTS, TRIALS, RATE = 2, 2, 1000, 0.3
 MEMBERS = np.arange(TRIALS) % 2 == 0
 TARGETS = ('query', 'support')

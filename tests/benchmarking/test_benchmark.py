@@ -65,6 +65,7 @@ def test_a_mistake_is_one_line():
     assert MISTAKES[typed] in err
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_it_promises(tmp_path):
   """As a user starts it, without PyTorch: every sample, the table and the picture."""
   options = ['--quick', '--rows=mlp_query', '--peers=', f'--output_dir={tmp_path}/out']

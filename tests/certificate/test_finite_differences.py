@@ -9,8 +9,6 @@ from jax.flatten_util import ravel_pytree
 from mamljax import InnerLoop, make_network, task_loss
 from tests.certificate.problems import WAYS, Problem, Small, meta_gradient, network_problem
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 # Smooth: at the corner of a ReLU no difference converges.
 SMOOTH = [
   ('mlp', {'activation': 'softplus'}),

@@ -15,8 +15,6 @@ from tests.certificate import by_hand
 from tests.certificate.by_hand import flat, gradient, loss, mlp_loss, slope
 from tests.certificate.problems import EXACT, meta_gradient, relative_error
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 STEPS, RATE = 3, 0.1
 PARAMS, TASK = by_hand.make_problem()
 W = flat(PARAMS)

@@ -34,8 +34,6 @@ from mamljax.training import Training, init, train
 from mamljax.types import Batch, Params, Pool, Task
 from tests.defences.test_dp_gaussian import KEY, SLACK, size
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 INNER, MANY, CLIP = InnerLoop(1, 0.3), 1e6, 0.05
 LINEAR = jnp.zeros((36, 2))
 IMAGES = jax.random.normal(KEY, (4, 2, 2, 6, 6, 1))  # of four learners, in two sets each

@@ -28,8 +28,6 @@ from mamljax.protocol.learner import Learner
 from mamljax.types import Batch, Params, Task
 from tests.defences.test_dp_gaussian import KEY, LABELS, PARAMS, SLACK, loss_fn, size, task_of
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 CLIP, DELTA, COUNT = 0.05, 1e-5, len(LABELS)
 RATES = jax.tree.map(lambda leaf: jnp.full_like(leaf, 0.5), PARAMS)
 LEARNERS = {

@@ -20,8 +20,6 @@ from mamljax.numerics import norm
 from mamljax.protocol.learner import Learner
 from mamljax.types import Batch, Params, Task
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 KEY = jax.random.key(3)
 LABELS = jnp.array([0, 1, 0, 1])
 SLACK = 1 + 1e-6  # the rounding of float32

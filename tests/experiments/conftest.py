@@ -8,6 +8,11 @@ import pytest
 from tests.experiments.tiny import GRID, LOSS, Finished, arguments, run, write_npz
 
 
+@pytest.fixture(autouse=True, scope='module')
+def compilation():
+  """Optimised code in every module: `finished` is for all, and other code is another cell."""
+
+
 @pytest.fixture(scope='session')
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
   """A sweep of eight cells; read only."""

@@ -118,7 +118,7 @@ def test_no_attack_is_left_out():
 @pytest.mark.usefixtures('few_tasks')
 def test_learning_from_the_first_epoch_on(npz, tmp_path):
   """A curve against epochs begins with what an untrained model makes of new tasks."""
-  options = {'epochs': '0,1', 'defences': 'none', 'noise_scales': 0}
+  options = {'attacks': 'loss', 'epochs': '0,1', 'defences': 'none', 'noise_scales': 0}
   asked = options | TRAINED | {'learning_epochs': 0}
   lines, found = finish(npz, tmp_path / 'out', **asked)
   assert [cell['extra']['learning']['epoch'] for cell in found] == [0, 1]
@@ -130,7 +130,8 @@ def test_a_model_that_is_trained_under_two_noises(npz, tmp_path):
   """The learning accuracy is that of training with the noise, not of testing with it."""
   both = 'query_noise+0.5*outgoing_gradient_noise'
   folder = tmp_path / 'out'
-  lines, found = finish(npz, folder, defences=both, noise_scales='0,0.1', **TRAINED)
+  asked = {'attacks': 'gradient_cosine', 'defences': both, 'noise_scales': '0,0.1'}
+  lines, found = finish(npz, folder, **asked | TRAINED)
   assert [(line['defence'], line['epoch']) for line in lines] == [('none', '0'), (both, '0')]
   for line, cell in zip(lines, found, strict=True):
     learning = cell['extra']['learning']
@@ -147,8 +148,8 @@ def test_a_model_that_is_trained_under_two_noises(npz, tmp_path):
 @pytest.mark.usefixtures('few_tasks')
 def test_curves_are_drawn_where_they_are_asked_for(npz, tmp_path):
   """Accuracy against one field, and what it shows in words."""
-  options = {'iterations': '2,3', 'x': 'reconstruction.iterations'}
-  finish(npz, tmp_path / 'out', **options)
+  asked = {'attacks': 'loss', 'inner_learning_rates': '0.1,0.2', 'x': 'inner_learning_rate'}
+  finish(npz, tmp_path / 'out', **asked)
   assert (tmp_path / 'out' / 'curves.png').read_bytes().startswith(b'\x89PNG')
 
 

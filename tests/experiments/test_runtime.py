@@ -120,6 +120,7 @@ def test_quick_takes_the_extreme_sizes_and_the_fewest_iterations(said):
   assert said[3] == [['query', 2, 1, 50]]
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_it_promises(tmp_path):
   """As a user starts it: the times, the picture, the table and what made them."""
   npz, folder = write_npz(tmp_path / 'tiny.npz'), tmp_path / 'out'

@@ -25,6 +25,7 @@ def test_every_size_is_measured_and_none_twice(tmp_path, monkeypatch):
   assert measured == MORE
 
 
+@pytest.mark.slow
 def test_a_sweep_is_measured_from_start_to_end(tmp_path):
   """The real thing, at its smallest."""
   point = sweep_times.measure(tmp_path / 'out', 1, 2, 4)

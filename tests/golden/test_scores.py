@@ -8,6 +8,8 @@ import pytest
 from experiments.config.attacks import PLAYED
 from tests.golden import cases, recording
 
+pytestmark = pytest.mark.optimised
+
 CONTENT = json.loads(recording.FILE.read_bytes())
 # The share of the largest score by which another machine's may differ. The signed steps of a
 # reconstruction amplify rounding; the patch space counts deviations of small logarithms.

@@ -29,8 +29,6 @@ from mamljax.maml import Inner
 from mamljax.reports import table
 from tests.reports import small
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 INNER = InnerLoop(1, 0.1)
 CHEAP = ('loss', 'gradient_cosine', 'gradient_cosine_z')
 

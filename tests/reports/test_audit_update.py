@@ -17,8 +17,6 @@ from mamljax.reports.division import Division, needed
 from mamljax.reports.received import rounds_of
 from tests.reports import small
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 INNER, SHOTS, PUBLIC = InnerLoop(1, 0.1), 2, 40
 WAYS = small.WAYS
 

@@ -15,8 +15,6 @@ from tests.reports.test_audit_tasks import audit
 from tests.reports.test_audit_update import audit as audit_update
 from tests.reports.test_audit_update import public
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 ADAM = Learner(1, optax.adam(0.01))
 
 

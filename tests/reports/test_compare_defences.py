@@ -18,8 +18,6 @@ from mamljax.reports.study import Study
 from mamljax.training import Training, correct, init, meta_test, train
 from tests.reports import small
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 WEAK, STRONG = (Defence(outgoing=DPGaussian(1.0, noise)) for noise in (1.0, 4.0))
 EPSILON = WEAK.epsilon(1e-5)
 ACCURACY = {None: (0.9, 0.88, 0.92), WEAK: (0.8, 0.75, 0.85), STRONG: (0.4, 0.3, 0.5)}

@@ -9,9 +9,14 @@ import pytest
 import mamljax
 from tests import frameworks
 
-pytestmark = pytest.mark.usefixtures('compiled_unoptimised')
-
 FRAMEWORKS = tuple(frameworks.FRAMEWORKS)
+# Of the scores `tests/attacks/test_any_framework.py` holds each; `make slow` audits all.
+QUICK = {'equinox', 'dict'}
+OTHERS = [
+  pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+  for name in FRAMEWORKS
+  if name != 'linen'
+]
 
 
 def examples():
@@ -37,7 +42,7 @@ def linen():
   return audit('linen', ['row_space', 'gradient_cosine'], trials=20)
 
 
-@pytest.mark.parametrize('framework', [name for name in FRAMEWORKS if name != 'linen'])
+@pytest.mark.parametrize('framework', OTHERS)
 def test_the_worst_case_is_that_of_the_function(linen, framework):
   """A user of another framework would be told 'safe' where everything leaks."""
   found = audit(framework, ['row_space', 'gradient_cosine'], trials=20)
