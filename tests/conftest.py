@@ -12,9 +12,7 @@ from experiments.process import starting
 _CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(_CACHE / 'mamljax' / 'xla'))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
-# Where each operation was called from takes a twentieth of the time, and nobody reads it here.
-os.environ.setdefault('JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS', '0')
-starting.prepare()  # as every command does, before anything imports SciPy
+starting.prepare()  # as every command does, before anything imports SciPy or JAX
 # Tests compile much and run each program once or twice: XLA's quicker way to machine code.
 _QUICK = '--xla_backend_optimization_level=1'
 # XLA ends a process over a flag that it does not know: that of jaxlib 0.12 knows this no more.

@@ -7,10 +7,15 @@ from experiments.process import preemption, program
 
 
 def prepare() -> None:
-  """Sets the environment variables that SciPy reads when it is first imported."""
+  """Sets the environment variables that SciPy and JAX read when they are first imported.
+
+  A setting of the user's takes precedence.
+  """
   # LAPACK's threads and JAX's devices would wait for each other, so that small matrices take
-  # hundreds of times as long. A setting of the user's takes precedence.
+  # hundreds of times as long.
   os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+  # Where each operation was called from is carried through the whole of a compilation.
+  os.environ.setdefault('JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS', '0')
 
 
 def begin() -> None:
