@@ -11,7 +11,9 @@ from absl import flags
 
 import mamljax
 from experiments.auditing import attacks, budget, game, learner, model, output
-from experiments.process import cli
+from experiments.process import bounds, cli
+
+HALF_WIDTH = bounds.Bounds(0.001, 0.4)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -30,6 +32,7 @@ def main(argv: Sequence[str]) -> None:
     target=values.target,
     attacks=attacks.named(values.attacks),
     trials=values.trials,
+    interval=values.interval,
     budget=values.budget,
     seed=values.seed,
     store=values.store_dir,
@@ -41,9 +44,19 @@ def define() -> None:
   """Defines the flags of the command."""
   model.define()
   learner.define()
-  game.define()
+  game.define(trials='number of reported trials of each attack, or the most of them')
+  _define_interval()
   budget.define(cli.group('game'))
   output.define('audit.html')
+
+
+def _define_interval() -> None:
+  """Defines the flag of the interval that ends an attack early."""
+  interval = (
+    'half-width of the 95 % interval of an accuracy at which an attack is played no more '
+    '(default: all trials are played)'
+  )
+  bounds.real('interval', None, HALF_WIDTH, interval, group=cli.group('game'))
 
 
 if __name__ == '__main__':

@@ -47,8 +47,10 @@ def upper_bound(successes: ArrayLike, total: ArrayLike, risk: float) -> np.ndarr
   return np.where(successes < total, ends, 1.0)
 
 
-def best_rate(right: Sequence[int], total: int, *, confidence: float = CONFIDENCE) -> Rate:
-  """The accuracy of the best of several attacks on the same trials.
+def best_rate(
+  right: Sequence[int], total: ArrayLike, *, confidence: float = CONFIDENCE
+) -> Rate:
+  """The accuracy of the best of several attacks, on the same trials or on more of the same.
 
   The interval is for the greatest of the attacks' true accuracies, and allows for the choice of
   the best on the trials that it is reported on. Its lower end is the greatest of the attacks'
@@ -58,7 +60,7 @@ def best_rate(right: Sequence[int], total: int, *, confidence: float = CONFIDENC
 
   Args:
     right: the right decisions of each attack, one number at least.
-    total: the trials.
+    total: the trials, of all or of each.
     confidence: probability with which the interval covers, at least.
 
   >>> '{:.3f} [{:.3f}, {:.3f}]'.format(*best_rate([60, 50, 55], 100))
@@ -67,7 +69,7 @@ def best_rate(right: Sequence[int], total: int, *, confidence: float = CONFIDENC
   risk, counts = (1 - confidence) / 2, np.asarray(right)
   low = lower_bound(counts, total, risk / counts.size).max()
   high = upper_bound(counts, total, risk).max()
-  return Rate(float(counts.max() / total), float(low), float(high))
+  return Rate(float((counts / np.asarray(total)).max()), float(low), float(high))
 
 
 def tpr_rate(

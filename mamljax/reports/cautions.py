@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mamljax.audit.sequential import Looks, always_enough, half_width
 from mamljax.reports import choice, declared, sizes, wording
 from mamljax.reports.budget import Budget
 from mamljax.reports.measures import AttackRow
@@ -15,7 +16,8 @@ from mamljax.reports.setup import Setup
 
 def assumptions(plan: Plan, data: Any, learner: Any) -> list[str]:
   """The assumptions, in sentences."""
-  rules, (calibration, reported), setup = plan.rules, plan.phases, plan.setup
+  rules, (calibration, _), setup = plan.rules, plan.phases, plan.setup
+  most = f'{"Up to " * (plan.looks.interval is not None)}{plan.looks.most}'
   return [
     f'A task is {rules.ways}-way {rules.shots}-shot: so many classes, and images of each in '
     f'its support set and in its query set. A learner takes {declared.describe(learner)}. Its '
@@ -26,12 +28,26 @@ def assumptions(plan: Plan, data: Any, learner: Any) -> list[str]:
     *_about_references(setup, data),
     *wording.remarks('data', getattr(data, 'notes', ())),
     *wording.numbered(getattr(data, 'classes', ()), 'classes'),
-    f'{reported.trials} trials, each on a task of its own; {calibration.trials} trials on '
-    f'other images chose the thresholds.',
+    f'{most} trials, each on a task of its own; {calibration.trials} trials on other images '
+    f'chose the thresholds.',
+    *_about_looks(plan.looks),
     'The interval of the strongest attack is for the accuracy of the best of the attacks that '
     'were played, at 95 %, and allows for its choice among them; other intervals are for one '
     'attack alone. Epsilon is a lower bound at 95 %, for the exchange of one image.',
   ]
+
+
+def _about_looks(looks: Looks) -> Iterator[str]:
+  """The numbers of trials after which attacks could end, where they could."""
+  if looks.interval is not None and looks.number > 1:
+    sizes = f'{", ".join(map(str, looks.sizes[:-1]))} or {looks.sizes[-1]}'
+    or_all = ', or all were played' * (looks.sizes[-1] == looks.most)
+    yield (
+      f'An attack ended after {sizes} trials, as soon as the interval of its own accuracy '
+      f'reached no further than {100 * looks.interval:g} % to either side{or_all}. Each of '
+      f'these {looks.number} looks has a share of the risk of 5 %, so that intervals and '
+      f'bounds hold although play could end early.'
+    )
 
 
 def _about_references(setup: Setup, data: Any) -> Iterator[str]:
@@ -53,6 +69,7 @@ def warnings(
     *_blind(rows, plan.setup, learner),
     *(f'{name} {reason}' for name, reason in failed if reason.startswith('failed')),
     *_off(rows),
+    *_wide(rows, plan.looks),
   ]
 
 
@@ -107,4 +124,16 @@ def _off(rows: Sequence[AttackRow]) -> Iterator[str]:
     yield (
       f'The thresholds that {", ".join(off)} would know beforehand are off here; calibration '
       f'trials chose others.'
+    )
+
+
+def _wide(rows: Sequence[AttackRow], looks: Looks) -> Iterator[str]:
+  """Attacks whose interval is wider than was asked for after all trials."""
+  width = looks.interval
+  wide = [row.attack for row in rows if width and half_width(row.accuracy) > width]
+  if width and wide:
+    yield (
+      f'After all {looks.most} trials the interval of an accuracy reaches further than '
+      f'{100 * width:g} % for {", ".join(wide)}: trials={always_enough(width)} are enough for '
+      f'any accuracy.'
     )

@@ -178,7 +178,7 @@ def _greatest_tpr(rows: Sequence[AttackRow]) -> tuple[Rate | None, str]:
   known = {name: rate for name, rate in whole.items() if rate is not None}
   if not known:
     return None, ''
-  share = 1 - (1 - certainty.CONFIDENCE) / len(rows)
+  share = 1 - (1 - certainty.CONFIDENCE) / (len(rows) * rows[0].looks)
   strict = (certainty.tpr_rate(row.scores, row.members, 0.01, confidence=share) for row in rows)
   attack = max(known, key=lambda name: (known[name].high, known[name].value))
   value = max(rate.value for rate in known.values())

@@ -9,12 +9,18 @@ import numpy as np
 from mamljax.audit import certainty
 from mamljax.audit.decision import decide
 from mamljax.audit.metrics import Rate, auc_rate
+from mamljax.audit.sequential import shared
 from mamljax.audit.trials import is_member
+
+_RESAMPLES = 2000  # of a bootstrap, for each look: their extremes are what it tells
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class AttackRow:
   """Measures of one attack, each interval at 95 % for this attack alone.
+
+  Where play could end at one of several looks, every interval and bound allows for all of them,
+  see `audit.sequential`.
 
   Attributes:
     attack: the attack's name.
@@ -32,6 +38,7 @@ class AttackRow:
     scores: of the reported trials [trials].
     members: the truths [trials].
     calibration: scores of the trials that thresholds were chosen on.
+    looks: the number of looks at which play could end.
   """
 
   attack: str
@@ -48,6 +55,12 @@ class AttackRow:
   scores: np.ndarray = dataclasses.field(repr=False)
   members: np.ndarray = dataclasses.field(repr=False)
   calibration: np.ndarray = dataclasses.field(repr=False)
+  looks: int = 1
+
+  @property
+  def trials(self) -> int:
+    """The number of reported trials."""
+    return len(self.scores)
 
   @property
   def right(self) -> int:
@@ -70,7 +83,13 @@ class Played(NamedTuple):
 
 
 def measure(
-  name: str, played: Played, *, known: float | None, notes: Sequence[str], seed: int
+  name: str,
+  played: Played,
+  *,
+  known: float | None,
+  notes: Sequence[str],
+  seed: int,
+  looks: int = 1,
 ) -> AttackRow:
   """The measures of one attack.
 
@@ -80,18 +99,21 @@ def measure(
     known: the threshold that it knows beforehand, if it does.
     notes: what it does not model.
     seed: seed of the bootstrap.
+    looks: the number of looks at which play could end, which share the risk.
   """
   scores, members = played.reported, is_member(np.arange(len(played.reported)))
   calibration = played.calibration, is_member(np.arange(len(played.calibration)))
   threshold = certainty.calibrated_threshold(*calibration, known=known)
   right = int(np.sum(decide(scores, threshold.value) == members))
+  at: Any = {'confidence': shared(certainty.CONFIDENCE, looks)}
+  resampled: Any = {'seed': seed, 'resamples': _RESAMPLES * looks}
   return AttackRow(
     attack=name,
-    accuracy=certainty.best_rate([right], len(members)),
-    auc=cast(Rate, auc_rate(scores, members, np.arange(len(members)), seed=seed)),
-    tpr_at_fpr_1pct=certainty.tpr_rate(scores, members, 0.01),
-    tpr_at_fpr_01pct=certainty.tpr_rate(scores, members, 0.001),
-    epsilon=certainty.empirical_epsilon(calibration, (scores, members)),
+    accuracy=certainty.best_rate([right], len(members), **at),
+    auc=cast(Rate, auc_rate(scores, members, np.arange(len(members)), **resampled, **at)),
+    tpr_at_fpr_1pct=certainty.tpr_rate(scores, members, 0.01, **at),
+    tpr_at_fpr_01pct=certainty.tpr_rate(scores, members, 0.001, **at),
+    epsilon=certainty.empirical_epsilon(calibration, (scores, members), **at),
     threshold=threshold.value,
     threshold_is_known=threshold.is_known,
     has_known_threshold=known is not None,
@@ -100,6 +122,7 @@ def measure(
     scores=scores,
     members=members,
     calibration=played.calibration,
+    looks=looks,
   )
 
 
@@ -110,29 +133,39 @@ def strongest_epsilon(
 
   def shown(row: AttackRow, scores: np.ndarray) -> float:
     trials = ((x, is_member(np.arange(len(x)))) for x in (row.calibration, scores))
-    options: Any = {'delta': delta, 'is_gaussian': is_gaussian, 'confidence': confidence}
+    options: Any = {'delta': delta, 'is_gaussian': is_gaussian}
+    options |= {'confidence': shared(confidence, row.looks)}
     return certainty.empirical_epsilon(*trials, **options)
 
   best = max(rows, key=lambda row: shown(row, row.calibration))
   return shown(best, best.scores)
 
 
+def right_decisions(
+  calibration: np.ndarray, scores: np.ndarray, *, known: float | None
+) -> np.ndarray:
+  """Tests of each decision on reported trials, by the threshold of calibration trials, [n]."""
+  chosen_on = calibration, is_member(np.arange(len(calibration)))
+  threshold = certainty.calibrated_threshold(*chosen_on, known=known)
+  return decide(scores, threshold.value) == is_member(np.arange(len(scores)))
+
+
 def calibration_accuracy(scores: np.ndarray, *, known: float | None) -> float:
   """The accuracy of an attack on calibration trials, with the threshold that it will use."""
-  members = is_member(np.arange(len(scores)))
-  threshold = certainty.calibrated_threshold(scores, members, known=known)
-  return float(np.mean(decide(scores, threshold.value) == members))
+  return float(np.mean(right_decisions(scores, scores, known=known)))
 
 
 def strongest(rows: Sequence[AttackRow]) -> AttackRow:
-  """The attack with the most right decisions, with an interval that allows for this choice.
+  """The most accurate attack, with an interval that allows for this choice.
 
   Among equally accurate attacks the one with the greater AUC is taken. Its accuracy is the
   greatest on the reported trials, so that no attack does better on them than the headline; the
   interval is that of `certainty.best_rate`, for the accuracy of the best of these attacks.
   """
-  best = max(rows, key=lambda row: (row.right, row.auc.value))
-  accuracy = certainty.best_rate([row.right for row in rows], len(best.members))
+  best = max(rows, key=lambda row: (row.accuracy.value, row.auc.value))
+  right, trials = zip(*((row.right, row.trials) for row in rows), strict=True)
+  at = shared(certainty.CONFIDENCE, best.looks)
+  accuracy = certainty.best_rate(right, trials, confidence=at)
   return dataclasses.replace(best, accuracy=accuracy)
 
 
@@ -155,6 +188,6 @@ def find(rows: Sequence[AttackRow], worst: AttackRow) -> Finding:
     return Finding('leak', worst.attack)
   tests = [(certainty.ranks_apart(row.scores, row.members), row.attack) for row in rows]
   p_value, attack = min(tests)
-  if p_value * len(rows) < 1 - certainty.CONFIDENCE:
+  if p_value * len(rows) * worst.looks < 1 - certainty.CONFIDENCE:
     return Finding('trace', attack)
   return Finding('none', worst.attack)

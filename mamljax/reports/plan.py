@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 
 from mamljax.attacks.base import Attack, tell
+from mamljax.audit.sequential import Looks
 from mamljax.audit.trials import Rules
 from mamljax.reports import fingerprints
 from mamljax.reports.choice import Choice
@@ -45,6 +46,7 @@ class Plan(NamedTuple):
     rules: of the game.
     chosen: the attacks.
     phases: calibration and reported trials.
+    looks: at reported trials, at which an attack may end.
     seed: of all randomness.
   """
 
@@ -52,6 +54,7 @@ class Plan(NamedTuple):
   rules: Rules
   chosen: Choice
   phases: tuple[Phase, Phase]
+  looks: Looks
   seed: int
 
   @property
@@ -61,7 +64,7 @@ class Plan(NamedTuple):
 
   @property
   def trials(self) -> int:
-    """The number of trials of both phases."""
+    """The number of trials of both phases, at most."""
     return sum(phase.trials for phase in self.phases)
 
   def chunk(self, name: str) -> int:

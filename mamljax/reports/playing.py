@@ -17,8 +17,8 @@ class Outcome(NamedTuple):
   Attributes:
     played: the scores of each attack that was played.
     failed: the reasons why others failed or were left out.
-    late: the seconds that each of those that were stopped for time would have taken more; None
-      of those that were not begun.
+    late: the seconds that each of those that were stopped for time would have taken more, at
+      most; None of those that were not begun.
   """
 
   played: dict[str, Played]
@@ -45,14 +45,14 @@ def play_plan(
   files = fingerprinted(plan) if is_stored else plain_names(plan)
   total = len(plan.attacks) * plan.trials
   with Progress(total=total, done=_done(plan, store, files), shown=progress) as bar:
-    table = Table(plan, store, files, {}, {}, {}, budget, bar)
+    table = Table(plan, store, files, {}, {}, {}, {}, budget, bar)
     table.play([name for name in plan.attacks if name not in plan.chosen.costly])
     for name in plan.chosen.costly:
       table.play_if_needed(name)
   names = [name for name in plan.attacks if name not in table.failed]
   if not names:
     raise InputError('no attack could be played: ' + '; '.join(table.failed.values()))
-  played = {name: _played(plan, store, files, name) for name in names}
+  played = {name: _played(table, name) for name in names}
   return Outcome(played, table.failed, table.late)
 
 
@@ -65,8 +65,10 @@ def _done(plan: Plan, store: Store, files: Files) -> int:
   )
 
 
-def _played(plan: Plan, store: Store, files: Files, name: str) -> Played:
-  """The scores of an attack in both phases."""
-  kept = [store.load(files[phase.name, name]) for phase in plan.phases]
-  scores = [x.scores[: phase.trials] for x, phase in zip(kept, plan.phases, strict=True)]
-  return Played(*scores, seconds=sum(x.seconds for x in kept))
+def _played(table: Table, name: str) -> Played:
+  """The scores of an attack in both phases, of reported trials those up to its end."""
+  phases = table.plan.phases
+  calibration, reported = (table.scores(phase, name) for phase in phases)
+  kept = (table.store.load(table.files[phase.name, name]) for phase in phases)
+  seconds = sum(x.seconds for x in kept)
+  return Played(calibration, reported[: table.ended[name]], seconds=seconds)

@@ -23,7 +23,7 @@ class Report(Written):
   """Leakage of an update, as measured by every attack that applies.
 
   Attributes:
-    worst: the attack with the most right decisions. The interval of its accuracy is for the
+    worst: the most accurate attack. The interval of its accuracy is for the
       accuracy of the best of all attacks, and allows for this choice; see
       `measures.strongest`.
     attacks: measures of every attack that was played, the strongest first; each interval is
@@ -34,7 +34,8 @@ class Report(Written):
     finding: the answer, in a word.
     assumptions: what was assumed: the learner, the game and the threat model, in sentences.
     warnings: what may make the leak greater than is reported.
-    asked: the sizes of the audit: ways, shots, target, trials and the like.
+    asked: the sizes of the audit: ways, shots, target, trials and the like; where attacks could
+      end early, the `interval` that ended them and the numbers of trials of the `looks`.
     is_gaussian: whether what learners sent was under Gaussian noise.
   """
 
@@ -53,12 +54,18 @@ class Report(Written):
   def verdict(self) -> str:
     """The answer in a sentence or two."""
     told = wording.verdict(self.finding, self.worst, self.attacks, unasked=self.unasked)
-    return ' '.join([told, *wording.left_out(self.late)])
+    early = wording.ended_early(self.worst, self.asked) if self.is_counted else ()
+    return ' '.join([told, *early, *wording.left_out(self.late)])
 
   @property
   def table(self) -> str:
     """A line for each attack, the strongest first, as aligned text."""
-    return wording.aligned(wording.HEADINGS, [wording.cells(row) for row in self.attacks])
+    return wording.aligned(wording.headings(counted=self.is_counted), self._cells)
+
+  @property
+  def is_counted(self) -> bool:
+    """Tests whether attacks may have played different numbers of trials."""
+    return 'interval' in self.asked
 
   def roc(self, *, attack: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The ROC curve of an attack, of the strongest by default: `metrics.roc`.
@@ -105,19 +112,20 @@ class Report(Written):
     """A pandas data frame with a row for each attack, the strongest first."""
     import pandas as pd
 
-    return pd.DataFrame([wording.flat(row) for row in self.attacks])
+    return pd.DataFrame([wording.flat(row, counted=self.is_counted) for row in self.attacks])
 
   def to_dict(self) -> dict[str, Any]:
     """The report as numbers, texts, lists and dictionaries, scores included."""
+    counted: Any = {'counted': self.is_counted}
     return {
-      'worst': wording.flat(self.worst),
+      'worst': wording.flat(self.worst, **counted),
       'verdict': self.verdict,
       'finding': self.finding.level,
       'attacks': [
-        wording.flat(row) | {'scores': row.scores.tolist(), 'notes': list(row.notes)}
+        wording.flat(row, **counted) | {'scores': row.scores.tolist(), 'notes': list(row.notes)}
         for row in self.attacks
       ],
-      'members': self.worst.members.tolist(),
+      'members': max((row.members for row in self.attacks), key=len).tolist(),
       'skipped': self.skipped,
       'late': list(self.late),
       'unasked': list(self.unasked),
@@ -143,11 +151,16 @@ class Report(Written):
         'Right decisions of each attack, with intervals at 95 %; the dots mark guessing.': bars,
         'ROC curves of the strongest attacks, with their AUC.': pictures.roc_svg(self.attacks),
       },
-      tables=[page.Table('Attacks', wording.HEADINGS, [*map(wording.cells, self.attacks)])],
+      tables=[page.Table('Attacks', wording.headings(counted=self.is_counted), self._cells)],
       lists=self._lists,
       is_alarm=self.finding.level != 'none',
     )
     return page.render(content, fragment=fragment)
+
+  @property
+  def _cells(self) -> list[tuple[str, ...]]:
+    """The entries of the table."""
+    return [wording.cells(row, counted=self.is_counted) for row in self.attacks]
 
   @property
   def _lists(self) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ from mamljax.audit.compiling import quickly
 from mamljax.audit.side_by_side import Player, Scored, make_player, play_side_by_side
 from mamljax.errors import InputError
 from mamljax.reports.budget import Budget, Pace
-from mamljax.reports.measures import calibration_accuracy
+from mamljax.reports.measures import calibration_accuracy, right_decisions
 from mamljax.reports.plan import Files, Phase, Plan
 from mamljax.reports.progress import Progress
 from mamljax.reports.store import Store
@@ -20,7 +20,19 @@ ENOUGH = 0.97  # accuracy on calibration trials beyond which costly attacks are 
 
 
 class Table(NamedTuple):
-  """The attacks at the table: those that were prepared, and why others left it."""
+  """The attacks at the table: those that were prepared, and why others left it.
+
+  Attributes:
+    plan: what is played.
+    store: where scores are found and kept.
+    files: names of scores, by phase and attack.
+    players: attacks that were prepared.
+    failed: of those that are played no more the reasons.
+    late: the seconds that those that were stopped for time would have taken more.
+    ended: of those that are played to their end the number of reported trials.
+    budget: the time that all may take.
+    bar: shows how far they are.
+  """
 
   plan: Plan
   store: Store
@@ -28,6 +40,7 @@ class Table(NamedTuple):
   players: dict[str, Player]
   failed: dict[str, str]
   late: dict[str, float | None]
+  ended: dict[str, int]
   budget: Budget
   bar: Progress
 
@@ -37,15 +50,49 @@ class Table(NamedTuple):
     return min(kept, phase.trials)
 
   def left(self, name: str) -> int:
-    """The number of trials that are left to an attack."""
+    """The number of trials that are left to an attack, at most."""
+    if name in self.ended:
+      return 0
     return self.plan.trials - sum(self.done(phase, name) for phase in self.plan.phases)
 
   def play(self, names: Sequence[str]) -> None:
-    """Plays both phases with attacks of one chunk, and keeps scores after each block."""
-    for phase in self.plan.phases:
-      self.play_phase(phase, names)
+    """Plays both phases with attacks of one chunk, and keeps scores after each block.
+
+    The second is played from look to look, by those that have not ended.
+    """
+    calibration, reported = self.plan.phases
+    self.play_phase(calibration, names)
+    for size in self.plan.looks.sizes:
+      self.look(names)
+      going = [name for name in names if name not in self.ended | self.failed]
+      self.play_phase(reported._replace(trials=size), going)
+    self.look(names)
+
+  def look(self, names: Sequence[str]) -> None:
+    """Ends those attacks that have played enough."""
     for name in names:
-      self.budget.forget(name)
+      if name in self.failed or name in self.ended:
+        continue
+      if size := self.end(name):
+        self.bar.leave_out(self.left(name))
+        self.budget.forget(name)
+        self.ended[name] = size
+
+  def end(self, name: str) -> int | None:
+    """The number of reported trials at which an attack ends, by those that it has scored.
+
+    None if that is not known yet.
+    """
+    calibration, _ = self.plan.phases
+    if self.done(calibration, name) < calibration.trials:
+      return None
+    chosen_on, judged = (self.scores(phase, name) for phase in self.plan.phases)
+    known = threshold_of(self.plan.attacks[name], self.plan.rules.target)
+    return self.plan.looks.end(right_decisions(chosen_on, judged, known=known))
+
+  def scores(self, phase: Phase, name: str) -> np.ndarray:
+    """The scores of an attack that are kept, of a phase."""
+    return self.store.load(self.files[phase.name, name]).scores[: phase.trials]
 
   def play_phase(self, phase: Phase, names: Sequence[str]) -> None:
     """Plays the trials of a phase that are left to some attacks."""
@@ -72,6 +119,7 @@ class Table(NamedTuple):
 
   def play_if_needed(self, name: str) -> None:
     """Plays with a costly attack, if there is time, and others leave it something to find."""
+    self.look([name])  # it may have ended before an interruption
     best, accuracy = self.best()
     if self.plan.chosen.is_auto and accuracy >= ENOUGH:
       self.leave_out(
@@ -143,7 +191,7 @@ class Table(NamedTuple):
     phase, found = self.plan.phases[0], {'no attack': 0.0}
     for name, attack in self.plan.attacks.items():
       if name not in self.failed and self.done(phase, name) >= phase.trials:
-        kept = self.store.load(self.files[phase.name, name]).scores[: phase.trials]
+        kept = self.scores(phase, name)
         known = threshold_of(attack, self.plan.rules.target)
         found[name] = calibration_accuracy(kept, known=known)
     return max(found.items(), key=lambda one: one[1])

@@ -10,6 +10,7 @@ import numpy as np
 
 from mamljax import checks
 from mamljax.attacks.base import threshold_of
+from mamljax.audit.sequential import Looks, plan_looks
 from mamljax.audit.trials import Rules
 from mamljax.defences import DPGaussian, Gaussian, learners_of
 from mamljax.errors import InputError
@@ -45,6 +46,7 @@ def audit_tasks(
   adversary: Adversary | None = None,
   attacks: Attacks = 'auto',
   trials: int = 200,
+  interval: float | None = None,
   budget: float | None = None,
   seed: int = 0,
   store: str | os.PathLike[str] | None = None,
@@ -69,6 +71,12 @@ def audit_tasks(
     adversary: the threat model; the strongest by default, which knows all but private data.
     attacks: 'auto', 'all' (slow ones, too), or names and attack objects of one's own.
     trials: reported trials, each on a task of its own; half as many more calibrate.
+    interval: half-width of an accuracy's interval, such as 0.05, at which an attack is played
+      no more: `trials` are then the most. Each attack is looked at after a few numbers of
+      trials, which depend on these two arguments alone, and ends by its own interval; all
+      intervals and bounds of the report allow for these looks, see `audit.sequential`. What
+      fewer trials do not resolve, such as a true-positive rate below 200, is left out. By
+      default all trials are played.
     budget: seconds that attacks may take together. Cheap ones are played first; one that would
       not end in time is stopped after its first trials, and named in the verdict. By default
       300 for 'auto', and `math.inf`, no limit, for all other `attacks`.
@@ -86,14 +94,16 @@ def audit_tasks(
     Diverged: if a learner's adaptation or gradient is not finite.
   """
   _check(data, learner, ways=ways, shots=shots, target=target, trials=trials)
+  looks = plan_looks(trials, interval)
   seconds = seconds_of(budget, is_auto=choice.is_word(attacks, 'auto'))
   setup = _setup(loss_fn, params, data, learner, adversary or Adversary(), ways, shots, target)
   chosen = choice.choose(attacks, setup)
   phases = (
     Phase('calibration', 1, data.calibration, max(trials // 2, 2)),
-    Phase('reported', 2, data.victims, trials),
+    Phase('reported', 2, data.victims, looks.sizes[-1]),
   )
-  plan, clock = Plan(setup, Rules(ways, shots, target), chosen, phases, seed), Budget(seconds)
+  plan = Plan(setup, Rules(ways, shots, target), chosen, phases, looks, seed)
+  clock = Budget(seconds)
   options: dict[str, Any] = {'is_stored': store is not None, 'progress': progress}
   outcome = play_plan(plan, Store(store), budget=clock, **options)
   return _report(plan, outcome, clock, data, learner)
@@ -127,10 +137,11 @@ def _measure(plan: Plan, played: Mapping[str, Played], *, plain: bool) -> tuple[
       known=threshold_of(plan.attacks[name], plan.rules.target),
       notes=notes[name],
       seed=plan.seed,
+      looks=plan.looks.number,
     )
     for name, scores in played.items()
   ]
-  return tuple(sorted(rows, key=lambda row: (row.right, row.auc.value), reverse=True))
+  return tuple(sorted(rows, key=lambda row: (row.accuracy.value, row.auc.value), reverse=True))
 
 
 def _check(data: Any, learner: Any, *, ways: int, shots: int, target: str, trials: int) -> None:
@@ -183,14 +194,21 @@ def _setup(
 
 def _asked(plan: Plan, clock: Budget, learner: Any) -> dict[str, Any]:
   """The sizes of an audit."""
-  calibration, reported = plan.phases
   return {
     **plan.rules._asdict(),
-    'trials': reported.trials,
-    'calibration_trials': calibration.trials,
+    'trials': plan.looks.most,
+    **_asked_looks(plan.looks),
+    'calibration_trials': plan.phases[0].trials,
     'budget': clock.seconds if np.isfinite(clock.seconds) else None,
     'seed': plan.seed,
     'references': sizes.references(plan.setup),
     'learner': declared.describe(learner),
     'defence': declared.describe_defence(plan.setup.defence, plan.setup.inner),
   }
+
+
+def _asked_looks(looks: Looks) -> dict[str, Any]:
+  """The half-width that ends an attack, and the looks at it; nothing where none was asked."""
+  if looks.interval is None:
+    return {}
+  return {'interval': looks.interval, 'looks': list(looks.sizes)}

@@ -49,8 +49,13 @@ def at_most(bound: float) -> str:
   return f'{math.ceil(bound / unit * (1 - 1e-12)) * unit:.15g}'
 
 
-def cells(row: AttackRow) -> tuple[str, ...]:
-  """The entries of an attack under `HEADINGS`."""
+def headings(*, counted: bool) -> tuple[str, ...]:
+  """The headings of a table of attacks; with the trials of each where these may differ."""
+  return *HEADINGS[:-1], *['trials'] * counted, HEADINGS[-1]
+
+
+def cells(row: AttackRow, *, counted: bool) -> tuple[str, ...]:
+  """The entries of an attack under `headings`."""
   return (
     row.attack,
     f'{100 * row.accuracy.value:.1f} %',
@@ -59,14 +64,20 @@ def cells(row: AttackRow) -> tuple[str, ...]:
     plain(row.tpr_at_fpr_1pct),
     plain(row.tpr_at_fpr_01pct),
     f'{row.epsilon:.2f}',
+    *[str(row.trials)] * counted,
     f'{row.seconds:.1f}',
   )
 
 
-def flat(row: AttackRow) -> dict[str, Any]:
-  """The measures of an attack in columns: a rate becomes `x`, `x_low` and `x_high`."""
+def flat(row: AttackRow, *, counted: bool) -> dict[str, Any]:
+  """The measures of an attack in columns: a rate becomes `x`, `x_low` and `x_high`.
+
+  Args:
+    row: the measures.
+    counted: whether the number of its trials is a column, as in `headings`.
+  """
   rates = ('accuracy', 'auc', 'tpr_at_fpr_1pct', 'tpr_at_fpr_01pct')
-  others = ('epsilon', 'threshold', 'threshold_is_known', 'seconds')
+  others = ('epsilon', 'threshold', 'threshold_is_known', 'seconds', *['trials'] * counted)
   columns: dict[str, Any] = {'attack': row.attack}
   columns |= spread({name: getattr(row, name) for name in rates})
   return columns | {name: getattr(row, name) for name in others}
@@ -121,6 +132,20 @@ def verdict(
     + f': {", ".join(unasked)}, for instance' * bool(unasked)
     + '.'
   )
+
+
+def ended_early(worst: AttackRow, asked: Mapping[str, Any]) -> Iterator[str]:
+  """The number of trials after which the strongest attack ended before the last, in a sentence.
+
+  Args:
+    worst: the strongest attack.
+    asked: the sizes of the audit, `trials` and `interval` among them.
+  """
+  if worst.trials < asked['trials']:
+    yield (
+      f'Of up to {asked["trials"]} trials {worst.attack} needed {worst.trials} for an interval '
+      f'of its own of at most {100 * asked["interval"]:g} % to either side.'
+    )
 
 
 def left_out(late: Sequence[str]) -> Iterator[str]:
