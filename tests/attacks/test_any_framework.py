@@ -11,9 +11,7 @@ import pytest
 
 from mamljax.attacks import (
   Candidate,
-  GradientCosine,
   Knowledge,
-  MatchedFilter,
   Observation,
   PatchSpace,
   RowSpace,
@@ -28,10 +26,7 @@ from tests import frameworks
 from tests.frameworks import FRAMEWORKS, SHAPE, WAYS
 
 ATTACKS = {
-  'mlp': [
-    *(RowSpace(), SilentUnits(), PatchSpace(neighbours=20)),
-    *(MatchedFilter(ridge=1.0), GradientCosine()),
-  ],
+  'mlp': [RowSpace(), SilentUnits(), PatchSpace(neighbours=20)],
   'conv': [PatchSpace(neighbours=20), SilentUnits()],
 }
 INNER = InnerLoop(1, 0.05)

@@ -69,7 +69,10 @@ def scored(target: str, rate: float, shift: int = 0) -> Any:
 
 
 # Of so few shadows the query attack needs a small step: it does not know the support set.
-CASES = [pytest.param('support', 0.1, id='support'), pytest.param('query', 0.01, id='query')]
+CASES = [
+  pytest.param('support', 0.1, id='support'),
+  pytest.param('query', 0.01, id='query', marks=pytest.mark.slow),  # a program of its own
+]
 CHANCE = 3 * ((FEW + 1) / (3 * FEW**2)) ** 0.5  # three deviations of the AUC
 
 

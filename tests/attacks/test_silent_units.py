@@ -97,7 +97,11 @@ def scored(
 
 
 @pytest.mark.parametrize(
-  ('kind', 'steps'), [('conv4', 1), ('conv4', 3), ('pooled', 1), ('mlp', 1), ('grouped', 1)]
+  ('kind', 'steps'),
+  [
+    *(('conv4', 3), ('pooled', 1), ('mlp', 1)),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in (('conv4', 1), ('grouped', 1))),
+  ],
 )
 def test_no_member_of_the_support_set_misses_a_trace(kind, steps):
   """The claim itself, of strides, max-pools, groups and dense layers, for any inner steps.

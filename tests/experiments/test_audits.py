@@ -50,6 +50,7 @@ def test_an_own_model_is_audited_by_one_command(folder):
   assert '1 step of gradient descent at rate 0.1' in report['asked']['learner']
 
 
+@pytest.mark.slow
 def test_a_learner_comes_with_its_model(folder):
   """An audit of plain descent says nothing of a learner that runs another optimizer."""
   sizes = [DATA, '--ways=3', '--trials=8', '--attacks=loss', '--output=audit.json']

@@ -40,6 +40,7 @@ def test_a_mistake_is_one_line(said, typed):
   refused(said[typed], MISTAKES[typed], program='identifiability')
 
 
+@pytest.mark.slow
 def test_the_command_answers(tmp_path):
   """As a user starts it: yes where other data exist, no where they cannot."""
   folder = tmp_path / 'out'
