@@ -19,7 +19,6 @@ from mamljax.reports.budget import Budget
 from mamljax.reports.measures import Played, find, measure, strongest, strongest_epsilon
 from tests.reports.test_audit_tasks import Coin, audit
 
-
 MOST, INTERVAL = 120, 0.15
 NAMES = ['matched_filter', 'gradient_cosine', Coin(), 'patch_space']
 
