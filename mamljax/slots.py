@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from mamljax import checks
@@ -88,11 +89,10 @@ def missing_slot(
   """
   if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, images))):
     return None
-  rows = jnp.linspace(0, len(images) - 1, min(_IMAGES, len(images))).astype(int)
+  rows = np.linspace(0, len(images) - 1, min(_IMAGES, len(images))).astype(int)
   few, before = jnp.asarray(images)[rows], None
   for place, label in enumerate(labels):
-    loss, slope = _slope(loss_fn, params, few, jnp.asarray(label, jnp.int32))
-    is_number = bool(is_finite((loss, slope)))
+    slope, is_number = _slope(loss_fn, params, few, jnp.asarray(label, jnp.int32))
     if not (is_number and _differs(slope, None) and (place == 0 or _differs(slope, before))):
       # A loss that does not move from the first label to the second does not look at labels.
       return label if place > 1 or (place == 1 and not is_number) else None
@@ -103,9 +103,11 @@ def missing_slot(
 @functools.partial(jax.jit, static_argnames='loss_fn')
 def _slope(
   loss_fn: LossFn, params: Params, images: jax.Array, label: jax.Array
-) -> tuple[jax.Array, Params]:
-  """The loss and the gradient of some images that all have one label."""
-  return jax.value_and_grad(loss_fn)(params, Batch(images, jnp.full(len(images), label)))
+) -> tuple[Params, jax.Array]:
+  """The gradient of some images of one label, and whether it and the loss are finite."""
+  batch = Batch(images, jnp.full(len(images), label))
+  loss, slope = jax.value_and_grad(loss_fn)(params, batch)
+  return slope, is_finite((loss, slope))
 
 
 @jax.jit

@@ -21,6 +21,7 @@ from mamljax.defences import make_defence
 from mamljax.maml import InnerLoop
 from mamljax.networks import CrossEntropy, init_params, make_network
 from mamljax.types import Batch, Pool
+from tests import compiled
 
 PATH = Path(__file__).with_name('costs.json')
 WAYS, SIDE, CANDIDATES, ITERATIONS = 2, 12, 3, 4
@@ -134,5 +135,6 @@ def changes(
 
 
 if __name__ == '__main__':
-  costs = versions() | {'programs': {name: measure(name) for name in PROGRAMS}}
+  measured = {name: measure(name) for name in PROGRAMS}
+  costs = versions() | {'programs': measured, 'compiled': compiled.count()}
   PATH.write_text(json.dumps(costs, indent=1) + '\n')
