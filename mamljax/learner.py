@@ -17,11 +17,11 @@ from mamljax.defences import (
   split_at_sum,
 )
 from mamljax.errors import InputError
-from mamljax.maml import Inner, as_learner, gradient_and_adapted, terms_and_adapted
+from mamljax.maml import Inner, adapt, as_learner, gradient_and_adapted, terms_and_adapted
 from mamljax.numerics import is_finite
 from mamljax.protocol.adaptation import Perturbation
 from mamljax.protocol.messages import WithRates, as_gradient
-from mamljax.types import LossFn, Params, Task
+from mamljax.types import Batch, LossFn, Params, Task
 
 
 class Sent(NamedTuple):
@@ -134,6 +134,26 @@ def _send(
   )
   sent = outgoing(key_outgoing, gradient)
   return Sent(sent, is_finite(adapted), is_finite(sent))
+
+
+def adapt_defended(
+  key: jax.Array,
+  loss_fn: LossFn,
+  params: Params,
+  support: Batch,
+  inner: Inner,
+  *,
+  defence: AnyDefence | None = None,
+) -> Params:
+  """The adapted parameters theta of a learner with a defence, which stay with it.
+
+  Those behind the message that `send_gradient` makes with the same arguments.
+  """
+  hooks = resolve_defence(inner, defence)
+  key_support, key_inner, _, _ = jax.random.split(key, 4)
+  images = (hooks.support or identity)(key_support, support.images)
+  perturb = Perturbation(key_inner, hooks.inner or identity)
+  return adapt(loss_fn, params, support._replace(images=images), inner, perturb=perturb)
 
 
 def read_message(message: Any, inner: Inner) -> tuple[Any, Params | None]:

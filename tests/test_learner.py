@@ -3,6 +3,7 @@
 import itertools
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +20,7 @@ from mamljax.defences import (
   Quantised,
   make_defence,
 )
-from mamljax.learner import send, send_gradient
+from mamljax.learner import adapt_defended, send, send_gradient
 from mamljax.maml import InnerLoop, meta_gradient
 from mamljax.types import Batch, Params, Task
 
@@ -239,3 +240,12 @@ def test_an_adaptation_that_diverged_behind_a_finite_gradient_was_not_seen():
   noise = Defence(outgoing=Gaussian(1e38))
   sent = send(KEY, dying, jnp.ones(1000), task, InnerLoop(0, 0.0), defence=noise)
   assert (bool(sent.is_adapted), bool(sent.is_finite)) == (True, False)
+
+
+def test_the_adapted_parameters_are_those_behind_a_message():
+  """Attacks that look at units after adaptations would look at others than are sent from."""
+  noisy = Defence(support=Gaussian(0.3), inner=Gaussian(0.2))
+  inner, task, params = InnerLoop(2, 0.5, order=1), make_task(), make_params()
+  theta = adapt_defended(KEY, loss_fn, params, task.support, inner, defence=noisy)
+  sent = send_gradient(KEY, loss_fn, params, task, inner, defence=noisy)
+  chex.assert_trees_all_close(sent, jax.grad(loss_fn)(theta, task.query), rtol=1e-5)

@@ -14,7 +14,10 @@ done to the shadows, too, and what it spoils gets no weight. (Attack models on t
 shadow models: Shokri et al., 2017.)
 
 Missing traces enter as square roots, layer by layer: the step of the adaptation moves some
-units of a member across 0, so that a few are missing, and many more say little more.
+units of a member across 0, so that a few are missing, and many more say little more. Which ones
+depends on a support set that nobody sees, but public images tell what adaptations hardly ever
+move. A trace that the candidate leaves after each of some adaptations is steadfast; one that is
+missing nevertheless speaks against a member, and their share is evidence of its own.
 """
 
 import dataclasses
@@ -29,20 +32,23 @@ from mamljax.attacks.applicability import unfit
 from mamljax.attacks.base import Attack, Requirements, Threshold, guarded, name_of, required
 from mamljax.attacks.baselines import GradientCosine, Loss
 from mamljax.attacks.gaussian.known_noise import is_readable
+from mamljax.attacks.gradients.finding import find_layers
+from mamljax.attacks.gradients.footprints import steadfast
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_defence
 from mamljax.attacks.patch_space import PatchSpace
 from mamljax.attacks.readable import SpanReader
 from mamljax.attacks.regression import regress
-from mamljax.attacks.shadow_tasks import draw_shadow_task
-from mamljax.attacks.silent_units import SilentUnits
+from mamljax.attacks.shadow_tasks import draw_adapted, draw_shadow_task
+from mamljax.attacks.silent_units import SilentUnits, find_silences, missing_shares
 from mamljax.checks import count, positive
 from mamljax.defences.defence import Defence
 from mamljax.errors import InputError
-from mamljax.types import Pool
+from mamljax.types import Params, Pool
 
 _PARTS: tuple[Attack, ...] = (SilentUnits(), PatchSpace(), GradientCosine(), Loss())
 _TELLING = 2  # the first of them: without any, little would be learned
 _USUAL = 150  # references of a class that images are compared with; more tell no more
+_ADAPTATIONS = 32  # to public images, that say which units a step may switch off
 _LEAST = 1e-6  # of a spread, and of a loss in a logarithm
 
 
@@ -66,6 +72,7 @@ class Prepared(NamedTuple):
   Attributes:
     knowledge: that of the adversary, but for the references.
     parts: by name, each as it prepared itself, with no knowledge of its own.
+    adapted: parameters after adaptations to public images, with a leading axis of them.
     centre: the mean of the evidence over shadows, [evidence].
     spread: its standard deviation, [evidence].
     weights: v, [evidence].
@@ -74,6 +81,7 @@ class Prepared(NamedTuple):
 
   knowledge: Knowledge
   parts: dict[str, Any]
+  adapted: Params
   centre: jax.Array
   spread: jax.Array
   weights: jax.Array
@@ -103,6 +111,10 @@ class ShadowClassifier(SpanReader):
   }
   optional: ClassVar[Requirements] = {'support': frozenset({'query_set'})}
   threshold: ClassVar[Threshold] = 0.0  # even odds
+
+  def held(self, parameters: int) -> int:
+    """Least number of floats kept: the adapted parameters."""
+    return _ADAPTATIONS * parameters
 
   def check_model(self, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> None:
     """Refuses a network on which none of the telling parts can be run."""
@@ -139,12 +151,17 @@ class ShadowClassifier(SpanReader):
       if unfit(part, compared, shape) is None
     }
 
+    key, key_adapt = jax.random.split(key)
+    keys = jax.random.split(key_adapt, _ADAPTATIONS)
+    adapted = jax.lax.map(lambda key: draw_adapted(key, known, drawn), keys)
+    sources = _Sources(known, parts, adapted)
+
     def play(key: jax.Array) -> jax.Array:
       key_task, key_score = jax.random.split(key)
       shadow = draw_shadow_task(key_task, known, drawn, pairs=self.pairs)
 
       def gather(candidate: Candidate) -> jax.Array:
-        return _gather(key_score, known, parts, shadow.observation, candidate)
+        return _gather(key_score, sources, shadow.observation, candidate)
 
       return jax.vmap(gather)(shadow.candidates)
 
@@ -155,7 +172,7 @@ class ShadowClassifier(SpanReader):
     centre, spread = _moments(rows, told)
     even = jnp.where(told[:, None], (rows - centre) / spread, 0)
     weights, bias = regress(even, signs, told, self.penalty)
-    return Prepared(known, parts, centre, spread, weights, bias)
+    return Prepared(*sources, centre, spread, weights, bias)
 
   @guarded
   def score(
@@ -174,26 +191,42 @@ class ShadowClassifier(SpanReader):
     Returns:
       A scalar and an `Info`.
     """
-    found = _gather(key, prepared.knowledge, prepared.parts, observation, candidate)
+    sources = _Sources(prepared.knowledge, prepared.parts, prepared.adapted)
+    found = _gather(key, sources, observation, candidate)
     even = (found - prepared.centre) / prepared.spread
     odds = prepared.weights @ even + prepared.bias
     return odds, Info(evidence=even, weights=prepared.weights)
 
 
+class _Sources(NamedTuple):
+  """What evidence comes from; see `Prepared`."""
+
+  knowledge: Knowledge
+  parts: dict[str, Any]
+  adapted: Params
+
+
 def _gather(
-  key: jax.Array,
-  knowledge: Knowledge,
-  parts: dict[str, Any],
-  observation: Observation,
-  candidate: Candidate,
+  key: jax.Array, sources: _Sources, observation: Observation, candidate: Candidate
 ) -> jax.Array:
   """The evidence of each part about a candidate, [evidence]."""
-  found = []
+  found, told = [], _told(sources.knowledge)
   for part in _PARTS:
-    if (name := name_of(part)) in parts:
-      prepared = _with(parts[name], _told(knowledge))
+    if (name := name_of(part)) in sources.parts:
+      prepared = _with(sources.parts[name], told)
       found.append(_EVIDENCE[name](*part.score(key, prepared, observation, candidate)))
+  if name_of(SilentUnits()) in sources.parts:
+    found.append(_steadfast_traces(told, sources.adapted, observation, candidate))
   return jnp.concatenate(found)
+
+
+def _steadfast_traces(
+  knowledge: Knowledge, adapted: Params, observation: Observation, candidate: Candidate
+) -> jax.Array:
+  """The missing share of each layer's steadfast traces, as a square root, [layers]."""
+  layers = find_layers(knowledge.loss_fn, knowledge.params, candidate.image)
+  expected = steadfast(layers, adapted, candidate.image, candidate.label)
+  return jnp.sqrt(missing_shares(expected, find_silences(layers, knowledge, observation)))
 
 
 def _told(knowledge: Knowledge) -> Knowledge:

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from mamljax.attacks.gaussian.sums import learners_known
 from mamljax.attacks.knowledge import Candidate, Knowledge, Observation, known_ways
 from mamljax.errors import InputError
-from mamljax.learner import read_message, send
+from mamljax.learner import adapt_defended, read_message, send
 from mamljax.maml import Inner
 from mamljax.tasks import make_task, sample_images, sample_task
-from mamljax.types import Pool, Task
+from mamljax.types import Params, Pool, Task
 
 _OTHERS = 1  # a stream of randomness beside those of a task
 
@@ -47,8 +47,7 @@ def draw_shadow_task(key: jax.Array, knowledge: Knowledge, pool: Pool, *, pairs:
   Raises:
     InputError: if something of that is not known, or the pool has too few images.
   """
-  if knowledge.inner is None or not knowledge.shots:
-    raise InputError('shadow tasks cannot be sent: the inner loop or the shots are not known')
+  inner = _known_inner(knowledge)
   key_images, key_send, key_places = jax.random.split(key, 3)
   shots, ways = knowledge.shots, known_ways(knowledge)
   images, _ = sample_images(key_images, pool, ways=ways, per_class=2 * shots + 1)
@@ -59,8 +58,38 @@ def draw_shadow_task(key: jax.Array, knowledge: Knowledge, pool: Pool, *, pairs:
   labels = targeted.labels[places]
   asked = jnp.concatenate([targeted.images[places], images[labels, -1]])
   others = _draw_others(jax.random.fold_in(key, _OTHERS), knowledge, pool)
-  observation = _observe(key_send, knowledge, knowledge.inner, task, others)
+  observation = _observe(key_send, knowledge, inner, task, others)
   return Shadow(observation, Candidate(asked, jnp.tile(labels, 2)))
+
+
+def draw_adapted(key: jax.Array, knowledge: Knowledge, pool: Pool) -> Params:
+  """The parameters theta of a learner, with its defence, that has adapted to public images.
+
+  Args:
+    key: a random key.
+    knowledge: its inner loop, ways and shots are known.
+    pool: public images, 2 * shots of each class or more.
+
+  Raises:
+    InputError: as `draw_shadow_task` does.
+  """
+  inner = _known_inner(knowledge)
+  key_task, key_adapt = jax.random.split(key)
+  task = sample_task(key_task, pool, ways=known_ways(knowledge), shots=knowledge.shots)
+  options: Any = {'defence': knowledge.defence}
+  known = knowledge.loss_fn, knowledge.params
+  return adapt_defended(key_adapt, *known, task.support, inner, **options)
+
+
+def _known_inner(knowledge: Knowledge) -> Inner:
+  """The inner loop of the learners.
+
+  Raises:
+    InputError: if it is not known, or the shots are not.
+  """
+  if knowledge.inner is None or not knowledge.shots:
+    raise InputError('shadow tasks cannot be sent: the inner loop or the shots are not known')
+  return knowledge.inner
 
 
 def _draw_others(key: jax.Array, knowledge: Knowledge, pool: Pool) -> Task | None:

@@ -39,7 +39,8 @@ image, of either set of a meta-gradient.
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -139,27 +140,66 @@ class SilentUnits(SpanReader):
     """
     layers = find_layers(prepared.loss_fn, prepared.params, candidate.image)
     expected = _expected(key, layers, prepared, candidate)
-    known = known_noise.on_mean(prepared, len(observation.query_labels))
-    learners = learners_known(prepared)
-    whole = jax.tree.map(lambda g: learners * g, observation.gradient)
-    received = known_noise.without_mean(known, whole)
-    noise = learners * jnp.sqrt(known_noise.variance_sent(known))
-    shares = [
-      self._shares(footprint, layer_gradient(layers, layer, received), noise)
-      for layer, footprint in zip(layers.seen, expected, strict=True)
+    silences = find_silences(layers, prepared, observation, rounding=self.rounding)
+    missing = missing_shares(expected, silences)
+    elsewhere = [
+      _share(footprint == 0, silence.entries)
+      for footprint, silence in zip(expected, silences, strict=True)
     ]
-    missing, elsewhere = map(jnp.stack, zip(*shares, strict=True))
-    return 0 - missing.sum(), Info(missing=missing, elsewhere=elsewhere)
+    return 0 - missing.sum(), Info(missing=missing, elsewhere=jnp.stack(elsewhere))
 
-  def _shares(
-    self, footprint: jax.Array, gradient: jax.Array, noise: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    """The shares, of a footprint and elsewhere, at which the gradient is 0 or may be noise."""
-    size, off = jnp.abs(gradient), footprint == 0
-    beyond = jnp.maximum(size - self.rounding * size.max(), 0)
-    silence = jnp.where(beyond == 0, 1, jnp.exp(-((beyond / noise) ** 2) / 2))
-    missing = jnp.where(size.max() > 0, jnp.sum(footprint * silence), 0)
-    return missing, jnp.sum(off * silence) / jnp.maximum(off.sum(), 1)
+
+class Silence(NamedTuple):
+  """Zeros of a layer's gradient.
+
+  Attributes:
+    entries: 1 where it is 0, elsewhere how likely it is noise alone, [inputs, features].
+    is_told: whether any entry is not 0; a layer that is 0 throughout says nothing.
+  """
+
+  entries: jax.Array
+  is_told: jax.Array
+
+
+def find_silences(
+  layers: Layers,
+  knowledge: Knowledge,
+  observation: Observation,
+  *,
+  rounding: float | jax.Array = 0.0,
+) -> list[Silence]:
+  """The zeros of a received gradient in each of `layers.seen`, noise that is known allowed for.
+
+  Args:
+    layers: of the network.
+    knowledge: of the adversary, with the noise on what is sent.
+    observation: the received gradient.
+    rounding: numbers up to this share of their layer's largest count as 0.
+  """
+  known = known_noise.on_mean(knowledge, len(observation.query_labels))
+  learners = learners_known(knowledge)
+  whole = jax.tree.map(lambda g: learners * g, observation.gradient)
+  received = known_noise.without_mean(known, whole)
+  noise = learners * jnp.sqrt(known_noise.variance_sent(known))
+
+  def one(gradient: jax.Array) -> Silence:
+    size = jnp.abs(gradient)
+    beyond = jnp.maximum(size - rounding * size.max(), 0)
+    entries = jnp.where(beyond == 0, 1, jnp.exp(-((beyond / noise) ** 2) / 2))
+    return Silence(entries, size.max() > 0)
+
+  return [one(layer_gradient(layers, layer, received)) for layer in layers.seen]
+
+
+def missing_shares(expected: Sequence[jax.Array], silences: Sequence[Silence]) -> jax.Array:
+  """The share at which each layer is 0 of what is expected, which sums to 1, [layers]."""
+  pairs = zip(expected, silences, strict=True)
+  return jnp.stack([jnp.where(s.is_told, jnp.sum(e * s.entries), 0) for e, s in pairs])
+
+
+def _share(where: jax.Array, silence: jax.Array) -> jax.Array:
+  """The mean silence of some entries, 0 if there are none."""
+  return jnp.sum(where * silence) / jnp.maximum(where.sum(), 1)
 
 
 def _expected(

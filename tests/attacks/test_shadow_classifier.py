@@ -96,6 +96,14 @@ def test_together_they_say_no_less_than_one_alone():
   assert (auc(np.asarray(found), MEMBERS) or 0) >= best - 0.01
 
 
+def test_members_leave_their_steadfast_traces_and_others_do_not():
+  """Positive control of that evidence, the last: else its weight would be about noise."""
+  by, asked = prepared(), trials('query')[0].candidate
+  evidence = score(by, told(), asked)[1].evidence * by.spread + by.centre
+  missing = np.asarray(evidence[:, -LAYERS:] ** 2).sum(axis=1)
+  assert np.mean((missing < 1e-3) == MEMBERS) >= 0.9
+
+
 @pytest.mark.parametrize('target', ['query', SUPPORT])
 def test_the_gradient_of_another_task_says_nothing(target):
   """Null control: what is learned from shadows must be about the gradient, not the image."""

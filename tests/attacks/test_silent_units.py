@@ -15,7 +15,7 @@ from mamljax.attacks import Candidate, Knowledge, Observation, SilentUnits
 from mamljax.attacks.applicability import inapplicable
 from mamljax.attacks.base import threshold_of
 from mamljax.attacks.gradients.finding import find_layers
-from mamljax.attacks.gradients.footprints import footprints
+from mamljax.attacks.gradients.footprints import footprints, steadfast
 from mamljax.attacks.gradients.layers import layer_gradient
 from mamljax.audit.game import observe
 from mamljax.audit.metrics import auc
@@ -117,6 +117,23 @@ def test_no_member_of_the_support_set_misses_a_trace(kind, steps):
 def test_others_miss_one(kind, least):
   """Positive control: were nothing ever missing, the rule would call everybody a member."""
   assert np.mean((scored(kind) > RULE) == MEMBERS) >= least
+
+
+def test_steadfast_traces_are_those_of_every_adaptation():
+  """One that an adaptation empties may be missing of a member, and would speak against it."""
+  loss_fn, params = network('conv4')
+  asked = jax.tree.map(lambda leaf: leaf[0], trials('support')[0].candidate)
+  layers = find_layers(loss_fn, params, asked.image)
+  moved = [jax.tree.map(lambda w, by=by: w - by, params) for by in (0, 0.02, -0.03)]
+  adapted: Any = jax.tree.map(lambda *leaves: jnp.stack(leaves), *moved)
+  found = jax.jit(functools.partial(steadfast, layers))(adapted, *asked)
+  each = [jax.jit(functools.partial(footprints, layers))(one, *asked) for one in moved]
+  for kept, *of_each in zip(found, *each, strict=True):
+    left = np.all([np.asarray(layer) > 0 for layer in of_each], axis=0)
+    np.testing.assert_allclose(kept, left / left.sum(), rtol=1e-5)
+  assert any(
+    (kept == 0).sum() > (at_w == 0).sum() for kept, at_w in zip(found, each[0], strict=True)
+  )
 
 
 def test_a_member_of_the_query_set_misses_little():

@@ -10,6 +10,10 @@ its input r is on and its unit k active. The footprint says by how much:
 A unit is active where the loss of a network that is sure of nothing has a slope in it: the
 slopes of the loss itself fade where the network is sure of an image. z_ip is then what the unit
 says, which tells how far it is from switching off.
+
+That is at the parameters that it is of. What an adaptation would switch off is not known, but
+public images tell what adaptations do: entries that none of some adaptations empties are
+`steadfast`, and an image is likely to leave a trace there after one more.
 """
 
 import jax
@@ -58,6 +62,33 @@ def footprints(
     _footprint(layer, one, bias_gradient(layers, layer, params))
     for layer, one in zip(layers.seen, passed, strict=True)
   ]
+
+
+def steadfast(
+  layers: Layers, adapted: Params, image: jax.Array, label: jax.Array
+) -> list[jax.Array]:
+  """The entries in which one image leaves a trace whichever adaptation has been taken.
+
+  Args:
+    layers: of the network, as one image passes them.
+    adapted: parameters after each of some adaptations, with a leading axis of them.
+    image: the image.
+    label: its slot.
+
+  Returns:
+    For each of `layers.seen` an array [inputs, features] of equal numbers in those entries and
+    zeros elsewhere; they sum to 1, unless all are 0.
+  """
+
+  def leave(params: Params) -> list[jax.Array]:
+    return [layer > 0 for layer in footprints(layers, params, image, label)]
+
+  def keep(kept: list[jax.Array], params: Params) -> tuple[list[jax.Array], None]:
+    return [a & b for a, b in zip(kept, leave(params), strict=True)], None
+
+  one = jax.eval_shape(leave, jax.tree.map(lambda leaf: leaf[0], adapted))
+  kept, _ = jax.lax.scan(keep, [jnp.ones(layer.shape, bool) for layer in one], adapted)
+  return [layer / jnp.maximum(layer.sum(), 1) for layer in kept]
 
 
 def _slopes_of_unsure(logits: int, label: jax.Array) -> jax.Array:
