@@ -199,7 +199,7 @@ class ShadowClassifier(SpanReader):
 
 
 class _Sources(NamedTuple):
-  """What evidence comes from; see `Prepared`."""
+  """Sources of evidence; see `Prepared`."""
 
   knowledge: Knowledge
   parts: dict[str, Any]

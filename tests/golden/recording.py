@@ -62,15 +62,21 @@ def _processor() -> str:
 
 
 def main(labels: list[str]) -> None:
-  """Plays cases, or all, and writes their scores beside those on record."""
+  """Plays cases, or all, and writes their scores beside those on record.
+
+  If those were made elsewhere no machine is named: of several, last bits agree on none.
+  """
   cli.use_all_cores()
   cli.cache_compilations()
-  scores = json.loads(FILE.read_bytes())['scores'] if FILE.exists() else {}
+  before = json.loads(FILE.read_bytes()) if labels and FILE.exists() else {}
+  here = machine()
+  scores = before.get('scores', {})
   scores |= {
     label: play(cases.make_cell(label)) for label in tqdm.tqdm(labels or cases.OPTIONS)
   }
   ordered = {label: scores[label] for label in cases.OPTIONS}
-  content = {'machine': machine(), 'scores': ordered}
+  is_one = before.get('machine', here) == here
+  content = {'machine': here if is_one else None, 'scores': ordered}
   FILE.write_text(json.dumps(content, indent=1) + '\n')
 
 
