@@ -108,8 +108,8 @@ class SilentUnits(SpanReader):
       )
     if not _has_zeros(layers, knowledge, image):
       raise InputError(
-        f'{_READER} needs units that are exactly 0 at times, as with ReLUs: every entry of the '
-        f'gradient of this network has a trace of every image'
+        f'{_READER} needs units that are exactly 0 at times, as with ReLUs: each entry of the '
+        f'gradient of this network has a trace of every image, or of none'
       )
 
   def allows_for(self, defence: Defence, target: str) -> bool:
@@ -218,19 +218,25 @@ def _expected(
 
 
 def _has_zeros(layers: Layers, knowledge: Knowledge, image: jax.ShapeDtypeStruct) -> bool:
-  """Tests whether a sparse image has zeros in its footprint, of random parameters."""
+  """Tests whether the footprints of two sparse images, of random parameters, have other zeros.
+
+  What is 0 in both is so by the layer's shape, as where a filter sees nothing but padding.
+  """
   normal = np.random.default_rng(0).standard_normal  # JAX's draws take longer to compile
 
   def draw(leaf: Any) -> np.ndarray:
     inputs = leaf.size / leaf.shape[-1] if leaf.ndim > 1 else 1
     return np.asarray(normal(leaf.shape) / inputs**0.5, leaf.dtype)
 
-  def found(params: Params, sparse: jax.Array) -> jax.Array:
-    entries = footprints(layers, params, sparse, jnp.zeros((), int))
-    return jnp.array([(layer == 0).any() for layer in entries]).any()
+  def find_zeros(params: Params, sparse: jax.Array) -> list[jax.Array]:
+    return [layer == 0 for layer in footprints(layers, params, sparse, jnp.zeros((), int))]
+
+  def differ(params: Params, sparse: jax.Array) -> jax.Array:
+    zeros = jax.vmap(find_zeros, in_axes=(None, 0))(params, sparse)
+    return jnp.array([(one != other).any() for one, other in zeros]).any()
 
   drawn = jax.tree.map(draw, knowledge.params)
   # NumPy's arrays have values also where an attack is traced of which this is a part.
-  sparse = np.asarray(np.maximum(normal(image.shape), 0), image.dtype)
+  sparse = np.asarray(np.maximum(normal((2, *image.shape)), 0), image.dtype)
   options = quick_options(jax.default_backend(), level=0)  # it runs once
-  return bool(jax.jit(found).lower(drawn, sparse).compile(options)(drawn, sparse))
+  return bool(jax.jit(differ).lower(drawn, sparse).compile(options)(drawn, sparse))
