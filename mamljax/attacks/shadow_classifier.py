@@ -150,7 +150,6 @@ class ShadowClassifier(SpanReader):
       for part in _PARTS
       if unfit(part, compared, shape) is None
     }
-
     key, key_adapt = jax.random.split(key)
     keys = jax.random.split(key_adapt, _ADAPTATIONS)
     adapted = jax.lax.map(lambda key: draw_adapted(key, known, drawn), keys)
@@ -247,21 +246,18 @@ def _with(prepared: Any, knowledge: Knowledge | None) -> Any:
   return prepared._replace(knowledge=knowledge)
 
 
-def _traces(score: jax.Array, info: Any) -> jax.Array:
+def _traces(_: jax.Array, info: Any) -> jax.Array:
   """The missing share of each layer's footprint and the silence elsewhere, [2 * layers]."""
-  del score
   return jnp.sqrt(jnp.concatenate([info.missing, info.elsewhere]))
 
 
-def _number(score: jax.Array, info: Any) -> jax.Array:
+def _number(score: jax.Array, _: Any) -> jax.Array:
   """A score as it is."""
-  del info
   return score[None]
 
 
-def _confidence(score: jax.Array, info: Any) -> jax.Array:
+def _confidence(score: jax.Array, _: Any) -> jax.Array:
   """The logarithm of a loss, of which the score is the negative."""
-  del info
   return jnp.log(jnp.maximum(-score, _LEAST))[None]
 
 
