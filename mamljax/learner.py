@@ -117,21 +117,13 @@ def _send(
   key: jax.Array, loss_fn: LossFn, params: Params, task: Task, inner: Inner, *, hooks: Defence
 ) -> Sent:
   """The message of one learner."""
-  support, inner_gradient, query, outgoing = (hook or identity for hook in hooks)
+  query, outgoing = (hook or identity for hook in (hooks.query, hooks.outgoing))
   key_support, key_inner, key_query, key_outgoing = jax.random.split(key, 4)
-  noisy = Task(
-    task.support._replace(images=support(key_support, task.support.images)),
-    task.query._replace(images=query(key_query, task.query.images)),
-  )
+  support, perturb = _disturb_adaptation(key_support, key_inner, task.support, hooks)
+  noisy = Task(support, task.query._replace(images=query(key_query, task.query.images)))
   whole = per_example(hooks.outgoing) is None
   compute = gradient_and_adapted if whole else terms_and_adapted
-  gradient, adapted = compute(
-    loss_fn,
-    params,
-    noisy,
-    inner,
-    perturb=Perturbation(key_inner, inner_gradient),
-  )
+  gradient, adapted = compute(loss_fn, params, noisy, inner, perturb=perturb)
   sent = outgoing(key_outgoing, gradient)
   return Sent(sent, is_finite(adapted), is_finite(sent))
 
@@ -151,9 +143,16 @@ def adapt_defended(
   """
   hooks = resolve_defence(inner, defence)
   key_support, key_inner, _, _ = jax.random.split(key, 4)
+  noisy, perturb = _disturb_adaptation(key_support, key_inner, support, hooks)
+  return adapt(loss_fn, params, noisy, inner, perturb=perturb)
+
+
+def _disturb_adaptation(
+  key_support: jax.Array, key_inner: jax.Array, support: Batch, hooks: Defence
+) -> tuple[Batch, Perturbation]:
+  """The support set that a defended learner adapts to, and what it does to each gradient."""
   images = (hooks.support or identity)(key_support, support.images)
-  perturb = Perturbation(key_inner, hooks.inner or identity)
-  return adapt(loss_fn, params, support._replace(images=images), inner, perturb=perturb)
+  return support._replace(images=images), Perturbation(key_inner, hooks.inner or identity)
 
 
 def read_message(message: Any, inner: Inner) -> tuple[Any, Params | None]:

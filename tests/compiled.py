@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,10 @@ _EVENT = '/jax/core/compile/backend_compile_duration'  # of what is found on dis
 
 
 def count() -> dict[str, int]:
-  """How often each program is compiled, by what compiles it and by its name."""
+  """Number of compilations of each program, by what compiles it and by its name."""
   command = [sys.executable, '-m', 'tests.compiled']
   ended = subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE)
   return json.loads(ended.stdout.splitlines()[-1])
-
-
-def changes(before: dict[str, int], now: dict[str, int]) -> Iterator[str]:
-  """Programs that are compiled more or less often than before, and how often."""
-  for name in sorted({*before, *now}):
-    was, is_now = before.get(name, 0), now.get(name, 0)
-    if was != is_now:
-      yield f'{name} was compiled {was} times and is {is_now}'
 
 
 def _count_here() -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What tiny programs cost, in numbers that do not depend on the machine's load.
+"""Costs of tiny programs, in numbers that do not depend on the machine's load.
 
 `python -m tests.costs` writes them anew to tests/costs.json, to be committed with the change
 that moved them.
@@ -37,7 +37,7 @@ class Program(NamedTuple):
 
 
 def versions() -> dict[str, str]:
-  """What the numbers hold for: another JAX counts and compiles otherwise."""
+  """The versions that the numbers hold for: another JAX counts and compiles otherwise."""
   return {'jax': jax.__version__, 'backend': jax.default_backend()}
 
 
@@ -128,10 +128,12 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
 def changes(
   before: dict[str, int], now: dict[str, int], *, tolerance: dict[str, float]
 ) -> Iterator[str]:
-  """Which numbers moved by more than they may, and by how much."""
-  for name, was in before.items():
-    if abs(now[name] - was) > tolerance.get(name, 0) * was:
-      yield f'{name} was {was:,} and is {now[name]:,} ({now[name] / was - 1:+.1%})'
+  """Numbers that moved by more than they may, and by how much; one that is not there is 0."""
+  for name in before | now:
+    was, is_now = before.get(name, 0), now.get(name, 0)
+    if abs(is_now - was) > tolerance.get(name, 0) * was:
+      share = f' ({is_now / was - 1:+.1%})' if was else ''
+      yield f'{name} was {was:,} and is {is_now:,}{share}'
 
 
 if __name__ == '__main__':

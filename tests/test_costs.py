@@ -40,17 +40,17 @@ def test_costs_are_those_committed(name):
 @elsewhere
 def test_programs_that_are_compiled_are_those_committed():
   """One program more is up to seconds more until an audit or a sweep says something."""
-  moved = list(compiled.changes(COMMITTED['compiled'], compiled.count()))
+  moved = list(costs.changes(COMMITTED['compiled'], compiled.count(), tolerance={}))
   assert not moved, f'{"; ".join(moved)}. {REMEDY}'
 
 
 def test_a_program_more_is_told_by_name():
   """Once more, for the first time, or no more: a reader must see which."""
   before, now = {'audit: a': 1, 'audit: b': 2}, {'audit: a': 2, 'audit: c': 1}
-  assert list(compiled.changes(before, now)) == [
-    'audit: a was compiled 1 times and is 2',
-    'audit: b was compiled 2 times and is 0',
-    'audit: c was compiled 0 times and is 1',
+  assert list(costs.changes(before, now, tolerance={})) == [
+    'audit: a was 1 and is 2 (+100.0%)',
+    'audit: b was 2 and is 0 (-100.0%)',
+    'audit: c was 0 and is 1',
   ]
 
 

@@ -276,8 +276,8 @@ def test_rounding_instead_of_zeros_is_allowed_for():
 def test_a_smooth_network_is_refused(side):
   """Its zeros are those of the padding, of every image: everybody would be called a member."""
   net = make_network('conv4', ways=WAYS, activation='softplus', filters=8)
-  known_ = Knowledge(CrossEntropy(net), init_params(KEY, net, shape := (side, side, 1)))
-  why = inapplicable(SilentUnits(), known_, shape) or ''
+  smooth = Knowledge(CrossEntropy(net), init_params(KEY, net, shape := (side, side, 1)))
+  why = inapplicable(SilentUnits(), smooth, shape) or ''
   assert 'needs units that are exactly 0 at times, as with ReLUs' in why
   assert inapplicable(SilentUnits(), known(), SHAPE) is None
 

@@ -25,7 +25,7 @@ MISTAKES = {
 
 @pytest.fixture(scope='module')
 def said(tmp_path_factory):
-  """How the command ends after each mistake; none may leave a folder."""
+  """The end of the command after each mistake; none may leave a folder."""
   base = tmp_path_factory.mktemp('mistakes')
   npz, folder = write_npz(base / 'two.npz', classes=2), base / 'out'
   typed = [mistake.replace('NPZ', str(npz)) for mistake in MISTAKES]

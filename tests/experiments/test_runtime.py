@@ -88,7 +88,7 @@ print(json.dumps([refusals, *cells]))
 
 @pytest.fixture(scope='module')
 def said():
-  """How the command ends after each mistake, and what it times otherwise."""
+  """The end of the command after each mistake, and what it times otherwise."""
   code = [sys.executable, '-c', READ_FLAGS, *MISTAKES]
   done = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=True)
   return json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""How a sweep grows is measured once for each size, also after an interruption."""
+"""Growth of a sweep is measured once for each size, also after an interruption."""
 
 import csv
 
@@ -59,7 +59,7 @@ MISTAKES = {
 
 @pytest.fixture(scope='module')
 def said(tmp_path_factory):
-  """How the command ends after each mistake; none may leave a folder."""
+  """The end of the command after each mistake; none may leave a folder."""
   folder = tmp_path_factory.mktemp('mistakes') / 'out'
   ended = mistaken('scaling', [[f'--output_dir={folder}', typed] for typed in MISTAKES])
   assert not folder.exists()
